@@ -197,7 +197,7 @@ def plain(v):
     if isinstance(v, dict):
         return {k: plain(w) for k, w in v.items()}
     if isinstance(v, np.ndarray):
-        return v.tolist()
+        return plain(v.tolist())
     if isinstance(v, (list, tuple)):
         return [plain(w) for w in v]
     v = v.item() if isinstance(v, np.generic) else v
