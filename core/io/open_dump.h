@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "core/base/progress.h"
+#include "core/kv/kv_cache.h"
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace kvscope {
+
+/// What the user says about a dump, overriding what the file (or its side files) says or leaves open.
+struct OpenOptions {
+    /// Headerless raw data: dtype of the values.
+    std::optional<DType> dtype;
+    /// Axis order, outermost first, one letter an axis: S sequence (batch), L layer, X K/V, H head, T token, D
+    /// dimension, C merged channels (head * headDim + dimension). E.g. "LXHTD", "XLTC", "SHTD".
+    std::optional<std::string> axes;
+    std::optional<std::int64_t> layers;
+    std::optional<std::int64_t> heads;
+    std::optional<std::int64_t> headDim;
+    std::optional<std::int64_t> tokens;
+    /// Bytes before the first value of headerless raw data.
+    std::optional<std::int64_t> offset;
+    std::optional<double> ropeTheta;
+    std::optional<Rope::Pairing> ropePairing;
+    /// llama.cpp: K and V were stored Hadamard-rotated (not recorded in the file); undo it.
+    std::optional<bool> undoHadamard;
+    /// Model configuration (config.json) to use instead of one beside the dump.
+    std::optional<std::filesystem::path> configPath;
+    /// Order of the files of a folder, by file name, where it cannot be told from their names or keys.
+    std::vector<std::string> fileOrder;
+};
+
+/// One way to read a shape, with how well the data agrees with it (layout check).
+struct LayoutCandidate {
+    /// Axes as in OpenOptions::axes.
+    std::string axes;
+    /// Probability-like share in [0, 1]; the candidates' shares add up to 1.
+    double confidence = 0;
+    /// Why, in a line: what was measured.
+    std::string evidence;
+};
+
+/// An opened dump and the other readings that its shape allows (empty when the format fixes the layout).
+struct OpenedDump {
+    KvCache cache;
+    std::vector<LayoutCandidate> layouts;
+};
+
+/// Opens a dump of any known format: a file, or a folder as one dump. Formats with a signature are recognised by
+/// content, not by name. Reads headers and, where the layout is open, a sample of the values; never the whole dump
+/// (compressed members are unpacked to a temporary file). Errors say what, where and what to do.
+Result<OpenedDump> openDump(const std::filesystem::path& path, const OpenOptions& options = {},
+                            const JobControl& job = {});
+
+/// Formats that openDump reads: name and typical file patterns, for dialogs and help.
+struct DumpFormat {
+    std::string name;
+    std::vector<std::string> patterns;
+};
+std::vector<DumpFormat> dumpFormats();
+
+} // namespace kvscope

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/kv/kv_cache.h"
+
+namespace kvscope {
+
+namespace {
+
+std::string planeName(PlaneId plane) {
+    return "layer " + std::to_string(plane.layer.value) + " " + std::string(nameOf(plane.kind)) +
+           (plane.sequence.value != 0 ? " sequence " + std::to_string(plane.sequence.value) : std::string());
+}
+
+/// Checks a read against the geometry; sizes cannot overflow because the geometry was checked when the cache was
+/// opened.
+Result<const PlaneGeometry*> checkRead(const KvGeometry& geometry, const CacheInfo& info, PlaneId plane,
+                                       TokenRange tokens) {
+    const PlaneGeometry* found = geometry.find(plane);
+    if (found == nullptr)
+        return fail("has no plane " + planeName(plane), info.name);
+    if (tokens.begin.value < 0 || tokens.end < tokens.begin || tokens.end.value > found->tokens)
+        return fail("tokens " + std::to_string(tokens.begin.value) + ".." + std::to_string(tokens.end.value) +
+                        " are outside " + planeName(plane) + ", which holds " + std::to_string(found->tokens),
+                    info.name);
+    return found;
+}
+
+} // namespace
+
+Result<void> KvCache::readRows(PlaneId plane, TokenRange tokens, ChannelRange channels, std::span<float> out) const {
+    KVSCOPE_ASSIGN(const PlaneGeometry* found, checkRead(geometry(), info(), plane, tokens));
+    if (channels.begin.value < 0 || channels.end < channels.begin || channels.end.value > found->channels())
+        return fail("channels " + std::to_string(channels.begin.value) + ".." + std::to_string(channels.end.value) +
+                        " are outside " + planeName(plane) + ", which has " + std::to_string(found->channels()),
+                    info().name);
+    if (static_cast<std::int64_t>(out.size()) != tokens.size() * channels.size())
+        return fail("the buffer for " + planeName(plane) + " has the wrong size", info().name);
+    if (out.empty())
+        return {};
+    return source_->readRows(plane, tokens, channels, out);
+}
+
+Result<void> KvCache::readRows(PlaneId plane, TokenRange tokens, std::span<float> out) const {
+    KVSCOPE_ASSIGN(const PlaneGeometry* found, checkRead(geometry(), info(), plane, tokens));
+    return readRows(plane, tokens, channelRange(0, found->channels()), out);
+}
+
+Result<void> KvCache::readNative(PlaneId plane, TokenRange tokens, std::span<std::byte> out) const {
+    KVSCOPE_ASSIGN(const PlaneGeometry* found, checkRead(geometry(), info(), plane, tokens));
+    if (static_cast<std::int64_t>(out.size()) != tokens.size() * found->channels() * sizeOf(found->dtype))
+        return fail("the buffer for " + planeName(plane) + " has the wrong size", info().name);
+    if (out.empty())
+        return {};
+    return source_->readNative(plane, tokens, out);
+}
+
+const Rope* KvCache::rope(LayerIndex layer) const {
+    const auto& ropes = info().rope;
+    const auto index = static_cast<std::size_t>(layer.value);
+    return layer.value >= 0 && index < ropes.size() && ropes[index] ? &*ropes[index] : nullptr;
+}
+
+std::string KvCache::tokenText(SequenceIndex sequence, std::int64_t position) const {
+    const auto& tokens = info().tokens;
+    const auto index = static_cast<std::size_t>(sequence.value);
+    if (sequence.value < 0 || index >= tokens.size() || position < 0 ||
+        static_cast<std::size_t>(position) >= tokens[index].texts.size())
+        return {};
+    return tokens[index].texts[static_cast<std::size_t>(position)];
+}
+
+} // namespace kvscope

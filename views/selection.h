@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "core/base/index.h"
+#include "core/kv/geometry.h"
+
+#include <QObject>
+
+#include <optional>
+
+namespace kvscope::views {
+
+/// What the user looks at: one immutable value that all views share. With the plan it is the session, the undo step and
+/// the deep link.
+struct Selection {
+    PlaneKind kind = PlaneKind::Key;
+    SequenceIndex sequence;
+    LayerRange layers{LayerIndex(0), LayerIndex(1)};
+    std::optional<HeadIndex> head;
+    std::optional<ChannelRange> channels;
+    std::optional<TokenRange> tokens;
+
+    bool operator==(const Selection&) const = default;
+
+    /// The layer that single-layer views show.
+    [[nodiscard]] LayerIndex layer() const { return layers.begin; }
+};
+
+/// The cell under the mouse, apart from the selection.
+struct Hover {
+    PlaneKind kind = PlaneKind::Key;
+    SequenceIndex sequence;
+    LayerIndex layer;
+    std::optional<ChannelIndex> channel;
+    std::optional<TokenIndex> token;
+
+    bool operator==(const Hover&) const = default;
+};
+
+/// The selection and the hover of one session. Views read it, ask for changes, and follow `changed`; the owner turns
+/// every user's change (`edited`) into an undo step.
+class SelectionModel : public QObject {
+    Q_OBJECT
+
+public:
+    explicit SelectionModel(QObject* parent = nullptr);
+
+    [[nodiscard]] const Selection& current() const { return current_; }
+    [[nodiscard]] const std::optional<Hover>& hover() const { return hover_; }
+
+    /// Sets the selection without an undo step (used by undo itself and when a dump is opened).
+    void reset(const Selection& selection);
+    /// A change that the user made: emits `edited` (old, new) and `changed` unless nothing differs.
+    void select(const Selection& selection);
+    void setHover(std::optional<Hover> hover);
+
+signals:
+    void changed(const kvscope::views::Selection& selection);
+    void edited(const kvscope::views::Selection& before, const kvscope::views::Selection& after);
+    void hoverChanged();
+
+private:
+    Selection current_;
+    std::optional<Hover> hover_;
+};
+
+} // namespace kvscope::views
