@@ -32,6 +32,10 @@ struct StoredTensor {
     ByteSourcePtr bytes;
     /// Byte offset of the first element.
     std::int64_t offset = 0;
+    /// Text position of the first token held, where the file says so (sliding windows start later than 0).
+    std::optional<std::int64_t> firstPosition;
+    /// Tokens held along the token axis, where the file says so; what follows them is padding (static caches).
+    std::optional<std::int64_t> heldTokens;
 };
 
 /// What a container file holds, before it is known which tensor is which plane.
