@@ -15,7 +15,7 @@ namespace kvscope {
 enum class Quantity : std::uint8_t {
     Value,
     Magnitude,        ///< |value|
-    DeltaPrevious,    ///< value minus the previous token's; the first token's delta is 0
+    DeltaPrevious,    ///< value minus the previous token's; the first token's delta is 0 (NaN where it is not finite)
     DeltaAnchor,      ///< value minus that of the first token of its group of 10 (CacheGen's anchor); 0 at the anchors
     ChannelDeviation, ///< value minus the channel's mean over all tokens
     KeyBeforeRope     ///< K with RoPE undone (or the recording the dump holds); K planes only
@@ -36,7 +36,7 @@ constexpr bool isSigned(Quantity quantity) {
 bool isAvailable(const KvCache& cache, Quantity quantity, PlaneId plane);
 
 /// Reads rows of a derived quantity as float32 [tokens.size()][channels]; all channels. `channelMeans` is needed by
-/// ChannelDeviation alone and holds one mean per channel.
+/// ChannelDeviation alone and holds one mean per channel. Reads at most one row beyond the range.
 Result<void> readQuantity(const KvCache& cache, Quantity quantity, PlaneId plane, TokenRange tokens,
                           std::span<const float> channelMeans, std::span<float> out);
 
