@@ -87,7 +87,49 @@ def check_safetensors(path, expected):
     return from_named(arrays, expected)
 
 
-CHECKS = {"npy": check_npy, "npz": check_npz, "safetensors": check_safetensors}
+def check_torch(path, expected):
+    try:
+        import torch
+    except ImportError as e:
+        raise Skipped(str(e)) from e
+    saver = expected["producer"].split(",")[0]
+    if saver.startswith("transformers"):
+        try:
+            import transformers
+        except ImportError as e:
+            raise Skipped(str(e)) from e
+        if saver.split()[1] != transformers.__version__:
+            raise Skipped(f"needs {saver}")
+    cache = torch.load(path, weights_only=False)
+    if expected["layout"] != "perlayer BHTD" and isinstance(cache, torch.Tensor):
+        return from_named({"": cache.float().numpy()}, expected)
+    scales = {}
+    if isinstance(cache, dict):
+        scales = {"K": cache.get("k_scale"), "V": cache.get("v_scale")}
+        if "past_key_values" in cache:
+            cache = cache["past_key_values"]
+        elif "key_cache" in cache:
+            cache = list(zip(cache["key_cache"], cache["value_cache"]))
+        else:
+            flat = [t for v in cache.values() for t in (v.values() if isinstance(v, dict) else [v])]
+            cache = list(zip(flat[::2], flat[1::2]))
+    elif expected["layout"].startswith("[K, V]"):
+        cache = list(zip(*cache))
+    elif hasattr(cache, "layers"):
+        cache = [(layer.keys, layer.values) for layer in cache.layers]
+    elif hasattr(cache, "key_cache"):
+        cache = list(zip(cache.key_cache, cache.value_cache))
+    planes = []
+    for p in expected["planes"]:
+        t = cache[p["layer"]]["KV".index(p["kind"])].float().detach()
+        if scales.get(p["kind"]) is not None:
+            t = t * scales[p["kind"]][p["layer"]]
+        first, count = expected["held_slots"][p["layer"]] if "held_slots" in expected else (0, t.shape[2])
+        planes.append(torch.einsum("htd->thd", t[p["batch"], :, first:first + count]).reshape(count, -1).numpy())
+    return planes
+
+
+CHECKS = {"npy": check_npy, "npz": check_npz, "safetensors": check_safetensors, "torch": check_torch}
 
 
 def check(path):

@@ -13,7 +13,7 @@ from common import HEAD_DIM, KV_HEADS, expect, from_bf16_bits, lkhtd, lkthd, pla
 
 HERE = Path(__file__).resolve().parent
 PRODUCER = f"numpy {np.__version__}"
-KV = real_kv()
+KV = real_kv(15)
 SHORT = real_kv(9)
 F16 = KV.astype(np.float16)
 BF16 = to_bf16_bits(KV)
@@ -63,8 +63,8 @@ fixture("i8.lkthd.npy", int8, "int8 without a scale: the values are the integers
 uint8 = (int8.astype(np.int16) + 128).astype(np.uint8)
 np.save(HERE / "u8.lkthd.npy", lkthd(uint8))
 fixture("u8.lkthd.npy", uint8, "uint8 without a scale: the values are the integers", "u8", "L2THD")
-two = np.stack([KV[:, :, :16], KV[:, :, 5:21]], 2).astype(np.float16)
-np.save(HERE / "f16.lkbhtd.npy", np.ascontiguousarray(two.reshape(3, 2, 2, 16, KV_HEADS, HEAD_DIM).transpose(0, 1, 2, 4, 3, 5)))
+two = np.stack([KV[:, :, :11], KV[:, :, 4:15]], 2).astype(np.float16)
+np.save(HERE / "f16.lkbhtd.npy", np.ascontiguousarray(two.reshape(3, 2, 2, 11, KV_HEADS, HEAD_DIM).transpose(0, 1, 2, 4, 3, 5)))
 fixture("f16.lkbhtd.npy", planes_of(two[:, :, 0]) + planes_of(two[:, :, 1], batch=1), "batch of 2", "f16", "L2BHTD")
 strange = F16.copy()
 strange[0, 0, 3, 5], strange[0, 0, 4, 5], strange[0, 1, 7, 1], strange[1, 0, 2, 2], strange[1, 0, 2, 3] = np.nan, np.inf, -np.inf, 6e-8, -3e-5
@@ -89,8 +89,8 @@ np.savez(HERE / "stored.stacked.npz", kv=lkhtd(F16))
 fixture("stored.stacked.npz", F16, "np.savez: one array kv [L,2,H,T,D]", "f16", "L2HTD")
 np.savez_compressed(HERE / "deflated.stacked.npz", kv=lkthd(SHORT))
 fixture("deflated.stacked.npz", SHORT, "np.savez_compressed: one array kv [L,2,T,H,D], float32", "f32", "L2THD")
-np.savez_compressed(HERE / "deflated.keysvalues.npz", keys=lkthd(KV)[:, 0].astype(np.float16), values=lkthd(KV)[:, 1].astype(np.float16), tokens=np.arange(21, dtype=np.int64) * 7 % 512)
-fixture("deflated.keysvalues.npz", F16, "two arrays keys, values [L,T,H,D] and token ids", "f16", "LTHD", tokens_ids=[int(i) * 7 % 512 for i in range(21)])
+np.savez_compressed(HERE / "deflated.keysvalues.npz", keys=lkthd(KV)[:, 0].astype(np.float16), values=lkthd(KV)[:, 1].astype(np.float16), tokens=np.arange(15, dtype=np.int64) * 7 % 512)
+fixture("deflated.keysvalues.npz", F16, "two arrays keys, values [L,T,H,D] and token ids", "f16", "LTHD", tokens_ids=[int(i) * 7 % 512 for i in range(15)])
 np.savez_compressed(HERE / "deflated.arr0.npz", lkthd(F16))
 fixture("deflated.arr0.npz", F16, "np.savez_compressed with a positional array: arr_0", "f16", "L2THD")
 np.savez(HERE / "stored.bf16uint16.npz", **{f"layer_{i}_{n}": to_bf16_bits(heads[i, k]) for i in range(3) for k, n in enumerate(("key", "value"))})
