@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "views/chart_parts.h"
+
+#include "views/number_format.h"
+
+#include <QFontInfo>
+#include <QWidget>
+#include <qcustomplot.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace kvscope::views {
+
+namespace {
+
+template <class Base> class ReadableTicker : public Base {
+protected:
+    QString getTickLabel(double tick, const QLocale&, QChar, int) override { return formatNumber(tick, 6); }
+};
+
+/// Ticks on whole numbers alone.
+class IndexTicker : public ReadableTicker<QCPAxisTicker> {
+protected:
+    double getTickStep(const QCPRange& range) override {
+        return std::max(1.0, std::round(ReadableTicker::getTickStep(range)));
+    }
+};
+
+/// The smallest and largest finite value seen.
+struct Extent {
+    double low = std::numeric_limits<double>::infinity();
+    double high = -std::numeric_limits<double>::infinity();
+
+    void add(double value) {
+        if (!std::isfinite(value))
+            return;
+        low = std::min(low, value);
+        high = std::max(high, value);
+    }
+    [[nodiscard]] bool empty() const { return low > high; }
+};
+
+Extent padded(Extent extent, bool logarithmic, double below, double above) {
+    if (extent.empty())
+        return {.low = logarithmic ? 1.0 : 0.0, .high = logarithmic ? 10.0 : 1.0};
+    if (logarithmic) {
+        const double decades = std::max(0.3, std::log10(extent.high / extent.low));
+        return {.low = extent.low * std::pow(10.0, -decades * below),
+                .high = extent.high * std::pow(10.0, decades * above)};
+    }
+    if (extent.low == extent.high) {
+        const double half = extent.low == 0 ? 1 : std::abs(extent.low) * 0.5;
+        return {.low = extent.low - half, .high = extent.high + half};
+    }
+    const double span = extent.high - extent.low;
+    return {.low = extent.low - span * below, .high = extent.high + span * above};
+}
+
+} // namespace
+
+QSharedPointer<QCPAxisTicker> makeTicker(bool logarithmic, bool index) {
+    if (logarithmic)
+        return QSharedPointer<ReadableTicker<QCPAxisTickerLog>>::create();
+    if (index)
+        return QSharedPointer<IndexTicker>::create();
+    return QSharedPointer<ReadableTicker<QCPAxisTicker>>::create();
+}
+
+QFont chartFont(const QWidget& widget) {
+    QFont font = widget.font();
+    font.setPixelSize(std::max(10, QFontInfo(font).pixelSize() - 1));
+    return font;
+}
+
+QRectF homeRange(const ChartData& data, double logFloor) {
+    Extent x;
+    Extent y;
+    const bool hasSteps = std::any_of(data.series.begin(), data.series.end(), [](const ChartSeries& series) {
+        return series.shape == ChartSeries::Shape::Steps;
+    });
+    for (const ChartSeries& series : data.series) {
+        for (const double value : series.x)
+            x.add(value);
+        // Beside a histogram, curves are annotations: they must not set the scale.
+        if (hasSteps && series.shape != ChartSeries::Shape::Steps)
+            continue;
+        for (const double value : series.y) {
+            if (!data.yLog || value > 0)
+                y.add(value);
+        }
+        for (const double value : series.low)
+            y.add(value);
+    }
+    for (const ChartLevel& level : data.levels)
+        y.add(level.y);
+    if (data.yLog && !y.empty())
+        y.low = std::min(y.low, logFloor);
+    if (data.fromZero && !data.yLog)
+        y.add(0);
+    const bool indexed = data.xIndex || !data.categories.isEmpty();
+    Extent xHome = x;
+    if (indexed && !x.empty() && !data.xLog)
+        xHome = {.low = x.low - 0.6, .high = x.high + 0.6};
+    else
+        xHome = padded(x, data.xLog, 0.01, 0.01);
+    const double above = data.marks.empty() ? 0.06 : 0.16;
+    const bool flatBelow = (data.fromZero && y.low == 0) || data.yLog;
+    const bool flatAbove = data.fromZero && y.high == 0;
+    const Extent yHome = padded(y, data.yLog, flatBelow ? 0 : 0.06, flatAbove ? 0 : above);
+    return {QPointF(xHome.low, yHome.low), QPointF(xHome.high, yHome.high)};
+}
+
+void layOutMarkNames(QCustomPlot& plot) {
+    const QRectF area = plot.axisRect()->rect();
+    std::vector<QRectF> taken;
+    for (int i = 0; i < plot.itemCount(); ++i) {
+        auto* text = qobject_cast<QCPItemText*>(plot.item(i));
+        if (text == nullptr || text->objectName() != kMarkName)
+            continue;
+        const QPointF at = text->position->pixelPosition();
+        const QFontMetricsF metrics(text->font());
+        const QSizeF size(metrics.horizontalAdvance(text->text()) + 6, metrics.height() + 7);
+        QRectF box(QPointF(at.x() - size.width() / 2, at.y() - size.height()), size);
+        auto side = Qt::AlignHCenter;
+        if (box.left() < area.left()) {
+            side = Qt::AlignLeft;
+            box.moveLeft(at.x());
+        } else if (box.right() > area.right()) {
+            side = Qt::AlignRight;
+            box.moveRight(at.x());
+        }
+        const bool fits =
+            area.contains(at) && box.top() >= area.top() - 2 &&
+            std::none_of(taken.begin(), taken.end(), [&box](const QRectF& other) { return other.intersects(box); });
+        text->setPositionAlignment(side | Qt::AlignBottom);
+        text->setVisible(fits);
+        if (fits)
+            taken.push_back(box);
+    }
+}
+
+} // namespace kvscope::views

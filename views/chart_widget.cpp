@@ -1,0 +1,640 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "views/chart_widget.h"
+
+#include "views/chart_parts.h"
+#include "views/number_format.h"
+
+#include <QApplication>
+#include <QHelpEvent>
+#include <QKeyEvent>
+#include <QMouseEvent>
+#include <QPicture>
+#include <QStyleHints>
+#include <QToolTip>
+#include <QVBoxLayout>
+#include <qcustomplot.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace kvscope::views {
+
+namespace {
+
+constexpr double kBarsShare = 0.8;
+const QString kCursorLayer = QStringLiteral("cursor");
+const QString kSelectedItem = QStringLiteral("selected");
+const QString kCursorItem = QStringLiteral("cursor");
+
+bool hasBars(const ChartData& data) {
+    return std::any_of(data.series.begin(), data.series.end(),
+                       [](const ChartSeries& s) { return s.shape == ChartSeries::Shape::Bars; });
+}
+
+template <class Item> Item* findItem(const QCustomPlot& plot, const QString& name) {
+    for (int i = 0; i < plot.itemCount(); ++i) {
+        if (plot.item(i)->objectName() == name)
+            return qobject_cast<Item*>(plot.item(i));
+    }
+    return nullptr;
+}
+
+} // namespace
+
+ChartWidget::ChartWidget(QWidget* parent)
+    : QWidget(parent)
+    , theme_(Theme::from(palette()))
+    , plot_(new QCustomPlot(this))
+    , legend_(plot_->legend) {
+    auto* layout = new QVBoxLayout(this);
+    layout->setContentsMargins(0, 0, 0, 0);
+    layout->addWidget(plot_);
+    setFocusPolicy(Qt::StrongFocus);
+    setAccessibleName(tr("Chart"));
+    plot_->setFocusPolicy(Qt::NoFocus);
+    plot_->setFocusProxy(this);
+    plot_->installEventFilter(this);
+    plot_->setMinimumSize(0, 0);
+
+    // Above the plot instead of on it, so that it never covers data.
+    plot_->axisRect()->insetLayout()->take(legend_);
+    plot_->plotLayout()->insertRow(0);
+    plot_->plotLayout()->addElement(0, 0, legend_);
+    plot_->plotLayout()->setRowStretchFactor(0, 0.001);
+    plot_->plotLayout()->setRowSpacing(0);
+    legend_->setFillOrder(QCPLegend::foColumnsFirst);
+    legend_->setMargins(QMargins(2, 0, 2, 0));
+    legend_->setRowSpacing(0);
+    legend_->setColumnSpacing(10);
+    legend_->setIconSize(16, 10);
+    legend_->setVisible(true);
+
+    plot_->addLayer(kCursorLayer, plot_->layer(QStringLiteral("overlay")), QCustomPlot::limAbove);
+    plot_->layer(kCursorLayer)->setMode(QCPLayer::lmBuffered);
+    plot_->setInteractions(QCP::iRangeDrag | QCP::iRangeZoom);
+    connect(plot_->xAxis, qOverload<const QCPRange&>(&QCPAxis::rangeChanged), this, &ChartWidget::limitRanges);
+    connect(plot_->yAxis, qOverload<const QCPRange&>(&QCPAxis::rangeChanged), this, &ChartWidget::limitRanges);
+    connect(plot_, &QCustomPlot::beforeReplot, this, [this] { layOutMarkNames(*plot_); });
+    rebuild(false);
+}
+
+ChartWidget::~ChartWidget() = default;
+
+void ChartWidget::setData(ChartData data, bool keepZoom) {
+    const bool sameAxes = data.xTitle == data_.xTitle && data.yTitle == data_.yTitle && data.xLog == data_.xLog &&
+                          data.yLog == data_.yLog && !data_.series.empty();
+    data_ = std::move(data);
+    rebuild(keepZoom && sameAxes);
+}
+
+void ChartWidget::setSelected(std::optional<double> x) {
+    if (data_.selected == x)
+        return;
+    data_.selected = x;
+    placeSelected();
+    plot_->replot(QCustomPlot::rpQueuedReplot);
+}
+
+QColor ChartWidget::colourOf(const ChartSeries& series) const {
+    return theme_.kind(series.kind);
+}
+
+void ChartWidget::rebuild(bool keepZoom) {
+    const QRectF before = visibleRange();
+    const bool wasHome = before == home_;
+    legend_->clear();
+    plot_->clearItems();
+    plot_->clearPlottables();
+    xs_.clear();
+    logFloor_ = floorY();
+
+    const auto barCount =
+        static_cast<int>(std::count_if(data_.series.begin(), data_.series.end(), [](const ChartSeries& series) {
+            return series.shape == ChartSeries::Shape::Bars;
+        }));
+    int barIndex = 0;
+    for (const ChartSeries& series : data_.series) {
+        addSeries(series, barCount, barIndex);
+        xs_.insert(xs_.end(), series.x.begin(), series.x.end());
+    }
+    std::sort(xs_.begin(), xs_.end());
+    xs_.erase(std::unique(xs_.begin(), xs_.end()), xs_.end());
+    if (legend_->itemCount() < 2)
+        legend_->clear();
+
+    setTickers();
+    applyTheme();
+    addMarks();
+    placeSelected();
+    computeHome();
+    if (keepZoom && !wasHome) {
+        plot_->xAxis->setRange(before.left(), before.right());
+        plot_->yAxis->setRange(before.top(), before.bottom());
+    } else {
+        goHome();
+    }
+    setCursorX({});
+    fitLegend(plot_->width());
+    fitTicks(plot_->size());
+    plot_->replot(QCustomPlot::rpQueuedReplot);
+}
+
+double ChartWidget::floorY() const {
+    double smallest = std::numeric_limits<double>::infinity();
+    for (const ChartSeries& series : data_.series) {
+        if (series.shape == ChartSeries::Shape::Line && data_.series.size() > 1)
+            continue;
+        for (const double y : series.y) {
+            if (y > 0 && y < smallest)
+                smallest = y;
+        }
+    }
+    return std::isfinite(smallest) ? smallest / 2 : 0.5;
+}
+
+void ChartWidget::addSeries(const ChartSeries& series, int barCount, int& barIndex) {
+    if (series.shape == ChartSeries::Shape::Bars) {
+        addBars(series, barCount, barIndex);
+        return;
+    }
+    QCPGraph* graph = plot_->addGraph();
+    const auto points = static_cast<qsizetype>(std::min(series.x.size(), series.y.size()));
+    QVector<double> x(series.x.begin(), series.x.begin() + points);
+    QVector<double> y(series.y.begin(), series.y.begin() + points);
+    if (data_.yLog) {
+        for (double& value : y)
+            value = std::max(value, series.shape == ChartSeries::Shape::Steps ? logFloor_ : logFloor_ * 1e-6);
+    }
+    graph->setData(x, y, true);
+    graph->setName(series.name);
+    const QColor colour = colourOf(series);
+    QPen pen(colour, series.look == ChartSeries::Look::Solid ? 1.6 : 1.3);
+    if (series.look == ChartSeries::Look::Dashed || series.look == ChartSeries::Look::Hatched)
+        pen.setStyle(Qt::DashLine);
+    else if (series.look == ChartSeries::Look::Dotted)
+        pen.setStyle(Qt::DotLine);
+    QColor fill = colour;
+    fill.setAlpha(series.look == ChartSeries::Look::Pale ? 35 : 70);
+    const auto fillStyle = series.look == ChartSeries::Look::Hatched ? Qt::BDiagPattern : Qt::SolidPattern;
+    switch (series.shape) {
+    case ChartSeries::Shape::Points:
+        graph->setLineStyle(QCPGraph::lsNone);
+        graph->setScatterStyle(QCPScatterStyle(
+            series.look == ChartSeries::Look::Solid ? QCPScatterStyle::ssDisc : QCPScatterStyle::ssCircle, 5));
+        break;
+    case ChartSeries::Shape::Steps:
+        graph->setLineStyle(QCPGraph::lsStepCenter);
+        break;
+    case ChartSeries::Shape::Band: {
+        QCPGraph* lower = plot_->addGraph();
+        const auto lows = static_cast<qsizetype>(std::min(series.x.size(), series.low.size()));
+        lower->setData(QVector<double>(series.x.begin(), series.x.begin() + lows),
+                       QVector<double>(series.low.begin(), series.low.begin() + lows), true);
+        lower->setPen(Qt::NoPen);
+        lower->removeFromLegend();
+        pen = Qt::NoPen;
+        graph->setBrush(QBrush(fill, fillStyle));
+        graph->setChannelFillGraph(lower);
+        break;
+    }
+    case ChartSeries::Shape::Line:
+    case ChartSeries::Shape::Bars:
+        break;
+    }
+    graph->setPen(pen);
+    if (series.filled)
+        graph->setBrush(QBrush(fill, fillStyle));
+    if (!series.inLegend)
+        graph->removeFromLegend();
+}
+
+void ChartWidget::addBars(const ChartSeries& series, int barCount, int& barIndex) {
+    auto* bars = new QCPBars(plot_->xAxis, plot_->yAxis);
+    bars->setAntialiased(false);
+    const double width = kBarsShare / barCount;
+    const double offset = (barIndex++ - (barCount - 1) / 2.0) * width;
+    QVector<double> x;
+    QVector<double> y;
+    for (std::size_t i = 0; i < std::min(series.x.size(), series.y.size()); ++i) {
+        if (std::isfinite(series.y[i])) {
+            x << series.x[i] + offset;
+            y << series.y[i];
+        }
+    }
+    bars->setData(x, y, true);
+    bars->setWidthType(QCPBars::wtPlotCoords);
+    bars->setWidth(width);
+    bars->setName(series.name);
+    const QColor colour = colourOf(series);
+    QColor pale = colour;
+    pale.setAlpha(90);
+    bars->setPen(QPen(colour, 1));
+    if (series.look == ChartSeries::Look::Hatched)
+        bars->setBrush(QBrush(colour, Qt::BDiagPattern));
+    else
+        bars->setBrush(series.look == ChartSeries::Look::Solid ? colour : pale);
+    if (!series.inLegend)
+        bars->removeFromLegend();
+}
+
+void ChartWidget::addMarks() {
+    if (!data_.marks.empty()) {
+        QCPGraph* graph = plot_->addGraph();
+        QVector<double> x;
+        QVector<double> y;
+        for (const ChartMark& mark : data_.marks) {
+            x << mark.x;
+            y << mark.y;
+        }
+        graph->setData(x, y);
+        graph->setLineStyle(QCPGraph::lsNone);
+        graph->setScatterStyle(
+            QCPScatterStyle(QCPScatterStyle::ssTriangle, QPen(theme_.accent, 1.4), QBrush(theme_.accent), 8));
+        graph->removeFromLegend();
+        // Names in order of importance, as given; those without room are left out when drawing.
+        for (const ChartMark& mark : data_.marks) {
+            auto* text = new QCPItemText(plot_);
+            text->setObjectName(kMarkName);
+            text->setText(mark.name);
+            text->position->setCoords(mark.x, mark.y);
+            text->setPositionAlignment(Qt::AlignHCenter | Qt::AlignBottom);
+            text->setPadding(QMargins(3, 0, 3, 7));
+            text->setColor(theme_.accent);
+            text->setFont(chartFont(*this));
+        }
+    }
+    for (const ChartLevel& level : data_.levels) {
+        auto* line = new QCPItemStraightLine(plot_);
+        line->point1->setCoords(0, level.y);
+        line->point2->setCoords(1, level.y);
+        line->setPen(QPen(theme_.dim, 1.2, Qt::DashLine));
+        if (data_.xLog)
+            line->point1->setCoords(0.5, level.y);
+        if (level.name.isEmpty())
+            continue;
+        auto* text = new QCPItemText(plot_);
+        text->position->setTypeX(QCPItemPosition::ptAxisRectRatio);
+        text->position->setCoords(1, level.y);
+        text->setPositionAlignment(Qt::AlignRight | Qt::AlignBottom);
+        text->setText(level.name);
+        text->setColor(theme_.text);
+        QColor veil = theme_.background;
+        veil.setAlpha(190);
+        text->setBrush(veil);
+        text->setPadding(QMargins(3, 1, 3, 1));
+        text->setFont(chartFont(*this));
+    }
+    const bool hasPoints = std::any_of(data_.series.begin(), data_.series.end(),
+                                       [](const ChartSeries& series) { return !series.x.empty(); });
+    plot_->axisRect()->setVisible(hasPoints);
+    for (QCPAxis* axis : plot_->axisRect()->axes())
+        axis->setVisible(hasPoints && (axis == plot_->xAxis || axis == plot_->yAxis));
+    if (!hasPoints && !data_.emptyText.isEmpty()) {
+        auto* text = new QCPItemText(plot_);
+        text->position->setType(QCPItemPosition::ptViewportRatio);
+        text->position->setCoords(0.5, 0.5);
+        text->setClipToAxisRect(false);
+        text->setText(data_.emptyText);
+        text->setColor(theme_.dim);
+        text->setFont(chartFont(*this));
+    }
+}
+
+void ChartWidget::applyTheme() {
+    plot_->setBackground(QBrush(theme_.background));
+    const QFont small = chartFont(*this);
+    for (QCPAxis* axis : {plot_->xAxis, plot_->yAxis}) {
+        axis->setBasePen(QPen(theme_.dim, 1));
+        axis->setTickPen(QPen(theme_.dim, 1));
+        axis->setTickLabelColor(theme_.text);
+        axis->setLabelColor(theme_.text);
+        axis->setTickLabelFont(small);
+        axis->setLabelFont(small);
+        axis->setSubTicks(false);
+        axis->setTickLengthOut(3);
+        axis->setTickLengthIn(0);
+        axis->setLabelPadding(3);
+        axis->grid()->setPen(QPen(theme_.grid, 1));
+        axis->grid()->setZeroLinePen(QPen(theme_.dim, 1));
+    }
+    plot_->xAxis->setLabel(data_.xTitle);
+    plot_->yAxis->setLabel(data_.yTitle);
+    plot_->xAxis->grid()->setVisible(!hasBars(data_));
+    plot_->xAxis->grid()->setZeroLinePen(hasBars(data_) ? QPen(Qt::NoPen) : QPen(theme_.grid, 1));
+    legend_->setFont(small);
+    legend_->setTextColor(theme_.text);
+    legend_->setBorderPen(Qt::NoPen);
+    legend_->setBrush(Qt::NoBrush);
+}
+
+void ChartWidget::setTickers() {
+    if (!data_.categories.isEmpty()) {
+        const auto ticker = QSharedPointer<QCPAxisTickerText>::create();
+        for (int i = 0; i < data_.categories.size(); ++i)
+            ticker->addTick(i, data_.categories[i]);
+        plot_->xAxis->setTicker(ticker);
+    } else {
+        plot_->xAxis->setTicker(makeTicker(data_.xLog, data_.xIndex));
+    }
+    plot_->xAxis->setScaleType(data_.xLog ? QCPAxis::stLogarithmic : QCPAxis::stLinear);
+    plot_->yAxis->setTicker(makeTicker(data_.yLog, false));
+    plot_->yAxis->setScaleType(data_.yLog ? QCPAxis::stLogarithmic : QCPAxis::stLinear);
+}
+
+void ChartWidget::computeHome() {
+    home_ = homeRange(data_, logFloor_);
+}
+
+void ChartWidget::goHome() {
+    plot_->xAxis->setRange(home_.left(), home_.right());
+    plot_->yAxis->setRange(home_.top(), home_.bottom());
+    plot_->replot(QCustomPlot::rpQueuedReplot);
+}
+
+QRectF ChartWidget::visibleRange() const {
+    const QCPRange x = plot_->xAxis->range();
+    const QCPRange y = plot_->yAxis->range();
+    return {QPointF(x.lower, y.lower), QPointF(x.upper, y.upper)};
+}
+
+void ChartWidget::limitRanges() {
+    const auto limit = [](QCPAxis* axis, double low, double high) {
+        const QCPRange range = axis->range();
+        const QCPRange inside = range.bounded(low, high);
+        if (inside != range)
+            axis->setRange(inside);
+    };
+    if (home_.isNull())
+        return;
+    limit(plot_->xAxis, home_.left(), home_.right());
+    limit(plot_->yAxis, home_.top(), home_.bottom());
+}
+
+void ChartWidget::placeSelected() {
+    auto* band = findItem<QCPItemRect>(*plot_, kSelectedItem);
+    if (!data_.selected || xs_.empty()) {
+        if (band != nullptr)
+            plot_->removeItem(band);
+        return;
+    }
+    if (band == nullptr) {
+        band = new QCPItemRect(plot_);
+        band->setObjectName(kSelectedItem);
+        band->setLayer(QStringLiteral("background"));
+        band->setPen(Qt::NoPen);
+        for (QCPItemPosition* corner : {band->topLeft, band->bottomRight})
+            corner->setTypeY(QCPItemPosition::ptAxisRectRatio);
+    }
+    QColor colour = theme_.selection;
+    colour.setAlpha(theme_.dark ? 110 : 70);
+    band->setBrush(colour);
+    band->topLeft->setCoords(*data_.selected - 0.5, 0);
+    band->bottomRight->setCoords(*data_.selected + 0.5, 1);
+}
+
+std::optional<double> ChartWidget::nearestX(double x) const {
+    if (xs_.empty())
+        return {};
+    const auto right = std::lower_bound(xs_.begin(), xs_.end(), x);
+    if (right == xs_.begin())
+        return *right;
+    if (right == xs_.end())
+        return xs_.back();
+    const auto pixels = [this](double value) { return plot_->xAxis->coordToPixel(value); };
+    const double left = *(right - 1);
+    return std::abs(pixels(x) - pixels(left)) <= std::abs(pixels(*right) - pixels(x)) ? left : *right;
+}
+
+QString ChartWidget::describe(double x) const {
+    QStringList lines;
+    const bool named = !data_.categories.isEmpty() && x >= 0 && x < static_cast<double>(data_.categories.size());
+    QString name = data_.xName ? data_.xName(x) : data_.xTitle + u' ' + formatNumber(x, 6);
+    if (named && !data_.xName)
+        name = data_.categories[static_cast<int>(x)];
+    lines << name.replace(u'\n', u' ');
+    for (const ChartSeries& series : data_.series) {
+        const auto found = std::lower_bound(series.x.begin(), series.x.end(), x);
+        if (found == series.x.end() || *found != x)
+            continue;
+        const auto i = static_cast<std::size_t>(found - series.x.begin());
+        if (i >= series.y.size())
+            continue;
+        QString value = formatNumber(series.y[i], 7);
+        if (series.shape == ChartSeries::Shape::Band && i < series.low.size())
+            value = formatNumber(series.low[i], 7) + QStringLiteral(" \u2026 ") + value;
+        lines << (series.name.isEmpty() ? data_.yTitle : series.name) + QStringLiteral(": ") + value;
+    }
+    return lines.join(u'\n');
+}
+
+QPointF ChartWidget::pointAt(double x, double y) const {
+    return QPointF(plot_->xAxis->coordToPixel(x), plot_->yAxis->coordToPixel(y)) + QPointF(plot_->pos());
+}
+
+QString ChartWidget::toolTipAt(const QPointF& position) const {
+    const QPointF inPlot = position - QPointF(plot_->pos());
+    if (!plot_->axisRect()->rect().contains(inPlot.toPoint()))
+        return {};
+    const auto x = nearestX(plot_->xAxis->pixelToCoord(inPlot.x()));
+    return x ? describe(*x) : QString();
+}
+
+void ChartWidget::setCursorX(std::optional<double> x) {
+    cursor_ = x;
+    auto* line = findItem<QCPItemStraightLine>(*plot_, kCursorItem);
+    if (line == nullptr && !x)
+        return;
+    if (line == nullptr) {
+        line = new QCPItemStraightLine(plot_);
+        line->setObjectName(kCursorItem);
+        line->setLayer(kCursorLayer);
+        line->setPen(QPen(theme_.dim, 1, Qt::DotLine));
+        for (QCPItemPosition* end : {line->point1, line->point2})
+            end->setTypeY(QCPItemPosition::ptAxisRectRatio);
+    }
+    line->setVisible(x.has_value());
+    if (x) {
+        line->point1->setCoords(*x, 0);
+        line->point2->setCoords(*x, 1);
+    }
+    plot_->layer(kCursorLayer)->replot();
+}
+
+void ChartWidget::moveCursor(int step) {
+    if (xs_.empty())
+        return;
+    const QCPRange visible = plot_->xAxis->range();
+    qsizetype index = 0;
+    if (cursor_) {
+        index = std::lower_bound(xs_.begin(), xs_.end(), *cursor_) - xs_.begin() + step;
+    } else {
+        const double start = data_.selected.value_or(step > 0 ? visible.lower : visible.upper);
+        index = std::lower_bound(xs_.begin(), xs_.end(), start) - xs_.begin();
+    }
+    index = std::clamp<qsizetype>(index, 0, static_cast<qsizetype>(xs_.size()) - 1);
+    const double x = xs_[static_cast<std::size_t>(index)];
+    if (!visible.contains(x))
+        plot_->xAxis->setRange(x < visible.lower ? QCPRange(x, x + visible.size()) : QCPRange(x - visible.size(), x));
+    plot_->replot(QCustomPlot::rpImmediateRefresh);
+    setCursorX(x);
+    const QPoint at(static_cast<int>(plot_->xAxis->coordToPixel(x)), plot_->axisRect()->top() + 8);
+    QToolTip::showText(plot_->mapToGlobal(at), describe(x), this);
+}
+
+void ChartWidget::zoomBy(double factor) {
+    const double centre = cursor_.value_or(plot_->xAxis->range().center());
+    plot_->xAxis->scaleRange(factor, centre);
+    plot_->replot(QCustomPlot::rpQueuedReplot);
+}
+
+void ChartWidget::keyPressEvent(QKeyEvent* event) {
+    const int stride = event->modifiers().testFlag(Qt::ShiftModifier) ? 10 : 1;
+    switch (event->key()) {
+    case Qt::Key_Left:
+        moveCursor(-stride);
+        return;
+    case Qt::Key_Right:
+        moveCursor(stride);
+        return;
+    case Qt::Key_Return:
+    case Qt::Key_Enter:
+    case Qt::Key_Space:
+        if (cursor_)
+            emit picked(*cursor_);
+        return;
+    case Qt::Key_Plus:
+    case Qt::Key_Equal:
+        zoomBy(0.8);
+        return;
+    case Qt::Key_Minus:
+        zoomBy(1.25);
+        return;
+    case Qt::Key_Home:
+        goHome();
+        return;
+    case Qt::Key_Escape:
+        if (cursor_) {
+            setCursorX({});
+            return;
+        }
+        break;
+    default:
+        break;
+    }
+    QWidget::keyPressEvent(event);
+}
+
+bool ChartWidget::eventFilter(QObject* watched, QEvent* event) {
+    if (watched != plot_)
+        return QWidget::eventFilter(watched, event);
+    switch (event->type()) {
+    case QEvent::MouseButtonPress: {
+        const auto* mouse = static_cast<QMouseEvent*>(event);
+        setFocus(Qt::MouseFocusReason);
+        if (mouse->button() == Qt::LeftButton)
+            pressed_ = mouse->position();
+        break;
+    }
+    case QEvent::MouseButtonRelease: {
+        const auto* mouse = static_cast<QMouseEvent*>(event);
+        const bool still = pressed_ && (mouse->position() - *pressed_).manhattanLength() <
+                                           QGuiApplication::styleHints()->startDragDistance();
+        pressed_.reset();
+        if (still && plot_->axisRect()->rect().contains(mouse->position().toPoint())) {
+            if (const auto x = nearestX(plot_->xAxis->pixelToCoord(mouse->position().x())))
+                emit picked(*x);
+        }
+        break;
+    }
+    case QEvent::MouseButtonDblClick:
+        pressed_.reset();
+        goHome();
+        break;
+    case QEvent::MouseMove: {
+        const auto* mouse = static_cast<QMouseEvent*>(event);
+        if (mouse->buttons() != Qt::NoButton)
+            break;
+        const QPointF here = mouse->position() + QPointF(plot_->pos());
+        const QString text = toolTipAt(here);
+        setCursorX(text.isEmpty() ? std::nullopt : nearestX(plot_->xAxis->pixelToCoord(mouse->position().x())));
+        if (text.isEmpty())
+            QToolTip::hideText();
+        else
+            QToolTip::showText(mouse->globalPosition().toPoint(), text, this);
+        break;
+    }
+    case QEvent::Leave:
+        setCursorX({});
+        break;
+    default:
+        break;
+    }
+    return QWidget::eventFilter(watched, event);
+}
+
+void ChartWidget::changeEvent(QEvent* event) {
+    if (event->type() == QEvent::PaletteChange || event->type() == QEvent::FontChange ||
+        event->type() == QEvent::StyleChange) {
+        theme_ = Theme::from(palette());
+        rebuild(true);
+    }
+    QWidget::changeEvent(event);
+}
+
+void ChartWidget::resizeEvent(QResizeEvent* event) {
+    QWidget::resizeEvent(event);
+    fitLegend(width());
+    fitTicks(size());
+}
+
+void ChartWidget::focusInEvent(QFocusEvent* event) {
+    QWidget::focusInEvent(event);
+    plot_->axisRect()->setBackground(Qt::NoBrush);
+    plot_->xAxis->setBasePen(QPen(theme_.selection, 2));
+    plot_->replot(QCustomPlot::rpQueuedReplot);
+}
+
+void ChartWidget::focusOutEvent(QFocusEvent* event) {
+    QWidget::focusOutEvent(event);
+    plot_->xAxis->setBasePen(QPen(theme_.dim, 1));
+    plot_->replot(QCustomPlot::rpQueuedReplot);
+}
+
+void ChartWidget::fitLegend(int width) {
+    int widest = 1;
+    for (int i = 0; i < legend_->itemCount(); ++i)
+        widest = std::max(widest, legend_->item(i)->minimumOuterSizeHint().width());
+    const int columns = std::max(1, (width - 10) / (widest + legend_->columnSpacing()));
+    if (columns != legend_->wrap() && legend_->itemCount() > 0)
+        legend_->setWrap(columns);
+    legend_->setFillOrder(QCPLegend::foColumnsFirst, true);
+}
+
+void ChartWidget::fitTicks(const QSize& size) {
+    const int letter = QFontMetrics(chartFont(*this)).averageCharWidth();
+    plot_->xAxis->ticker()->setTickCount(std::clamp(size.width() / (letter * 10), 2, 12));
+    plot_->yAxis->ticker()->setTickCount(std::clamp(size.height() / 45, 2, 8));
+}
+
+void ChartWidget::paintTo(QPainter& painter, const QRectF& target) {
+    const QSize size = target.size().toSize().expandedTo(QSize(60, 40));
+    fitLegend(size.width());
+    fitTicks(size);
+    QPicture picture;
+    {
+        QCPPainter recorder(&picture);
+        recorder.setModes(QCPPainter::pmVectorized | QCPPainter::pmNoCaching | QCPPainter::pmNonCosmetic);
+        plot_->toPainter(&recorder, size.width(), size.height());
+    }
+    painter.save();
+    painter.translate(target.topLeft());
+    painter.setClipRect(QRectF(QPointF(), target.size()));
+    painter.drawPicture(0, 0, picture);
+    painter.restore();
+    fitLegend(plot_->width());
+    fitTicks(plot_->size());
+    plot_->replot(QCustomPlot::rpQueuedReplot);
+}
+
+} // namespace kvscope::views
