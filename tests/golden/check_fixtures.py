@@ -129,7 +129,19 @@ def check_torch(path, expected):
     return planes
 
 
-CHECKS = {"npy": check_npy, "npz": check_npz, "safetensors": check_safetensors, "torch": check_torch}
+def check_llamacpp(path, expected):
+    sys.path.insert(0, str(GOLDEN / "llamacpp"))
+    try:
+        import make_llamacpp
+    except (ImportError, RuntimeError) as e:
+        raise Skipped(str(e)) from e
+    release = tuple(int(n) for n in expected["producer"].split()[-1].split("."))
+    state = make_llamacpp.State(path, release < (0, 3, 17), release >= (0, 3, 16))
+    found = [state.sequence(s)[1] for s in expected["sequences"]]
+    return [found[p["batch"]][p["layer"]]["KV".index(p["kind"])] for p in expected["planes"]]
+
+
+CHECKS = {"npy": check_npy, "npz": check_npz, "safetensors": check_safetensors, "torch": check_torch, "llama.cpp": check_llamacpp}
 
 
 def check(path):

@@ -1,0 +1,343 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Session and sequence states that llama.cpp itself saved after decoding with tiny random models.
+
+    python3 make_llamacpp.py        with llama-cpp-python 0.3.9, 0.3.16, 0.3.20 or 0.3.36 and gguf installed; writes v<version>/
+
+LLAMA_CPP_LIB_PATH may point llama-cpp-python at a library that was built apart from it.
+The expected values are parsed from the state here by numpy after LAYOUT.md, quantised rows by the gguf package's own dequantisation, and then compared
+with the K and V that a float64 numpy forward pass of the same model gives, so that a wrong reading of the layout cannot pass.
+"""
+import ctypes
+import struct
+import sys
+import tempfile
+from pathlib import Path
+
+import gguf
+import llama_cpp as ll
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from common import expect, plane  # noqa: E402
+
+VERSION = tuple(int(n) for n in ll.__version__.split("."))
+HERE = Path(__file__).resolve().parent / f"v{ll.__version__}"
+PRODUCER = f"llama.cpp of llama-cpp-python {ll.__version__}"
+VOCAB, EPS, THETA = 64, 1e-5, 10000.0
+F32, F16, Q4_0, Q8_0, BF16 = 0, 1, 2, 8, 30
+TYPES = {F32: "f32", F16: "f16", Q4_0: "q4_0", Q8_0: "q8_0", BF16: "bf16"}
+TOLERANCE = {F32: 2e-5, F16: 3e-3, BF16: 2e-2, Q8_0: 2e-2, Q4_0: 3e-1}
+TOKENS = [5, 41, 17, 9, 33, 60, 2, 28, 11, 50, 7]
+
+
+class Llama:
+    """A tiny random Llama: its GGUF file, and what its K and V must be."""
+
+    def __init__(self, folder, layers, heads, kv_heads, head_dim, seed):
+        self.layers, self.heads, self.kv_heads, self.head_dim, self.dim, self.ff = layers, heads, kv_heads, head_dim, heads * head_dim, 64
+        rng = np.random.default_rng(seed)
+        dim, kv = self.dim, kv_heads * head_dim
+
+        def random(rows, columns):
+            return (rng.standard_normal((rows, columns)) / np.sqrt(columns) * 1.5).astype(np.float32)
+
+        self.weights = {"token_embd.weight": random(VOCAB, dim) * 8, "output_norm.weight": np.ones(dim, np.float32), "output.weight": random(VOCAB, dim)}
+        for i in range(layers):
+            self.weights.update({
+                f"blk.{i}.attn_norm.weight": rng.uniform(0.5, 1.5, dim).astype(np.float32), f"blk.{i}.attn_q.weight": random(dim, dim),
+                f"blk.{i}.attn_k.weight": random(kv, dim), f"blk.{i}.attn_v.weight": random(kv, dim), f"blk.{i}.attn_output.weight": random(dim, dim),
+                f"blk.{i}.ffn_norm.weight": rng.uniform(0.5, 1.5, dim).astype(np.float32), f"blk.{i}.ffn_gate.weight": random(self.ff, dim),
+                f"blk.{i}.ffn_up.weight": random(self.ff, dim), f"blk.{i}.ffn_down.weight": random(dim, self.ff)})
+        self.path = str(Path(folder) / f"llama_{head_dim}.gguf")
+        w = gguf.GGUFWriter(self.path, "llama")
+        w.add_context_length(128)
+        w.add_embedding_length(dim)
+        w.add_block_count(layers)
+        w.add_feed_forward_length(self.ff)
+        w.add_head_count(heads)
+        w.add_head_count_kv(kv_heads)
+        w.add_layer_norm_rms_eps(EPS)
+        w.add_rope_dimension_count(head_dim)
+        w.add_rope_freq_base(THETA)
+        w.add_vocab_size(VOCAB)
+        w.add_tokenizer_model("no_vocab")
+        for name, value in self.weights.items():
+            w.add_tensor(name, value)
+        w.write_header_to_file()
+        w.write_kv_data_to_file()
+        w.write_tensors_to_file()
+        w.close()
+
+    def rope(self, x, positions):
+        """[token][head][dim], pairs (2i, 2i+1)"""
+        angle = np.asarray(positions, float)[:, None] * THETA ** (-np.arange(0, self.head_dim, 2) / self.head_dim)
+        c, s = np.cos(angle)[:, None], np.sin(angle)[:, None]
+        out = np.empty_like(x)
+        out[..., 0::2], out[..., 1::2] = x[..., 0::2] * c - x[..., 1::2] * s, x[..., 0::2] * s + x[..., 1::2] * c
+        return out
+
+    def forward(self, tokens, positions):
+        """float64 K (after RoPE) and V of every layer: [layer][2][token][channel]. Tokens attend to those of lower or equal position in the list."""
+        w = {n: v.astype(np.float64) for n, v in self.weights.items()}
+        positions = np.asarray(positions)
+        count = len(tokens)
+
+        def norm(x, weight):
+            return x / np.sqrt((x**2).mean(-1, keepdims=True) + EPS) * weight
+
+        x, planes = w["token_embd.weight"][tokens], []
+        for i in range(self.layers):
+            h = norm(x, w[f"blk.{i}.attn_norm.weight"])
+            q = self.rope((h @ w[f"blk.{i}.attn_q.weight"].T).reshape(count, self.heads, -1), positions)
+            k = self.rope((h @ w[f"blk.{i}.attn_k.weight"].T).reshape(count, self.kv_heads, -1), positions)
+            v = (h @ w[f"blk.{i}.attn_v.weight"].T).reshape(count, self.kv_heads, -1)
+            planes.append([k.reshape(count, -1), v.reshape(count, -1)])
+            group = self.heads // self.kv_heads
+            scores = np.einsum("qhd,khd->hqk", q, k.repeat(group, 1)) / np.sqrt(self.head_dim)
+            scores = np.where(positions[None, None, :] <= positions[None, :, None], scores, -np.inf)
+            p = np.exp(scores - scores.max(-1, keepdims=True))
+            p /= p.sum(-1, keepdims=True)
+            x = x + np.einsum("hqk,khd->qhd", p, v.repeat(group, 1)).reshape(count, -1) @ w[f"blk.{i}.attn_output.weight"].T
+            h = norm(x, w[f"blk.{i}.ffn_norm.weight"])
+            gate = h @ w[f"blk.{i}.ffn_gate.weight"].T
+            x = x + (gate / (1 + np.exp(-gate)) * (h @ w[f"blk.{i}.ffn_up.weight"].T)) @ w[f"blk.{i}.ffn_down.weight"].T
+        return np.array(planes)
+
+
+class Context:
+    def __init__(self, model, type_k=F16, type_v=F16, flash=True, sequences=1, unified=True, cells=64):
+        mp = ll.llama_model_default_params()
+        mp.use_mmap, mp.n_gpu_layers = False, 0
+        self.model = ll.llama_model_load_from_file(model.path.encode(), mp)
+        assert self.model
+        cp = ll.llama_context_default_params()
+        cp.n_ctx, cp.n_batch, cp.n_ubatch, cp.n_threads, cp.n_threads_batch = cells, 64, 64, 1, 1
+        cp.type_k, cp.type_v, cp.n_seq_max = type_k, type_v, sequences
+        if hasattr(cp, "flash_attn_type"):
+            cp.flash_attn_type = int(flash)
+        else:
+            cp.flash_attn = flash
+        if hasattr(cp, "kv_unified"):
+            cp.kv_unified = unified
+        self.context = ll.llama_init_from_model(self.model, cp)
+        assert self.context
+
+    def decode(self, tokens, first=0, sequences=(0,)):
+        batch = ll.llama_batch_init(len(tokens), 0, max(1, len(sequences)))
+        batch.n_tokens = len(tokens)
+        for i, t in enumerate(tokens):
+            batch.token[i], batch.pos[i], batch.n_seq_id[i], batch.logits[i] = t, first + i, len(sequences), i == len(tokens) - 1
+            for j, s in enumerate(sequences):
+                batch.seq_id[i][j] = s
+        assert ll.llama_decode(self.context, batch) == 0
+        ll.llama_batch_free(batch)
+
+    def remove(self, sequence, begin, end):
+        if hasattr(ll, "llama_memory_seq_rm"):
+            assert ll.llama_memory_seq_rm(ll.llama_get_memory(self.context), sequence, begin, end)
+        else:
+            assert ll.llama_kv_self_seq_rm(self.context, sequence, begin, end)
+
+    def save_session(self, path, tokens):
+        assert ll.llama_state_save_file(self.context, str(path).encode(), (ctypes.c_int32 * len(tokens))(*tokens), len(tokens))
+
+    def save_sequence(self, path, sequence, tokens):
+        assert ll.llama_state_seq_save_file(self.context, str(path).encode(), sequence, (ctypes.c_int32 * len(tokens))(*tokens), len(tokens))
+
+    def close(self):
+        ll.llama_free(self.context)
+        ll.llama_model_free(self.model)
+
+
+def values(raw, kind, rows):
+    if kind == BF16:
+        return (np.frombuffer(raw, "<u2").astype(np.uint32) << 16).view(np.float32).reshape(rows, -1)
+    if kind in (F32, F16):
+        return np.frombuffer(raw, {F32: "<f4", F16: "<f2"}[kind]).astype(np.float32).reshape(rows, -1)
+    data = np.frombuffer(raw, np.uint8).reshape(rows, -1)
+    return gguf.quants.dequantize(data, gguf.GGMLQuantizationType(kind)).astype(np.float32)
+
+
+class State:
+    """The layout of LAYOUT.md for one file, read strictly to its last byte."""
+
+    def __init__(self, path, outputs, streams, memories=1):
+        self.raw, self.at = Path(path).read_bytes(), 0
+        magic, self.version = self.take("II")
+        self.session = magic == 0x6767736E
+        assert self.session or magic == 0x67677371
+        self.tokens = list(self.take(f"{self.take('I')[0]}i"))
+        self.outputs = 0
+        if self.session:
+            self.arch = self.take(f"{self.take('I')[0]}s")[0].decode()
+            if outputs:
+                self.outputs = self.take("I")[0]
+                self.take(f"{self.outputs}i")
+                self.logits = self.take("Q")[0]
+                self.take(f"{self.logits}f")
+                self.take(f"{self.take('Q')[0]}f")
+        self.streams = [self.stream() for _ in range(memories) for _ in range(self.take("I")[0] if streams else 1)]
+        assert self.at == len(self.raw), (self.at, len(self.raw))
+
+    def take(self, form):
+        found = struct.unpack_from("<" + form, self.raw, self.at)
+        self.at += struct.calcsize("<" + form)
+        return found
+
+    def block(self, size):
+        self.at += size
+        return self.raw[self.at - size:self.at]
+
+    def stream(self):
+        count = self.take("I")[0]
+        cells = []
+        if count == 0:
+            return None
+        for _ in range(count):
+            position, sequences = self.take("iI")
+            cells.append((position, self.take(f"{sequences}i")))
+        self.v_trans, layers = self.take("II")
+        keys, vals = [], []
+        for _ in range(layers):
+            self.type_k, size = self.take("iQ")
+            keys.append(values(self.block(size * count), self.type_k, count))
+        for _ in range(layers):
+            if self.v_trans:
+                self.type_v, _, channels = self.take("iII")
+                size = {F32: 4, F16: 2, BF16: 2}[self.type_v]
+                vals.append(values(self.block(size * channels * count), self.type_v, channels).T)
+            else:
+                self.type_v, size = self.take("iQ")
+                vals.append(values(self.block(size * count), self.type_v, count))
+        return {"cells": cells, "kv": [[k, v] for k, v in zip(keys, vals)]}
+
+    def sequence(self, number):
+        """positions and [layer][2][token][channel] of one sequence, by position"""
+        for s in filter(None, self.streams):
+            mine = [i for i, (_, ids) in enumerate(s["cells"]) if number in ids or not ids]
+            if mine:
+                mine.sort(key=lambda i: s["cells"][i][0])
+                return [s["cells"][i][0] for i in mine], [[x[mine] for x in pair] for pair in s["kv"]]
+        raise AssertionError(f"no cells of sequence {number}")
+
+
+def hadamard(n):
+    h = np.ones((1, 1))
+    while len(h) < n:
+        h = np.block([[h, h], [h, -h]])
+    return h / np.sqrt(n)
+
+
+def unrotate(x, head_dim, largest):
+    n = 64
+    while largest and head_dim % (2 * n) == 0:
+        n *= 2
+    return (x.astype(np.float64).reshape(-1, n) @ hadamard(n)).reshape(x.shape)
+
+
+def close(found, wanted, tolerance):
+    return np.abs(found - wanted).max() <= tolerance * np.abs(wanted).max()
+
+
+def record(path, model, contents, about, outputs=VERSION < (0, 3, 17), rotated=(False, False), layers_checked=99):
+    """contents: sequence -> (tokens, positions) as they are in the cache"""
+    state = State(path, outputs, VERSION >= (0, 3, 16))
+    planes, unrotated = [], []
+    for batch, (number, (tokens, positions)) in enumerate(contents.items()):
+        found_positions, kv = state.sequence(number)
+        assert found_positions == sorted(positions)
+        wanted = model.forward(tokens, positions)[:, :, np.argsort(positions)]
+        for i, pair in enumerate(kv):
+            for k, x in enumerate(pair):
+                tolerance = 2 * max(TOLERANCE[t] for t in ((state.type_k, state.type_v) if i else (state.type_k, state.type_v)[k:k + 1]))
+                if rotated[k]:
+                    back = unrotate(x, model.head_dim, k == 0)
+                    assert close(back, wanted[i, k], tolerance) and not close(x, wanted[i, k], tolerance)
+                    rng = np.random.default_rng(i)
+                    unrotated += [[i, "KV"[k], int(t), int(c), repr(float(back[t, c]))] for t, c in zip(rng.integers(len(back), size=6), rng.integers(back.shape[1], size=6))]
+                elif i < layers_checked:
+                    assert close(x, wanted[i, k], tolerance), (path.name, i, k, np.abs(x - wanted[i, k]).max(), np.abs(wanted[i, k]).max())
+                planes.append(plane(i, "KV"[k], x, model.kv_heads, model.head_dim, batch, found_positions[0]))
+                planes[-1]["positions"] = found_positions
+    more = {"unrotated": {"blocks": "K: largest 64 * 2^j dividing head_dim; V: 64", "tolerance": 1e-5, "probes": unrotated}} if unrotated else {}
+    expect(path, format="llama.cpp", producer=PRODUCER, about=about, dtype=f"K {TYPES[state.type_k]}, V {TYPES[state.type_v]}",
+           layout="[T,C]" + (", V transposed" if state.v_trans else ""), planes=planes, needs=["kv_heads"] + (["rotation"] if any(rotated) else []),
+           file="session" if state.session else "sequence", version=state.version, tokens_ids=state.tokens, sequences=list(contents), v_trans=state.v_trans, streams=len(state.streams),
+           outputs=state.outputs, rope={"theta": THETA, "pairs": "interleaved"}, **more)
+    print(path.parent.name, path.name, path.stat().st_size, "outputs", state.outputs)
+
+
+def simple(name, model, about, sequence=False, rotated=(False, False), **options):
+    c = Context(model, **options)
+    c.decode(TOKENS[:8])
+    for i in range(8, len(TOKENS)):
+        c.decode(TOKENS[i:i + 1], i)
+    path = HERE / name
+    if sequence:
+        c.save_sequence(path, 0, TOKENS)
+    else:
+        c.save_session(path, TOKENS)
+    c.close()
+    record(path, model, {0: (TOKENS, list(range(len(TOKENS))))}, about, rotated=rotated)
+
+
+def make(folder):
+    a = Llama(folder, layers=2, heads=4, kv_heads=2, head_dim=32, seed=1)
+    b = Llama(folder, layers=2, heads=2, kv_heads=1, head_dim=64, seed=2)
+    HERE.mkdir(exist_ok=True)
+    newest = VERSION >= (0, 3, 36)
+    simple("session.f16.bin", a, "flash attention on")
+    simple("session.f16.vtrans.bin", a, "flash attention off: V transposed", flash=False)
+    simple("sequence.f16.bin", a, "sequence file, flash attention on", sequence=True)
+    simple("sequence.f16.vtrans.bin", a, "sequence file, V transposed", sequence=True, flash=False)
+    if newest:
+        simple("session.f32.vtrans.bin", a, "V transposed", type_k=F32, type_v=F32, flash=False)
+        simple("session.bf16.bin", a, "flash attention on", type_k=BF16, type_v=BF16)
+        simple("session.q8_0.bin", a, "quantised; head_dim 32 is no multiple of 64, so not rotated", type_k=Q8_0, type_v=Q8_0)
+        simple("session.q4_0.bin", a, "quantised; head_dim 32, so not rotated", type_k=Q4_0, type_v=Q4_0)
+        simple("sequence.q8_0.f16.vtrans.bin", a, "K quantised, V f16 transposed, not rotated", sequence=True, type_k=Q8_0, flash=False)
+    if VERSION >= (0, 3, 20):
+        simple("session.q8_0.rotated.bin", b, "head_dim 64: K and V rotated by Hadamard matrices; the planes are as stored, `unrotated` has probes of what they mean",
+               rotated=(True, True), type_k=Q8_0, type_v=Q8_0)
+    if newest:
+        simple("sequence.q4_0.rotated.bin", b, "head_dim 64: K and V rotated", sequence=True, rotated=(True, True), type_k=Q4_0, type_v=Q4_0)
+        simple("session.q8_0.f16.rotated.bin", b, "head_dim 64: K quantised and rotated, V f16 and not rotated", rotated=(True, False), type_k=Q8_0)
+    if VERSION >= (0, 3, 16):
+        # Two sequences with a common beginning: every cell of one stream names its sequences.
+        c = Context(a, sequences=2)
+        c.decode(TOKENS[:4], sequences=(0, 1))
+        c.decode(TOKENS[4:7], 4, (0,))
+        c.decode([44, 13], 4, (1,))
+        c.save_session(HERE / "session.f16.unified2.bin", TOKENS[:7])
+        c.close()
+        contents = {0: (TOKENS[:7], list(range(7))), 1: (TOKENS[:4] + [44, 13], list(range(6)))}
+        record(HERE / "session.f16.unified2.bin", a, contents, "two sequences in one stream, the first four cells shared by both (batch = sequence)")
+        c = Context(a, sequences=2, unified=False, flash=False)
+        c.decode(TOKENS[:7], 0, (0,))
+        c.decode(TOKENS[:4] + [44, 13], 0, (1,))
+        c.save_session(HERE / "session.f16.streams2.vtrans.bin", TOKENS[:7])
+        c.save_sequence(HERE / "sequence.f16.streams2.bin", 1, TOKENS[:4] + [44, 13])
+        c.close()
+        record(HERE / "session.f16.streams2.vtrans.bin", a, contents, "two sequences in two streams, V transposed")
+        record(HERE / "sequence.f16.streams2.bin", a, {1: contents[1]}, "the second of two sequences of a context with two streams: the first stream has no cells")
+    if newest:
+        # Cells 2 to 4 are freed and taken again by tokens that come later, so slots are not in the order of positions.
+        c = Context(a, type_k=F32, type_v=F32, cells=64)
+        c.decode(TOKENS[:8])
+        c.remove(0, 2, 5)
+        for i in range(8, 11):
+            c.decode(TOKENS[i:i + 1], i)
+        c.save_session(HERE / "session.f32.slots.bin", TOKENS)
+        c.close()
+        kept = [0, 1, 5, 6, 7, 8, 9, 10]
+        record(HERE / "session.f32.slots.bin", a, {0: ([TOKENS[i] for i in kept], kept)},
+               "positions 2 to 4 were removed and their slots taken by 8 to 10: cells are not in the order of positions, and positions have a gap; planes are by position", layers_checked=1)
+
+
+if __name__ == "__main__":
+    if "-v" not in sys.argv:
+        silence = ll.llama_log_callback(lambda *_: None)
+        ll.llama_log_set(silence, None)
+    ll.llama_backend_init()
+    with tempfile.TemporaryDirectory() as scratch:
+        make(scratch)
