@@ -78,6 +78,7 @@ def expect(fixture, *, format, producer, about, dtype, layout, planes, needs=(),
         listed.append(p)
     head = {"format": format, "producer": producer, "about": about, "dtype": dtype, "layout": layout, "needs": list(needs),
             "batch": 1 + max(p["batch"] for p in listed), "layers": 1 + max(p["layer"] for p in listed), **more, "sha256": whole.hexdigest()}
-    text = json.dumps(head, indent=1)[:-2] + ',\n "planes": [\n  ' + ",\n  ".join(json.dumps(p) for p in listed) + "\n ]\n}\n"
+    lines = [f"{json.dumps(k)}: {json.dumps(v)}" for k, v in head.items()]
+    text = "{\n " + ",\n ".join(lines) + ',\n "planes": [\n  ' + ",\n  ".join(json.dumps(p) for p in listed) + "\n ]\n}\n"
     path = Path(fixture)
     path.with_name(path.name + ".expected.json").write_text(text)

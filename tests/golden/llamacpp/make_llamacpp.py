@@ -321,6 +321,11 @@ def make(folder):
         record(HERE / "session.f16.streams2.vtrans.bin", a, contents, "two sequences in two streams, V transposed")
         record(HERE / "sequence.f16.streams2.bin", a, {1: contents[1]}, "the second of two sequences of a context with two streams: the first stream has no cells")
     if newest:
+        c = Context(a)
+        c.decode(TOKENS[:2])
+        c.save_session(HERE / "session.f16.tiny.bin", TOKENS[:2])
+        c.close()
+        record(HERE / "session.f16.tiny.bin", a, {0: (TOKENS[:2], [0, 1])}, "two tokens")
         # Cells 2 to 4 are freed and taken again by tokens that come later, so slots are not in the order of positions.
         c = Context(a, type_k=F32, type_v=F32, cells=64)
         c.decode(TOKENS[:8])

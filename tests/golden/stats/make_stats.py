@@ -24,7 +24,7 @@ BINS = 32
 THETA = 10000.0
 
 DEFINITIONS = {
-    "input": "float32 array [layer][0=K 1=V][token][channel]; every number computed in float64 from those values, written with 12 significant digits",
+    "input": "float32 array [layer][0=K 1=V][token][channel]; every number computed in float64 from those values, written with 10 significant digits",
     "kinds": "K, V: the planes of *.kv.npy (K after RoPE). Kpre: the planes of *.kpre.npy (K before RoPE)",
     "var, std": "population (divided by n, not n-1)",
     "skew": "m3 / m2^1.5, biased",
@@ -201,7 +201,7 @@ def plain(v):
     if isinstance(v, (list, tuple)):
         return [plain(w) for w in v]
     v = v.item() if isinstance(v, np.generic) else v
-    return float(f"{v:.12g}") if isinstance(v, float) else v
+    return float(f"{v:.10g}") if isinstance(v, float) else v
 
 
 def make(kv_path, kpre_path, head_dim, out, with_tokens):
