@@ -218,8 +218,12 @@ Result<void> PickleMachine::step(std::uint8_t code) {
             return damaged("has the unknown protocol " + std::to_string(version));
         return {};
     }
-    case 0x95: // FRAME
-        return input_.skip(8);
+    case 0x95: { // FRAME: only says how far to read ahead
+        KVSCOPE_ASSIGN(const auto bytes, input_.number(8));
+        if (input_.remaining() < 0 || bytes > static_cast<std::uint64_t>(input_.remaining()))
+            return damaged("announces " + std::to_string(bytes) + " bytes, which are not there,");
+        return {};
+    }
     case '(': // MARK
         marks_.push_back(stack_.size());
         return {};
@@ -634,6 +638,12 @@ Result<void> PickleMachine::pushGlobal(std::string module, std::string name) {
 }
 
 Result<void> PickleMachine::call(PickleId callee, PickleId arguments) {
+    if (node(callee).kind == PickleKind::Persistent) {
+        // How torch's format before 1.6 names the class of a module: ("module", class, file, source text).
+        const auto& id = node(node(callee).items.front());
+        if (id.kind == PickleKind::Tuple && id.items.size() == 4 && node(id.items.front()).text == "module")
+            callee = id.items[1];
+    }
     if (node(callee).kind != PickleKind::Global)
         return fail("the pickle asks Python to call something that it computed" + here(), input_.name(),
                     std::string(kAdviceNoExecution));
