@@ -13,7 +13,8 @@ namespace kvscope {
 /// The three sets of values that statistics compare.
 enum Series : std::size_t { kValueSeries, kDeltaPreviousSeries, kDeltaAnchorSeries, kSeriesCount };
 
-/// One block of a plane: its values and their deltas as rows [n][channels]; tokens without a reference have no delta.
+/// One block of a plane: its values and their deltas (float32 differences) as rows [n][channels]; tokens without a
+/// reference have no delta.
 struct SeriesBlock {
     std::array<std::span<const float>, kSeriesCount> rows;
     /// Bits of the values; empty unless asked for.
