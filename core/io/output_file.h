@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "core/base/result.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+
+namespace kvscope {
+
+/// A file that appears under its name only when it is complete: written as "<name>.part" beside it, moved into place by
+/// commit(), removed when it is not committed.
+class OutputFile {
+public:
+    static Result<OutputFile> create(std::filesystem::path path);
+    OutputFile(OutputFile&& other) noexcept;
+    OutputFile& operator=(OutputFile&& other) noexcept;
+    OutputFile(const OutputFile&) = delete;
+    OutputFile& operator=(const OutputFile&) = delete;
+    ~OutputFile();
+
+    Result<void> write(std::span<const std::byte> bytes);
+    [[nodiscard]] std::int64_t written() const { return written_; }
+    /// Flushes to the disk and takes the name.
+    Result<void> commit();
+
+private:
+    OutputFile(int descriptor, std::filesystem::path path);
+    [[nodiscard]] std::filesystem::path partPath() const;
+    void discard();
+
+    int descriptor_ = -1;
+    std::filesystem::path path_;
+    std::int64_t written_ = 0;
+};
+
+} // namespace kvscope
