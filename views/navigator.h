@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "views/document.h"
+#include "views/selection.h"
+
+#include <QWidget>
+
+class QLabel;
+class QTreeWidget;
+class QTreeWidgetItem;
+
+namespace kvscope::views {
+
+/// What is in a dump: its facts and notes, and the tree of layers, kinds and heads; choosing an item selects it
+/// everywhere.
+class Navigator : public QWidget {
+    Q_OBJECT
+
+public:
+    Navigator(Document* document, SelectionModel* selection, QWidget* parent = nullptr);
+
+private:
+    void fillTree();
+    void applyCurrent(const QTreeWidgetItem* item);
+    void followSelection();
+
+    Document* document_;
+    SelectionModel* selection_;
+    QTreeWidget* tree_;
+    bool following_ = false;
+};
+
+/// The facts of a dump as people say them: {name, value} pairs, in the order to show them.
+QList<QPair<QString, QString>> describe(const KvCache& cache);
+
+} // namespace kvscope::views
