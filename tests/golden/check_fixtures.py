@@ -142,7 +142,81 @@ def check_llamacpp(path, expected):
     return [found[p["batch"]][p["layer"]]["KV".index(p["kind"])] for p in expected["planes"]]
 
 
-CHECKS = {"npy": check_npy, "npz": check_npz, "safetensors": check_safetensors, "torch": check_torch, "llama.cpp": check_llamacpp}
+def check_lmcache(folder, expected):
+    """By the description of the files: 28 bytes of i32 length, format, dtype, four dimensions, then raw bytes; or raw bytes alone."""
+    types = {"f16": (2, np.float16), "bf16": (3, np.uint16), "f32": (4, np.float32)}
+    code, numpy_type = types[expected["dtype"]]
+    shapes = {}
+    for key in expected["keys_in_order"]:
+        (file,) = [f for f in folder.iterdir() if f.name.rsplit(".", 1)[0].replace("-SEP-", "/") in (key, key.replace("/", "-"))]
+        raw = file.read_bytes()
+        length, form, dtype, *shape = np.frombuffer(raw[:28], "<i4").tolist()
+        if "layers" in expected["needs"]:
+            x = np.frombuffer(raw, numpy_type).reshape(2, expected["layers"], -1, expected["planes"][0]["channels"])
+        else:
+            assert length == len(raw) - 28 and dtype in (code, 1 if code == 2 else code) and form in (1, 2, 6), key
+            x = np.frombuffer(raw[28:], numpy_type).reshape([d for d in shape if d])
+        parts = key.split("@")
+        if x.ndim == 3:  # [T, 2, C] of one layer
+            shapes.setdefault((0, int(parts[-1])), []).append(x.transpose(1, 0, 2))
+        else:
+            worker = int(parts[-3 if parts[-1] in ("half", "bfloat16") else -2])
+            for layer in range(x.shape[1]):
+                shapes.setdefault((worker, layer), []).append(x[:, layer])
+    workers = 1 + max(w for w, _ in shapes)
+    planes = []
+    for p in expected["planes"]:
+        whole = np.concatenate([np.concatenate(shapes[w, p["layer"]], 1) for w in range(workers)], 2)
+        planes.append(as_float(whole[0 if p["kind"] == "latent" else "KV".index(p["kind"])], expected["dtype"]))
+    return planes
+
+
+def split_pair(x, shape, kind, head_dim):
+    """K or V [T,C] of one layer's [2,T,C], [T,H,2D] or, latent, [T,C]"""
+    if kind == "latent":
+        return x
+    if shape == "[T,H,2D]":
+        return (x[:, :, :head_dim] if kind == "K" else x[:, :, head_dim:]).reshape(len(x), -1)
+    return x["KV".index(kind)]
+
+
+def check_vllm(folder, expected):
+    try:
+        from safetensors.torch import load_file
+    except ImportError as e:
+        raise Skipped(str(e)) from e
+    ranks = sorted(folder.glob("rank_*")) or [folder]
+    planes = []
+    for p in expected["planes"]:
+        parts = []
+        for rank in ranks:
+            x = load_file(rank / expected["inner_folder"] / f"model.layers.{p['layer']}.self_attn.attn.safetensors")["kv_cache"].float().numpy()
+            parts.append(split_pair(x, expected["layout"].split("layer ")[-1], p["kind"], p["head_dim"]))
+        planes.append(np.concatenate(parts, 1))
+    return planes
+
+
+def check_paged(path, expected):
+    try:
+        from safetensors.torch import load_file
+        from torch import load
+    except ImportError as e:
+        raise Skipped(str(e)) from e
+    layers = load(path)["kv_cache"] if path.suffix == ".pt" else [x for _, x in sorted(load_file(path).items())]
+    layout, size = expected["layout"], expected["block_size"]
+    planes = []
+    for p in expected["planes"]:
+        x, k = layers[p["layer"]].float().numpy(), "KV".index(p["kind"])
+        if layout == "[num_blocks, H, block_size, 2D]":
+            x = x[..., k * p["head_dim"]:(k + 1) * p["head_dim"]].transpose(0, 2, 1, 3)
+        else:
+            x = x[:, k] if layout.startswith("[num_blocks, 2") else x[k]
+        planes.append(np.stack([x[expected["block_table"][t // size], t % size].reshape(-1) for t in range(expected["tokens"])]))
+    return planes
+
+
+CHECKS = {"npy": check_npy, "npz": check_npz, "safetensors": check_safetensors, "torch": check_torch, "llama.cpp": check_llamacpp,
+          "lmcache folder": check_lmcache, "vllm folder": check_vllm, "paged": check_paged}
 
 
 def check(path):
