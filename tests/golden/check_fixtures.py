@@ -101,7 +101,7 @@ def check_torch(path, expected):
             raise Skipped(str(e)) from e
         if saver.split()[1] != installed:
             raise Skipped(f"needs {saver}")
-    cache = load(path, weights_only=False)
+    cache = load(path, weights_only=False, map_location="cpu")
     if expected["layout"] != "perlayer BHTD" and isinstance(cache, torch.Tensor):
         return from_named({"": cache.float().numpy()}, expected)
     scales = {}

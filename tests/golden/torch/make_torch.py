@@ -75,6 +75,14 @@ save("parameters.f16.pt", [tuple(torch.nn.Parameter(t) for t in pair) for pair i
 save("batch2.f16.pt", tuple((torch.cat([BHTD[i, 0], BHTD[i, 0].flip(2)]).half(), torch.cat([BHTD[i, 1], BHTD[i, 1].flip(2)]).half()) for i in LAYERS),
      values(torch.float16) + planes_of(F32.half().float().numpy()[:, :, ::-1], batch=1), "tuple of tuples, batch of 2", "f16", "perlayer BHTD")
 
+# Storages and devices of a GPU, as most dumps have them: torch's own registry tags the storages, the device object is real.
+tagged = torch.serialization._package_registry.copy()
+torch.serialization.register_package(1, lambda storage: "cuda:0", lambda storage, location: storage if location == "cuda:0" else None)
+for suffix, options in (("", {}), (".legacy", LEGACY)):
+    save(f"cuda.bf16{suffix}.pt", {"past_key_values": pairs(torch.bfloat16), "device": torch.device("cuda", 0)}, values(torch.bfloat16),
+         "storages at cuda:0 and a device object cuda:0, as a dump made on a GPU has", "bf16", "perlayer BHTD", **options)
+torch.serialization._package_registry[:] = tagged
+
 for kind, name in ((torch.float8_e4m3fn, "e4m3"), (torch.float8_e5m2, "e5m2")):
     limit = torch.finfo(kind).max
     scales = [[(BHTD[i, k].abs().max() / limit).item() for k in range(2)] for i in LAYERS]
