@@ -243,18 +243,49 @@ RowSums rowSumsImpl(const float* row, const float* direction, std::size_t count)
     return out;
 }
 
-/// One lag of one group of channels.
+/// Adds x[t] * x[t + lag] for t in [begin, end) of one group of channels.
 template <class D>
-void addLag(D d, const double* x, std::int64_t channels, std::int64_t tokens, std::int64_t available, std::int64_t lag,
+void addLag(D d, const double* x, std::int64_t channels, std::int64_t begin, std::int64_t end, std::int64_t lag,
             double* sums) {
-    const std::int64_t end = std::min(tokens, available - lag);
-    const double* near = x;
-    const double* far = x + lag * channels;
-    auto sum = hn::Zero(d);
-    for (std::int64_t t = 0; t < end; ++t, near += channels, far += channels)
-        sum = hn::Add(sum, hn::Mul(hn::LoadU(d, near), hn::LoadU(d, far)));
+    const double* near = x + begin * channels;
+    const double* far = near + lag * channels;
     double* into = sums + (lag - 1) * channels;
-    hn::StoreU(hn::Add(hn::LoadU(d, into), sum), d, into);
+    auto sum = hn::LoadU(d, into);
+    for (std::int64_t t = begin; t < end; ++t, near += channels, far += channels)
+        sum = hn::Add(sum, hn::Mul(hn::LoadU(d, near), hn::LoadU(d, far)));
+    hn::StoreU(sum, d, into);
+}
+
+/// Four neighbouring lags at a time, so that the additions do not wait for each other.
+template <class D>
+void addLags(D d, const double* x, std::int64_t channels, std::int64_t tokens, std::int64_t available,
+             std::int64_t lags, double* sums) {
+    std::int64_t lag = 1;
+    for (; lag + 3 <= lags; lag += 4) {
+        const std::int64_t common = std::max<std::int64_t>(0, std::min(tokens, available - lag - 3));
+        const double* near = x;
+        const double* far = x + lag * channels;
+        double* into = sums + (lag - 1) * channels;
+        auto sum0 = hn::LoadU(d, into);
+        auto sum1 = hn::LoadU(d, into + channels);
+        auto sum2 = hn::LoadU(d, into + 2 * channels);
+        auto sum3 = hn::LoadU(d, into + 3 * channels);
+        for (std::int64_t t = 0; t < common; ++t, near += channels, far += channels) {
+            const auto here = hn::LoadU(d, near);
+            sum0 = hn::Add(sum0, hn::Mul(here, hn::LoadU(d, far)));
+            sum1 = hn::Add(sum1, hn::Mul(here, hn::LoadU(d, far + channels)));
+            sum2 = hn::Add(sum2, hn::Mul(here, hn::LoadU(d, far + 2 * channels)));
+            sum3 = hn::Add(sum3, hn::Mul(here, hn::LoadU(d, far + 3 * channels)));
+        }
+        hn::StoreU(sum0, d, into);
+        hn::StoreU(sum1, d, into + channels);
+        hn::StoreU(sum2, d, into + 2 * channels);
+        hn::StoreU(sum3, d, into + 3 * channels);
+        for (std::int64_t k = lag; k < lag + 4; ++k)
+            addLag(d, x, channels, common, std::min(tokens, available - k), k, sums);
+    }
+    for (; lag <= lags; ++lag)
+        addLag(d, x, channels, 0, std::min(tokens, available - lag), lag, sums);
 }
 
 void lagProductsImpl(const double* x, std::int64_t channels, std::int64_t tokens, std::int64_t available,
@@ -262,14 +293,61 @@ void lagProductsImpl(const double* x, std::int64_t channels, std::int64_t tokens
     const Doubles d;
     const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
     std::int64_t c = 0;
-    for (; c + lanes <= channels; c += lanes) {
-        for (std::int64_t lag = 1; lag <= lags; ++lag)
-            addLag(d, x + c, channels, tokens, available, lag, sums + c);
+    for (; c + lanes <= channels; c += lanes)
+        addLags(d, x + c, channels, tokens, available, lags, sums + c);
+    for (; c < channels; ++c)
+        addLags(hn::CappedTag<double, 1>(), x + c, channels, tokens, available, lags, sums + c);
+}
+
+template <class D> void addErrors(D d, const float* original, const float* changed, std::size_t count, ErrorSums& out) {
+    const hn::Rebind<float, D> df;
+    const std::size_t lanes = hn::Lanes(d);
+    const auto zero = hn::Zero(d);
+    const auto one = hn::Set(d, 1.0);
+    auto finite = zero;
+    auto sumAbs = zero;
+    auto sumSquared = zero;
+    auto most = zero;
+    auto dot = zero;
+    auto energyX = zero;
+    auto energyY = zero;
+    for (std::size_t i = 0; i < count; i += lanes) {
+        const auto rawX = hn::PromoteTo(d, hn::LoadU(df, original + i));
+        const auto rawY = hn::PromoteTo(d, hn::LoadU(df, changed + i));
+        const auto both = hn::And(hn::IsFinite(rawX), hn::IsFinite(rawY));
+        const auto x = hn::IfThenElseZero(both, rawX);
+        const auto y = hn::IfThenElseZero(both, rawY);
+        const auto error = hn::Abs(hn::Sub(y, x));
+        finite = hn::Add(finite, hn::IfThenElseZero(both, one));
+        sumAbs = hn::Add(sumAbs, error);
+        sumSquared = hn::Add(sumSquared, hn::Mul(error, error));
+        most = hn::Max(most, error);
+        dot = hn::Add(dot, hn::Mul(x, y));
+        energyX = hn::Add(energyX, hn::Mul(x, x));
+        energyY = hn::Add(energyY, hn::Mul(y, y));
     }
-    for (; c < channels; ++c) {
-        for (std::int64_t lag = 1; lag <= lags; ++lag)
-            addLag(hn::CappedTag<double, 1>(), x + c, channels, tokens, available, lag, sums + c);
+    HWY_ALIGN double sums[7 * hn::MaxLanes(Doubles())];
+    const decltype(zero) all[7] = {finite, sumAbs, sumSquared, most, dot, energyX, energyY};
+    for (std::size_t k = 0; k < 7; ++k)
+        hn::StoreU(all[k], d, sums + k * lanes);
+    for (std::size_t i = 0; i < lanes; ++i) {
+        out.count += static_cast<std::int64_t>(sums[i]);
+        out.sumAbs += sums[lanes + i];
+        out.sumSquared += sums[2 * lanes + i];
+        out.max = std::max(out.max, sums[3 * lanes + i]);
+        out.dot += sums[4 * lanes + i];
+        out.originalEnergy += sums[5 * lanes + i];
+        out.changedEnergy += sums[6 * lanes + i];
     }
+}
+
+ErrorSums errorSumsImpl(const float* original, const float* changed, std::size_t count) {
+    const Doubles d;
+    const std::size_t whole = count / hn::Lanes(d) * hn::Lanes(d);
+    ErrorSums out;
+    addErrors(d, original, changed, whole, out);
+    addErrors(hn::CappedTag<double, 1>(), original + whole, changed + whole, count - whole, out);
+    return out;
 }
 
 } // namespace kvscope::kernels::HWY_NAMESPACE
@@ -286,6 +364,7 @@ HWY_EXPORT(maxAbsImpl);
 HWY_EXPORT(quantiseImpl);
 HWY_EXPORT(rowSumsImpl);
 HWY_EXPORT(lagProductsImpl);
+HWY_EXPORT(errorSumsImpl);
 
 void channelMoments(std::span<const float> rows, std::int64_t channels, float smallestNormal, std::span<Moments> out) {
     HWY_DYNAMIC_DISPATCH(channelMomentsImpl)
@@ -315,6 +394,10 @@ RowSums rowSums(std::span<const float> row, const float* direction) {
 void lagProducts(const double* x, std::int64_t channels, std::int64_t tokens, std::int64_t available, std::int64_t lags,
                  double* sums) {
     HWY_DYNAMIC_DISPATCH(lagProductsImpl)(x, channels, tokens, available, lags, sums);
+}
+
+ErrorSums errorSums(std::span<const float> original, std::span<const float> changed) {
+    return HWY_DYNAMIC_DISPATCH(errorSumsImpl)(original.data(), changed.data(), original.size());
 }
 
 } // namespace kvscope::kernels

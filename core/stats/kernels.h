@@ -45,4 +45,16 @@ RowSums rowSums(std::span<const float> row, const float* direction);
 void lagProducts(const double* x, std::int64_t channels, std::int64_t tokens, std::int64_t available, std::int64_t lags,
                  double* sums);
 
+/// Sums over the pairs of which both sides are finite; e = changed - original.
+struct ErrorSums {
+    std::int64_t count = 0;
+    double sumAbs = 0;
+    double sumSquared = 0;
+    double max = 0;
+    double dot = 0;
+    double originalEnergy = 0;
+    double changedEnergy = 0;
+};
+ErrorSums errorSums(std::span<const float> original, std::span<const float> changed);
+
 } // namespace kvscope::kernels

@@ -2,12 +2,12 @@
 #include "core/stats/scope.h"
 
 #include "core/kv/convert.h"
+#include "core/stats/in_order.h"
 #include "core/stats/quantity.h"
 
 #include <algorithm>
 #include <atomic>
 #include <mutex>
-#include <new>
 #include <string>
 
 namespace kvscope {
@@ -108,6 +108,10 @@ std::int64_t blockTokens(std::int64_t channels) {
     return roundUpToGroup(std::max<std::int64_t>(1, kBlockValues / std::max<std::int64_t>(1, channels)));
 }
 
+tl::unexpected<Error> outOfMemory() {
+    return fail("there is not enough memory for these statistics", {}, "Choose a smaller range.", Error::Kind::System);
+}
+
 Result<void> forEachSegment(std::size_t segments, ThreadPool& pool, const JobControl& job,
                             const std::function<Result<void>(std::size_t)>& body) {
     std::atomic<bool> failed{false};
@@ -120,12 +124,7 @@ Result<void> forEachSegment(std::size_t segments, ThreadPool& pool, const JobCon
         if (job.stopRequested()) {
             done = cancelled();
         } else {
-            try {
-                done = body(static_cast<std::size_t>(i));
-            } catch (const std::bad_alloc&) {
-                done = fail("there is not enough memory for these statistics", {}, "Choose a smaller range.",
-                            Error::Kind::System);
-            }
+            done = withinMemory([&] { return body(static_cast<std::size_t>(i)); });
         }
         if (done)
             return;
@@ -135,6 +134,45 @@ Result<void> forEachSegment(std::size_t segments, ThreadPool& pool, const JobCon
             outcome = std::move(done);
     });
     return outcome;
+}
+
+std::int64_t bytesOf(std::span<const ScopedPlane> planes) {
+    std::int64_t bytes = 0;
+    for (const ScopedPlane& plane : planes)
+        bytes += plane.bytes();
+    return bytes;
+}
+
+Result<std::vector<ChannelMoments>> computeChannelMoments(const KvCache& cache, std::span<const ScopedPlane> planes,
+                                                          ThreadPool& pool, const JobControl& job) {
+    struct State {
+        InOrder<ChannelMoments> order;
+        std::size_t firstSegment = 0;
+    };
+    const auto segments = cutSegments(planes);
+    std::vector<State> states(planes.size());
+    for (std::size_t i = segments.size(); i-- > 0;)
+        states[segments[i].plane].firstSegment = i;
+    std::vector<ChannelMoments> moments;
+    for (const ScopedPlane& plane : planes)
+        moments.emplace_back(plane.channels.size(), smallestNormal(plane.geometry->dtype));
+    KVSCOPE_TRY(forEachSegment(segments.size(), pool, job, [&](std::size_t i) -> Result<void> {
+        const ScopedPlane& plane = planes[segments[i].plane];
+        const std::int64_t channels = plane.channels.size();
+        ChannelMoments part(channels, smallestNormal(plane.geometry->dtype));
+        RowReader reader(cache, plane);
+        KVSCOPE_TRY(forEachBlock(segments[i].tokens, channels, job, [&](TokenRange tokens) -> Result<void> {
+            KVSCOPE_ASSIGN(const auto rows, reader.read(tokens));
+            part.add(rows);
+            job.advance(tokens.size() * channels * sizeOf(plane.geometry->dtype));
+            return {};
+        }));
+        State& state = states[segments[i].plane];
+        state.order.deliver(i - state.firstSegment, std::move(part),
+                            [&](const ChannelMoments& next) { moments[segments[i].plane].merge(next); });
+        return {};
+    }));
+    return moments;
 }
 
 Result<void> forEachBlock(TokenRange tokens, std::int64_t channels, const JobControl& job,

@@ -5,11 +5,14 @@
 #include "core/base/result.h"
 #include "core/base/thread_pool.h"
 #include "core/kv/kv_cache.h"
+#include "core/stats/moments.h"
 
 #include <cstdint>
 #include <functional>
+#include <new>
 #include <optional>
 #include <span>
+#include <stdexcept>
 #include <vector>
 
 namespace kvscope {
@@ -86,10 +89,31 @@ std::vector<Segment> cutSegments(std::span<const ScopedPlane> planes);
 /// Tokens a block should have so that it stays in a core's cache: a multiple of the anchor group.
 std::int64_t blockTokens(std::int64_t channels);
 
+/// The error of a computation that asked for more memory than there is.
+tl::unexpected<Error> outOfMemory();
+
+/// Runs a body that returns a Result and may allocate sizes that come from a dump.
+template <class Body> auto withinMemory(Body body) -> decltype(body()) {
+    try {
+        return body();
+    } catch (const std::bad_alloc&) {
+        return outOfMemory();
+    } catch (const std::length_error&) {
+        return outOfMemory();
+    }
+}
+
 /// Runs body(segment index) for all segments on the pool; stops early at the first error or when the job is stopped
 /// and returns that. Running out of memory in a body becomes an error as well.
 Result<void> forEachSegment(std::size_t segments, ThreadPool& pool, const JobControl& job,
                             const std::function<Result<void>(std::size_t)>& body);
+
+/// Bytes that one pass over the planes reads.
+std::int64_t bytesOf(std::span<const ScopedPlane> planes);
+
+/// Moments of every channel of every plane, in one pass; progress advances by bytes, the caller starts it.
+Result<std::vector<ChannelMoments>> computeChannelMoments(const KvCache& cache, std::span<const ScopedPlane> planes,
+                                                          ThreadPool& pool, const JobControl& job);
 
 /// Calls body(tokens) for the blocks of a range in order; the first ends at a multiple of the block size.
 Result<void> forEachBlock(TokenRange tokens, std::int64_t channels, const JobControl& job,
