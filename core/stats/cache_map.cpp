@@ -2,8 +2,12 @@
 #include "core/stats/cache_map.h"
 
 #include "core/base/checked.h"
+#include "core/stats/plane_sample.h"
+#include "core/stats/pyramid_set.h"
 #include "core/stats/raw_cells.h"
 
+#include <algorithm>
+#include <bit>
 #include <map>
 #include <mutex>
 #include <new>
@@ -25,34 +29,72 @@ namespace {
 
 constexpr std::int64_t kMostCells = std::int64_t{1} << 26;
 constexpr std::int64_t kLargestStep = std::int64_t{1} << 40;
+/// Values that one call reads from the dump for cells that the pyramid will answer once it is built: about 10 ms.
+constexpr std::int64_t kRawValues = std::int64_t{1} << 22;
+/// The same for steps finer than the pyramid's, which only the dump can answer.
+constexpr std::int64_t kFineRawValues = std::int64_t{1} << 26;
+/// Planes sampled in one call without asking other workers for help.
+constexpr std::int64_t kPlanesAlone = 4;
 
-class DirectMap final : public CacheMap {
+/// One plane's part of a picture.
+struct PlanePart {
+    PlaneQuery query;
+    CellSink sink;
+};
+
+class TiledMap final : public CacheMap {
 public:
-    explicit DirectMap(KvCache cache)
-        : cache_(std::move(cache)) {}
+    TiledMap(KvCache cache, ThreadPool& pool, CacheMapOptions options)
+        : cache_(std::move(cache))
+        , pool_(pool)
+        , pyramids_(std::make_shared<PyramidSet>(cache_, pool, std::move(options.cacheFolder)))
+        , samples_(cache_) {}
+    ~TiledMap() override { pyramids_->close(); }
+    TiledMap(const TiledMap&) = delete;
+    TiledMap& operator=(const TiledMap&) = delete;
 
     [[nodiscard]] const KvCache& cache() const override { return cache_; }
     [[nodiscard]] MapShape shape(const MapSpec& spec) const override;
     [[nodiscard]] Result<CellBlock> read(const MapSpec& spec, CellRect rect, CellStep step,
                                          const JobControl& job) override;
-    void prepare(Quantity) override {}
-    void cancelBuilds() override {}
-    [[nodiscard]] bool isComplete(Quantity) const override { return true; }
-    [[nodiscard]] double progress(Quantity) const override { return 1.0; }
-    [[nodiscard]] std::optional<Error> buildError(Quantity) const override { return std::nullopt; }
+    void prepare(Quantity quantity) override { pyramids_->prepare(quantity); }
+    void cancelBuilds() override { pyramids_->cancel(); }
+    [[nodiscard]] bool isComplete(Quantity quantity) const override {
+        const auto pyramid = pyramids_->find(quantity);
+        return pyramid != nullptr && pyramid->isComplete();
+    }
+    [[nodiscard]] double progress(Quantity quantity) const override {
+        const auto pyramid = pyramids_->find(quantity);
+        return pyramid != nullptr ? pyramid->progress() : 0.0;
+    }
+    [[nodiscard]] std::optional<Error> buildError(Quantity quantity) const override {
+        return pyramids_->error(quantity);
+    }
     [[nodiscard]] double planeRms(PlaneId plane, Quantity quantity) override;
-    void setChangedCallback(std::function<void()>) override {}
+    void setChangedCallback(std::function<void()> callback) override { pyramids_->setCallback(std::move(callback)); }
 
 private:
-    Result<std::vector<float>> channelMeans(PlaneId plane, Quantity quantity, const JobControl& job);
-    Result<void> answer(const PlaneQuery& query, const CellSink& sink, const JobControl& job);
+    /// Channel means, and whether they are exact.
+    struct Means {
+        std::vector<float> values;
+        bool exact = true;
+    };
+
+    std::vector<PlanePart> partsOf(const MapSpec& spec, CellRect rect, CellStep step, MapShape whole,
+                                   std::vector<CellSum>& sums) const;
+    Result<Means> channelMeans(PlaneId plane, Quantity quantity, const JobControl& job);
+    Result<bool> answer(const PlanePart& part, Pyramid* pyramid, std::int64_t rawValues, const JobControl& job);
+    Result<bool> answerAll(const std::vector<PlanePart>& parts, Pyramid* pyramid, const JobControl& job);
 
     KvCache cache_;
+    ThreadPool& pool_;
+    std::shared_ptr<PyramidSet> pyramids_;
+    SampleStore samples_;
     std::mutex mutex_;
     std::map<PlaneId, std::vector<float>> means_;
 };
 
-MapShape DirectMap::shape(const MapSpec& spec) const {
+MapShape TiledMap::shape(const MapSpec& spec) const {
     const KvGeometry& geometry = cache_.geometry();
     if (spec.sequence.value < 0 || spec.sequence.value >= geometry.sequences)
         return {};
@@ -82,26 +124,153 @@ MapShape DirectMap::shape(const MapSpec& spec) const {
     return whole;
 }
 
-Result<std::vector<float>> DirectMap::channelMeans(PlaneId plane, Quantity quantity, const JobControl& job) {
+std::vector<PlanePart> TiledMap::partsOf(const MapSpec& spec, CellRect rect, CellStep step, MapShape whole,
+                                         std::vector<CellSum>& sums) const {
+    const KvGeometry& geometry = cache_.geometry();
+    std::vector<PlanePart> parts;
+    PlaneQuery query;
+    query.quantity = spec.quantity;
+    query.firstCell = rect.column;
+    query.tokenCells = rect.columns;
+    query.tokenStep = step.columns;
+    if (spec.map == MapKind::HeadToken || spec.map == MapKind::TokenChannel) {
+        query.plane = {spec.layer, spec.kind, spec.sequence};
+        const PlaneGeometry& plane = *geometry.find(query.plane);
+        const std::int64_t rowChannels = spec.map == MapKind::HeadToken ? plane.headDim : 1;
+        const std::int64_t base = spec.head && spec.map == MapKind::TokenChannel ? spec.head->value * plane.headDim : 0;
+        query.groupChannels = step.rows * rowChannels;
+        query.channelBegin = base + rect.row * query.groupChannels;
+        query.channelEnd =
+            std::min(query.channelBegin + rect.rows * query.groupChannels, base + whole.rows * rowChannels);
+        parts.push_back({query, CellSink{sums, 0, 1, rect.columns}});
+        return parts;
+    }
+    const std::int64_t endLayer = std::min((rect.row + rect.rows) * step.rows, whole.rows);
+    for (std::int64_t layer = rect.row * step.rows; layer < endLayer; ++layer) {
+        query.plane = {LayerIndex(layer), spec.kind, spec.sequence};
+        const PlaneGeometry* plane = geometry.find(query.plane);
+        if (plane == nullptr || plane->tokens == 0 || !isAvailable(cache_, spec.quantity, query.plane))
+            continue;
+        const std::int64_t origin = (layer / step.rows - rect.row) * rect.columns;
+        if (spec.map == MapKind::LayerToken) {
+            query.groupChannels = plane->channels();
+            query.channelEnd = plane->channels();
+            parts.push_back({query, CellSink{sums, origin, 1, 0}});
+        } else {
+            query.firstCell = 0;
+            query.tokenCells = 1;
+            query.tokenStep = static_cast<std::int64_t>(std::bit_ceil(static_cast<std::uint64_t>(plane->tokens)));
+            query.groupChannels = step.columns;
+            query.channelBegin = std::min(rect.column * step.columns, plane->channels());
+            query.channelEnd = std::min((rect.column + rect.columns) * step.columns, plane->channels());
+            if (query.channelBegin < query.channelEnd)
+                parts.push_back({query, CellSink{sums, origin, 0, 1}});
+        }
+    }
+    return parts;
+}
+
+Result<TiledMap::Means> TiledMap::channelMeans(PlaneId plane, Quantity quantity, const JobControl& job) {
     if (quantity != Quantity::ChannelDeviation)
-        return std::vector<float>();
+        return Means();
+    if (const auto pyramid = pyramids_->find(Quantity::Value)) {
+        if (auto summary = pyramid->summary(plane))
+            return Means{std::move(summary->channelMeans), true};
+    }
+    if (cache_.geometry().find(plane)->values() > kRawValues) {
+        KVSCOPE_ASSIGN(const auto sample, samples_.sample(plane, Quantity::Value, false, job));
+        return Means{sample->channelMeans(), false};
+    }
     {
         const std::lock_guard lock(mutex_);
         if (const auto found = means_.find(plane); found != means_.end())
-            return found->second;
+            return Means{found->second, true};
     }
     KVSCOPE_ASSIGN(auto means, readChannelMeans(cache_, plane, job));
     const std::lock_guard lock(mutex_);
-    means_[plane] = means;
-    return means;
+    return Means{means_[plane] = std::move(means), true};
 }
 
-Result<void> DirectMap::answer(const PlaneQuery& query, const CellSink& sink, const JobControl& job) {
+/// Answers one plane's part: from the pyramid what is built, the rest from the dump if that is quick, else from a
+/// sample. Returns whether all is exact.
+Result<bool> TiledMap::answer(const PlanePart& part, Pyramid* pyramid, std::int64_t rawValues, const JobControl& job) {
+    const PlaneQuery& query = part.query;
+    const PlaneGeometry& plane = *cache_.geometry().find(query.plane);
+    std::vector<char> answered(static_cast<std::size_t>(query.tokenCells), 0);
+    if (pyramid != nullptr)
+        pyramid->addCells(query, part.sink, answered);
+    const auto open = static_cast<std::int64_t>(std::count(answered.begin(), answered.end(), 0));
+    if (open == 0)
+        return true;
+    if (pyramid != nullptr)
+        pyramid->prefer(query.plane);
+    const std::int64_t openTokens = std::min(open * std::min(query.tokenStep, plane.tokens), plane.tokens);
+    if (openTokens * plane.channels() > rawValues) {
+        const bool withRows = !areWholeHeads(query, plane.headDim);
+        KVSCOPE_ASSIGN(const auto sample, samples_.sample(query.plane, query.quantity, withRows, job));
+        sample->addCells(query, part.sink, answered);
+        return false;
+    }
     KVSCOPE_ASSIGN(const auto means, channelMeans(query.plane, query.quantity, job));
-    return addRawCells(cache_, query, means, sink, job);
+    for (std::int64_t cell = 0; cell < query.tokenCells; ++cell) {
+        if (answered[static_cast<std::size_t>(cell)] != 0)
+            continue;
+        PlaneQuery run = query;
+        run.firstCell += cell;
+        run.tokenCells = 1;
+        while (cell + run.tokenCells < query.tokenCells &&
+               answered[static_cast<std::size_t>(cell + run.tokenCells)] == 0)
+            ++run.tokenCells;
+        CellSink sink{part.sink.sums, part.sink.origin + cell * part.sink.tokenStride, part.sink.tokenStride,
+                      part.sink.groupStride};
+        KVSCOPE_TRY(addRawCells(cache_, run, means.values, sink, job));
+        cell += run.tokenCells;
+    }
+    return means.exact;
 }
 
-Result<CellBlock> DirectMap::read(const MapSpec& spec, CellRect rect, CellStep step, const JobControl& job) {
+Result<bool> TiledMap::answerAll(const std::vector<PlanePart>& parts, Pyramid* pyramid, const JobControl& job) {
+    // What the whole call may read, shared out evenly, so that a picture is either sampled or exact throughout.
+    const auto count = std::max<std::int64_t>(static_cast<std::int64_t>(parts.size()), 1);
+    const auto budget = [&](const PlanePart& part) {
+        const bool covered = Pyramid::covers(*cache_.geometry().find(part.query.plane), part.query);
+        return (covered ? kRawValues : kFineRawValues) / count;
+    };
+    bool exact = true;
+    if (count <= kPlanesAlone || (pyramid != nullptr && pyramid->isComplete())) {
+        for (const PlanePart& part : parts) {
+            KVSCOPE_ASSIGN(const bool partExact, answer(part, pyramid, budget(part), job));
+            exact = exact && partExact;
+        }
+        return exact;
+    }
+    // Layers may share cells (a row step above 1), so every layer's sums are made apart and joined afterwards.
+    std::mutex mutex;
+    std::optional<Error> error;
+    pool_.parallelFor(count, [&](std::int64_t i) {
+        const PlanePart& part = parts[static_cast<std::size_t>(i)];
+        const std::int64_t cells = part.query.tokenCells * part.query.groups();
+        std::vector<CellSum> own(static_cast<std::size_t>(cells));
+        const CellSink sink{own, 0, 1, part.query.tokenCells};
+        const auto partExact =
+            job.stopRequested() ? Result<bool>(cancelled()) : answer({part.query, sink}, pyramid, budget(part), job);
+        const std::lock_guard lock(mutex);
+        if (!partExact) {
+            error = partExact.error();
+            return;
+        }
+        exact = exact && *partExact;
+        for (std::int64_t group = 0; group < part.query.groups(); ++group) {
+            for (std::int64_t cell = 0; cell < part.query.tokenCells; ++cell)
+                part.sink.at(cell, group).merge(sink.at(cell, group));
+        }
+    });
+    if (error)
+        return tl::unexpected<Error>(std::move(*error));
+    return exact;
+}
+
+Result<CellBlock> TiledMap::read(const MapSpec& spec, CellRect rect, CellStep step, const JobControl& job) {
     const MapShape whole = shape(spec);
     const auto lies = [](std::int64_t first, std::int64_t count, std::int64_t cellStep, std::int64_t size) {
         const auto end = checkedAdd(first, count);
@@ -112,78 +281,40 @@ Result<CellBlock> DirectMap::read(const MapSpec& spec, CellRect rect, CellStep s
     if (!lies(rect.column, rect.columns, step.columns, whole.columns) ||
         !lies(rect.row, rect.rows, step.rows, whole.rows) || !area || *area > kMostCells)
         return fail("the rectangle asked for leaves the map", cache_.info().name);
-    std::vector<CellSum> sums;
     CellBlock block{rect, step, true, {}};
+    if (*area == 0)
+        return block;
     try {
-        sums.resize(static_cast<std::size_t>(*area));
+        const auto pyramid = pyramids_->find(spec.quantity);
+        std::vector<CellSum> sums(static_cast<std::size_t>(*area));
+        KVSCOPE_ASSIGN(block.exact, answerAll(partsOf(spec, rect, step, whole, sums), pyramid.get(), job));
+        if (pyramid != nullptr && pyramid->isDamaged())
+            pyramids_->replaceDamaged(spec.quantity, pyramid);
         block.cells.reserve(sums.size());
+        for (const CellSum& sum : sums)
+            block.cells.push_back(sum.cell());
     } catch (const std::bad_alloc&) {
         return fail("not enough memory for " + std::to_string(*area) + " cells", cache_.info().name,
                     "Show a smaller part", Error::Kind::System);
     }
-
-    const KvGeometry& geometry = cache_.geometry();
-    PlaneQuery query;
-    query.quantity = spec.quantity;
-    if (spec.map == MapKind::HeadToken || spec.map == MapKind::TokenChannel) {
-        query.plane = {spec.layer, spec.kind, spec.sequence};
-        const PlaneGeometry& plane = *geometry.find(query.plane);
-        const std::int64_t rowChannels = spec.map == MapKind::HeadToken ? plane.headDim : 1;
-        const std::int64_t base = spec.head && spec.map == MapKind::TokenChannel ? spec.head->value * plane.headDim : 0;
-        query.firstCell = rect.column;
-        query.tokenCells = rect.columns;
-        query.tokenStep = step.columns;
-        query.groupChannels = step.rows * rowChannels;
-        query.channelBegin = base + rect.row * query.groupChannels;
-        query.channelEnd =
-            std::min(query.channelBegin + rect.rows * query.groupChannels, base + whole.rows * rowChannels);
-        KVSCOPE_TRY(answer(query, CellSink{sums, 0, 1, rect.columns}, job));
-    } else {
-        for (std::int64_t row = rect.row * step.rows; row < std::min((rect.row + rect.rows) * step.rows, whole.rows);
-             ++row) {
-            query.plane = {LayerIndex(row), spec.kind, spec.sequence};
-            const PlaneGeometry* plane = geometry.find(query.plane);
-            if (plane == nullptr || !isAvailable(cache_, spec.quantity, query.plane))
-                continue;
-            const std::int64_t origin = (row / step.rows - rect.row) * rect.columns;
-            if (spec.map == MapKind::LayerToken) {
-                query.firstCell = rect.column;
-                query.tokenCells = rect.columns;
-                query.tokenStep = step.columns;
-                query.groupChannels = plane->channels();
-                query.channelEnd = plane->channels();
-                KVSCOPE_TRY(answer(query, CellSink{sums, origin, 1, 0}, job));
-            } else {
-                query.tokenCells = 1;
-                query.tokenStep = std::max<std::int64_t>(plane->tokens, 1);
-                query.groupChannels = step.columns;
-                query.channelBegin = std::min(rect.column * step.columns, plane->channels());
-                query.channelEnd = std::min((rect.column + rect.columns) * step.columns, plane->channels());
-                KVSCOPE_TRY(answer(query, CellSink{sums, origin, 0, 1}, job));
-            }
-        }
-    }
-    for (const CellSum& sum : sums)
-        block.cells.push_back(sum.cell());
     return block;
 }
 
-double DirectMap::planeRms(PlaneId plane, Quantity quantity) {
-    const PlaneGeometry* found = cache_.geometry().find(plane);
-    if (found == nullptr || !isAvailable(cache_, quantity, plane))
+double TiledMap::planeRms(PlaneId plane, Quantity quantity) {
+    if (!isAvailable(cache_, quantity, plane) || cache_.geometry().find(plane)->tokens == 0)
         return 0;
-    std::vector<CellSum> sums(1);
-    const PlaneQuery query{
-        plane, quantity, 0, 1, std::max<std::int64_t>(found->tokens, 1), 0, found->channels(), found->channels()};
-    if (!answer(query, CellSink{sums, 0, 0, 0}, {}) || sums[0].count == 0)
-        return 0;
-    return std::sqrt(sums[0].squares / static_cast<double>(sums[0].count));
+    if (const auto pyramid = pyramids_->find(quantity)) {
+        if (const auto summary = pyramid->summary(plane))
+            return summary->rms;
+    }
+    const auto sample = samples_.sample(plane, quantity, false, {});
+    return sample ? (*sample)->rms() : 0.0;
 }
 
 } // namespace
 
-std::shared_ptr<CacheMap> CacheMap::create(KvCache cache, ThreadPool&, CacheMapOptions) {
-    return std::make_shared<DirectMap>(std::move(cache));
+std::shared_ptr<CacheMap> CacheMap::create(KvCache cache, ThreadPool& pool, CacheMapOptions options) {
+    return std::make_shared<TiledMap>(std::move(cache), pool, std::move(options));
 }
 
 } // namespace kvscope

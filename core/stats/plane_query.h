@@ -25,6 +25,12 @@ struct PlaneQuery {
     }
 };
 
+/// Whether every channel group of the query is made of whole heads.
+inline bool areWholeHeads(const PlaneQuery& query, std::int64_t headDim) {
+    return query.channelBegin % headDim == 0 && query.channelEnd % headDim == 0 &&
+           (query.groupChannels % headDim == 0 || query.groupChannels >= query.channelEnd - query.channelBegin);
+}
+
 /// Where the sums of a query go: token cell i of channel group g is merged into sums[origin + i * tokenStride + g *
 /// groupStride].
 struct CellSink {

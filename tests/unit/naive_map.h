@@ -178,7 +178,8 @@ public:
         for (std::int64_t layer = firstLayer; layer < lastLayer; ++layer) {
             const PlaneId id{LayerIndex(layer), spec_.kind, spec_.sequence};
             const PlaneGeometry* plane = known_.cache.geometry().find(id);
-            if (plane == nullptr)
+            if (plane == nullptr ||
+                (spec_.quantity == Quantity::KeyBeforeRope && known_.cache.rope(LayerIndex(layer)) == nullptr))
                 continue;
             std::int64_t t0 = column * step.columns;
             std::int64_t t1 = t0 + step.columns;

@@ -1,0 +1,396 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/stats/reduce_block.h"
+
+#include "core/base/float_formats.h"
+#include "core/stats/cell_sum.h"
+
+#include <cmath>
+#include <cstring>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "core/stats/reduce_block.cpp"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#ifndef KVSCOPE_REDUCE_BLOCK_SHARED
+#define KVSCOPE_REDUCE_BLOCK_SHARED
+namespace kvscope {
+
+/// Float sums of some cells within a block.
+struct BlockSums {
+    float* min = nullptr;
+    float* max = nullptr;
+    float* sum = nullptr;
+    float* squares = nullptr;
+
+    [[nodiscard]] BlockSums at(std::size_t offset) const {
+        return {min + offset, max + offset, sum + offset, squares + offset};
+    }
+};
+
+/// Below this a value's square loses precision in float.
+constexpr float kSmallestSquared = 1e-15F;
+
+/// One stored value as float; the pointer needs no alignment.
+template <DType Type> float loadValue(const std::byte* at) {
+    if constexpr (Type == DType::F32) {
+        float value = 0;
+        std::memcpy(&value, at, sizeof value);
+        return value;
+    } else {
+        std::uint16_t bits = 0;
+        std::memcpy(&bits, at, sizeof bits);
+        return Type == DType::F16 ? floatFromHalf(bits) : floatFromBfloat(bits);
+    }
+}
+
+inline void addValue(float value, BlockSums channel, BlockSums head) {
+    for (const BlockSums& cell : {channel, head}) {
+        *cell.min = std::min(*cell.min, value);
+        *cell.max = std::max(*cell.max, value);
+        *cell.sum += value;
+        *cell.squares += value * value;
+    }
+}
+
+} // namespace kvscope
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace kvscope::HWY_NAMESPACE {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+template <DType Type, class DF> HWY_INLINE hn::Vec<DF> loadValues(DF df, const std::byte* at) {
+    if constexpr (Type == DType::F32)
+        return hn::LoadU(df, reinterpret_cast<const float*>(at));
+    else if constexpr (Type == DType::F16)
+        return hn::PromoteTo(df,
+                             hn::LoadU(hn::Rebind<hwy::float16_t, DF>(), reinterpret_cast<const hwy::float16_t*>(at)));
+    else
+        return hn::PromoteTo(
+            df, hn::LoadU(hn::Rebind<hwy::bfloat16_t, DF>(), reinterpret_cast<const hwy::bfloat16_t*>(at)));
+}
+
+struct MinOf {
+    template <class V> HWY_INLINE V operator()(V a, V b) const { return hn::Min(a, b); }
+};
+struct MaxOf {
+    template <class V> HWY_INLINE V operator()(V a, V b) const { return hn::Max(a, b); }
+};
+struct SumOf {
+    template <class V> HWY_INLINE V operator()(V a, V b) const { return hn::Add(a, b); }
+};
+
+#if HWY_TARGET != HWY_SCALAR
+/// Folds the 128-bit blocks of v onto each other and joins the four lanes left to target[0..3].
+template <class DF, class V, class Op> HWY_INLINE void foldInto(DF df, V v, Op op, float* target) {
+    if constexpr (hn::MaxLanes(DF()) == 4) {
+        hn::StoreU(op(hn::LoadU(df, target), v), df, target);
+    } else {
+        const hn::Half<DF> half;
+        foldInto(half, op(hn::LowerHalf(half, v), hn::UpperHalf(half, v)), op, target);
+    }
+}
+
+/// Reduces the lanes of a, b, c, d to one value each and joins them to target[0..3].
+template <class DF, class V, class Op> HWY_INLINE void reduceFour(DF df, V a, V b, V c, V d, Op op, float* target) {
+    const hn::Repartition<std::uint64_t, DF> pairs;
+    const auto ab = hn::BitCast(pairs, op(hn::InterleaveLower(df, a, b), hn::InterleaveUpper(df, a, b)));
+    const auto cd = hn::BitCast(pairs, op(hn::InterleaveLower(df, c, d), hn::InterleaveUpper(df, c, d)));
+    foldInto(
+        df,
+        op(hn::BitCast(df, hn::InterleaveLower(pairs, ab, cd)), hn::BitCast(df, hn::InterleaveUpper(pairs, ab, cd))),
+        op, target);
+}
+
+/// Channels [begin, end) of one head in four rows: into the channels' sums and into head.xxx[0..3].
+template <DType Type, class DF>
+HWY_INLINE void fourRows(DF df, const std::byte* const (&rows)[4], std::size_t begin, std::size_t end,
+                         BlockSums channels, BlockSums head) {
+    constexpr auto kSize = static_cast<std::size_t>(sizeOf(Type));
+    const std::size_t lanes = hn::Lanes(df);
+    if (begin + lanes <= end) {
+        const auto highest = hn::Set(df, std::numeric_limits<float>::infinity());
+        auto min0 = highest, min1 = highest, min2 = highest, min3 = highest;
+        auto max0 = hn::Neg(highest), max1 = max0, max2 = max0, max3 = max0;
+        auto sum0 = hn::Zero(df), sum1 = sum0, sum2 = sum0, sum3 = sum0;
+        auto square0 = sum0, square1 = sum0, square2 = sum0, square3 = sum0;
+        for (; begin + lanes <= end; begin += lanes) {
+            const auto x0 = loadValues<Type>(df, rows[0] + begin * kSize);
+            const auto x1 = loadValues<Type>(df, rows[1] + begin * kSize);
+            const auto x2 = loadValues<Type>(df, rows[2] + begin * kSize);
+            const auto x3 = loadValues<Type>(df, rows[3] + begin * kSize);
+            const BlockSums channel = channels.at(begin);
+            hn::StoreU(hn::Min(hn::LoadU(df, channel.min), hn::Min(hn::Min(x0, x1), hn::Min(x2, x3))), df, channel.min);
+            hn::StoreU(hn::Max(hn::LoadU(df, channel.max), hn::Max(hn::Max(x0, x1), hn::Max(x2, x3))), df, channel.max);
+            hn::StoreU(hn::Add(hn::LoadU(df, channel.sum), hn::Add(hn::Add(x0, x1), hn::Add(x2, x3))), df, channel.sum);
+            auto squares = hn::MulAdd(x0, x0, hn::LoadU(df, channel.squares));
+            squares = hn::MulAdd(x1, x1, squares);
+            squares = hn::MulAdd(x2, x2, squares);
+            squares = hn::MulAdd(x3, x3, squares);
+            hn::StoreU(squares, df, channel.squares);
+            min0 = hn::Min(min0, x0);
+            min1 = hn::Min(min1, x1);
+            min2 = hn::Min(min2, x2);
+            min3 = hn::Min(min3, x3);
+            max0 = hn::Max(max0, x0);
+            max1 = hn::Max(max1, x1);
+            max2 = hn::Max(max2, x2);
+            max3 = hn::Max(max3, x3);
+            sum0 = hn::Add(sum0, x0);
+            sum1 = hn::Add(sum1, x1);
+            sum2 = hn::Add(sum2, x2);
+            sum3 = hn::Add(sum3, x3);
+            square0 = hn::MulAdd(x0, x0, square0);
+            square1 = hn::MulAdd(x1, x1, square1);
+            square2 = hn::MulAdd(x2, x2, square2);
+            square3 = hn::MulAdd(x3, x3, square3);
+        }
+        reduceFour(df, min0, min1, min2, min3, MinOf(), head.min);
+        reduceFour(df, max0, max1, max2, max3, MaxOf(), head.max);
+        reduceFour(df, sum0, sum1, sum2, sum3, SumOf(), head.sum);
+        reduceFour(df, square0, square1, square2, square3, SumOf(), head.squares);
+    }
+    if (begin == end)
+        return;
+    if constexpr (hn::MaxLanes(DF()) > 4) {
+        fourRows<Type>(hn::Half<DF>(), rows, begin, end, channels, head);
+    } else {
+        for (; begin < end; ++begin) {
+            for (std::size_t row = 0; row < 4; ++row)
+                addValue(loadValue<Type>(rows[row] + begin * kSize), channels.at(begin), head.at(row));
+        }
+    }
+}
+#else
+/// As above, without vectors.
+template <DType Type, class DF>
+void fourRows(DF /*df*/, const std::byte* const (&rows)[4], std::size_t begin, std::size_t end, BlockSums channels,
+              BlockSums head) {
+    for (; begin < end; ++begin) {
+        for (std::size_t row = 0; row < 4; ++row)
+            addValue(loadValue<Type>(rows[row] + begin * static_cast<std::size_t>(sizeOf(Type))), channels.at(begin),
+                     head.at(row));
+    }
+}
+#endif
+
+/// Sums of a block, before widening; both targets hold empty cells.
+template <DType Type>
+static void sumBlock(const std::byte* stored, std::size_t rows, std::size_t heads, std::size_t headDim,
+                     BlockSums channels, BlockSums perHead) {
+    constexpr auto kSize = static_cast<std::size_t>(sizeOf(Type));
+    const std::size_t rowBytes = heads * headDim * kSize;
+    std::size_t row = 0;
+    for (; row + 4 <= rows; row += 4) {
+        const std::byte* const first = stored + row * rowBytes;
+        const std::byte* const four[4] = {first, first + rowBytes, first + 2 * rowBytes, first + 3 * rowBytes};
+        for (std::size_t head = 0; head < heads; ++head)
+            fourRows<Type>(hn::ScalableTag<float>(), four, head * headDim, (head + 1) * headDim, channels,
+                           perHead.at(head * kBlockTokens + row));
+    }
+    for (; row < rows; ++row) {
+        for (std::size_t channel = 0; channel < heads * headDim; ++channel)
+            addValue(loadValue<Type>(stored + row * rowBytes + channel * kSize), channels.at(channel),
+                     perHead.at(channel / headDim * kBlockTokens + row));
+    }
+}
+
+static void sumF16(const std::byte* stored, std::size_t rows, std::size_t heads, std::size_t headDim,
+                   BlockSums channels, BlockSums perHead) {
+    sumBlock<DType::F16>(stored, rows, heads, headDim, channels, perHead);
+}
+static void sumBF16(const std::byte* stored, std::size_t rows, std::size_t heads, std::size_t headDim,
+                    BlockSums channels, BlockSums perHead) {
+    sumBlock<DType::BF16>(stored, rows, heads, headDim, channels, perHead);
+}
+static void sumF32(const std::byte* stored, std::size_t rows, std::size_t heads, std::size_t headDim,
+                   BlockSums channels, BlockSums perHead) {
+    sumBlock<DType::F32>(stored, rows, heads, headDim, channels, perHead);
+}
+
+/// Whether float was too narrow for some cell: squares that overflowed (or met NaN or infinity), or values so small
+/// that their squares vanish.
+static bool needsDouble(BlockSums sums, std::size_t cells) {
+    const hn::ScalableTag<float> d;
+    const std::size_t lanes = hn::Lanes(d);
+    const auto largest = hn::Set(d, std::numeric_limits<float>::max());
+    const auto smallest = hn::Set(d, kSmallestSquared);
+    std::size_t i = 0;
+    for (; i + lanes <= cells; i += lanes) {
+        const auto magnitude = hn::Max(hn::Neg(hn::LoadU(d, sums.min + i)), hn::LoadU(d, sums.max + i));
+        const auto tiny = hn::And(hn::Gt(magnitude, hn::Zero(d)), hn::Lt(magnitude, smallest));
+        const auto fits = hn::Le(hn::LoadU(d, sums.squares + i), largest);
+        if (!hn::AllTrue(d, hn::AndNot(tiny, fits)))
+            return true;
+    }
+    for (; i < cells; ++i) {
+        const float magnitude = std::max(-sums.min[i], sums.max[i]);
+        if (!(sums.squares[i] <= std::numeric_limits<float>::max()) || (magnitude > 0 && magnitude < kSmallestSquared))
+            return true;
+    }
+    return false;
+}
+
+static void widenSums(const float* from, double* to, std::size_t cells) {
+    const hn::ScalableTag<double> dd;
+    const hn::Rebind<float, decltype(dd)> df;
+    std::size_t i = 0;
+    for (; i + hn::Lanes(dd) <= cells; i += hn::Lanes(dd))
+        hn::StoreU(hn::PromoteTo(dd, hn::LoadU(df, from + i)), dd, to + i);
+    for (; i < cells; ++i)
+        to[i] = static_cast<double>(from[i]);
+}
+
+template <class D, class T, class Op>
+HWY_INLINE void joinArrays(D d, T* target, const T* source, std::size_t cells, Op op) {
+    std::size_t i = 0;
+    for (; i + hn::Lanes(d) <= cells; i += hn::Lanes(d))
+        hn::StoreU(op(hn::LoadU(d, target + i), hn::LoadU(d, source + i)), d, target + i);
+    const hn::CappedTag<T, 1> one;
+    for (; i < cells; ++i)
+        hn::StoreU(op(hn::LoadU(one, target + i), hn::LoadU(one, source + i)), one, target + i);
+}
+
+static void mergeAll(CellSumsView target, CellSumsView source, std::size_t cells) {
+    const hn::ScalableTag<float> df;
+    const hn::ScalableTag<double> dd;
+    joinArrays(df, target.min, source.min, cells, MinOf());
+    joinArrays(df, target.max, source.max, cells, MaxOf());
+    joinArrays(dd, target.sum, source.sum, cells, SumOf());
+    joinArrays(dd, target.squares, source.squares, cells, SumOf());
+    joinArrays(df, target.count, source.count, cells, SumOf());
+    joinArrays(df, target.nonFinite, source.nonFinite, cells, MaxOf());
+}
+
+} // namespace kvscope::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace kvscope {
+
+HWY_EXPORT(sumF16);
+HWY_EXPORT(sumBF16);
+HWY_EXPORT(sumF32);
+HWY_EXPORT(needsDouble);
+HWY_EXPORT(widenSums);
+HWY_EXPORT(mergeAll);
+
+namespace {
+
+void setEmpty(BlockSums sums, std::size_t cells) {
+    std::fill_n(sums.min, cells, std::numeric_limits<float>::infinity());
+    std::fill_n(sums.max, cells, -std::numeric_limits<float>::infinity());
+    std::fill_n(sums.sum, cells, 0.0F);
+    std::fill_n(sums.squares, cells, 0.0F);
+}
+
+void setEmpty(CellSumsView sums, std::size_t cells) {
+    std::fill_n(sums.min, cells, std::numeric_limits<float>::infinity());
+    std::fill_n(sums.max, cells, -std::numeric_limits<float>::infinity());
+    std::fill_n(sums.sum, cells, 0.0);
+    std::fill_n(sums.squares, cells, 0.0);
+    std::fill_n(sums.count, cells, 0.0F);
+    std::fill_n(sums.nonFinite, cells, 0.0F);
+}
+
+void addValue(float value, CellSumsView sums, std::size_t cell) {
+    if (!std::isfinite(value)) {
+        sums.nonFinite[cell] = 1.0F;
+        return;
+    }
+    const auto wide = static_cast<double>(value);
+    sums.min[cell] = std::min(sums.min[cell], value);
+    sums.max[cell] = std::max(sums.max[cell], value);
+    sums.sum[cell] += wide;
+    sums.squares[cell] += wide * wide;
+    sums.count[cell] += 1.0F;
+}
+
+float loadAs(DType type, const std::byte* at) {
+    if (type == DType::F32)
+        return loadValue<DType::F32>(at);
+    return type == DType::F16 ? loadValue<DType::F16>(at) : loadValue<DType::BF16>(at);
+}
+
+} // namespace
+
+BlockReducer::BlockReducer(std::size_t heads, std::size_t headDim)
+    : heads_(heads)
+    , headDim_(headDim)
+    , scratch_(4 * (heads * headDim + heads * kBlockTokens)) {}
+
+void BlockReducer::reduce(DType type, std::span<const std::byte> stored, std::size_t rows, CellSumsView channels,
+                          CellSumsView heads) {
+    const std::size_t channelCells = heads_ * headDim_;
+    const std::size_t headCells = heads_ * kBlockTokens;
+    const auto blockSums = [](float* from, std::size_t cells) {
+        return BlockSums{from, from + cells, from + 2 * cells, from + 3 * cells};
+    };
+    const BlockSums perChannel = blockSums(scratch_.data(), channelCells);
+    const BlockSums perHead = blockSums(scratch_.data() + 4 * channelCells, headCells);
+    setEmpty(perChannel, channelCells);
+    setEmpty(perHead, headCells);
+    if (type == DType::F16)
+        HWY_DYNAMIC_DISPATCH(sumF16)(stored.data(), rows, heads_, headDim_, perChannel, perHead);
+    else if (type == DType::BF16)
+        HWY_DYNAMIC_DISPATCH(sumBF16)(stored.data(), rows, heads_, headDim_, perChannel, perHead);
+    else
+        HWY_DYNAMIC_DISPATCH(sumF32)(stored.data(), rows, heads_, headDim_, perChannel, perHead);
+    if (HWY_DYNAMIC_DISPATCH(needsDouble)(perChannel, channelCells) ||
+        HWY_DYNAMIC_DISPATCH(needsDouble)(perHead, headCells)) {
+        reduceInDouble(type, stored, rows, channels, heads);
+        return;
+    }
+    const auto widen = [](BlockSums from, CellSumsView to, std::size_t cells) {
+        std::copy_n(from.min, cells, to.min);
+        std::copy_n(from.max, cells, to.max);
+        HWY_DYNAMIC_DISPATCH(widenSums)(from.sum, to.sum, cells);
+        HWY_DYNAMIC_DISPATCH(widenSums)(from.squares, to.squares, cells);
+        std::fill_n(to.nonFinite, cells, 0.0F);
+    };
+    widen(perChannel, channels, channelCells);
+    std::fill_n(channels.count, channelCells, static_cast<float>(rows));
+    widen(perHead, heads, headCells);
+    for (std::size_t head = 0; head < heads_; ++head) {
+        std::fill_n(heads.count + head * kBlockTokens, rows, static_cast<float>(headDim_));
+        std::fill_n(heads.count + head * kBlockTokens + rows, kBlockTokens - rows, 0.0F);
+    }
+}
+
+void BlockReducer::reduceInDouble(DType type, std::span<const std::byte> stored, std::size_t rows,
+                                  CellSumsView channels, CellSumsView heads) const {
+    const std::size_t channelCells = heads_ * headDim_;
+    setEmpty(channels, channelCells);
+    setEmpty(heads, heads_ * kBlockTokens);
+    const std::byte* at = stored.data();
+    for (std::size_t row = 0; row < rows; ++row) {
+        for (std::size_t channel = 0; channel < channelCells; ++channel) {
+            const float value = loadAs(type, at);
+            at += sizeOf(type);
+            addValue(value, channels, channel);
+            addValue(value, heads, channel / headDim_ * kBlockTokens + row);
+        }
+    }
+}
+
+void mergeCells(CellSumsView target, CellSumsView source, std::size_t cells) {
+    HWY_DYNAMIC_DISPATCH(mergeAll)(target, source, cells);
+}
+
+void mergeRuns(CellSumsView target, CellSumsView source, std::size_t cells, std::size_t run) {
+    for (std::size_t cell = 0; cell < cells; ++cell) {
+        for (std::size_t i = cell * run; i < (cell + 1) * run; ++i) {
+            target.min[cell] = std::min(target.min[cell], source.min[i]);
+            target.max[cell] = std::max(target.max[cell], source.max[i]);
+            target.sum[cell] += source.sum[i];
+            target.squares[cell] += source.squares[i];
+            target.count[cell] += source.count[i];
+            target.nonFinite[cell] = std::max(target.nonFinite[cell], source.nonFinite[i]);
+        }
+    }
+}
+
+} // namespace kvscope
+#endif

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "core/kv/dtype.h"
+#include "core/stats/cell_sums.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace kvscope {
+
+/// Tokens summarised by one pass of BlockReducer.
+inline constexpr std::size_t kBlockTokens = 64;
+
+/// Summarises blocks of up to 64 rows of a plane in one pass, both ways: per channel over the rows, and per row and
+/// head over the head's channels. Sums run in float within a block; blocks whose squares leave float's range, or that
+/// hold NaN or infinity, are summed again in double. Not thread-safe; keep one per worker.
+class BlockReducer {
+public:
+    BlockReducer(std::size_t heads, std::size_t headDim);
+
+    /// Whether rows of this type can be given as stored; others are converted to F32 first.
+    static bool takes(DType type) { return type == DType::F16 || type == DType::BF16 || type == DType::F32; }
+
+    /// Reduces `rows` (1 to 64) rows of [heads * headDim] values. `channels` receives one cell per channel, `heads`
+    /// cell head * 64 + row (empty for rows that are not there). What the cells held before is replaced.
+    void reduce(DType type, std::span<const std::byte> stored, std::size_t rows, CellSumsView channels,
+                CellSumsView heads);
+
+private:
+    void reduceInDouble(DType type, std::span<const std::byte> stored, std::size_t rows, CellSumsView channels,
+                        CellSumsView heads) const;
+
+    std::size_t heads_;
+    std::size_t headDim_;
+    /// Float sums of the block: min, max, sum, squares of the channels, then of the heads.
+    std::vector<float> scratch_;
+};
+
+/// target[i] gains source[i].
+void mergeCells(CellSumsView target, CellSumsView source, std::size_t cells);
+
+/// target[i] gains source[i * run] ... source[i * run + run - 1].
+void mergeRuns(CellSumsView target, CellSumsView source, std::size_t cells, std::size_t run);
+
+} // namespace kvscope
