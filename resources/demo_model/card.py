@@ -56,8 +56,8 @@ def statistics_table(measured: dict) -> str:
         return f"{mean(values):.1%} ({min(values):.1%} to {max(values):.1%})"
 
     rows = []
-    for kind, other in (("K", "a few channels of 7B models reach 10 and more"), ("K before RoPE", "sharper still than after RoPE"),
-                        ("V", "near 1 to 3: no fixed outlier channels")):
+    for kind, other in (("K", "a few fixed channels stand far out in big models (KIVI, KVQuant)"), ("K before RoPE", "stand out more than after RoPE (KVQuant)"),
+                        ("V", "no fixed outlier channels (KIVI)")):
         rows.append([f"outlier ratio of {kind}: largest channel RMS / median", spread(kind, "outlier_ratio"), other])
     for kind, other in (("K", "three small models: 0.9 to 1.7"), ("K before RoPE", "three small models: 0.5"),
                         ("V", "three small models: 0.5 (deltas hurt)")):
@@ -71,9 +71,9 @@ def statistics_table(measured: dict) -> str:
                         ("V", "three small models: 4.1 to 4.4")):
         rows.append([f"entropy of {kind}, 32 bins, per channel, bits", spread(kind, "entropy_per_channel"), other])
     for kind in ("K", "V"):
-        rows.append([f"values of {kind} beyond 6 sigma", spread(kind, "far_outlier_share", "{:.3%}"), "heavy tails in K of 7B models"])
-    rows.append(["attention on the first token", sinks("sink_mass_first_token"), "the larger part of it in most layers of 7B models"])
-    rows.append(["attention on the first four tokens", sinks("sink_mass_first_four"), "as above; big models also have sinks beyond position 0"])
+        rows.append([f"values of {kind} beyond 6 sigma", spread(kind, "far_outlier_share", "{:.3%}"), "GEAR and KVQuant set 1 to 5% of the values apart"])
+    rows.append(["attention on the first token", sinks("sink_mass_first_token"), "big models: a large share in most layers (StreamingLLM)"])
+    rows.append(["attention on the first four tokens", sinks("sink_mass_first_four"), "as above; sinks also sit beyond position 0"])
     return table(["statistic (mean over layers and texts, range)", "this model", "what is reported elsewhere"], rows)
 
 

@@ -40,7 +40,7 @@ from tasks import Tasks
 WARM_UP_STEPS = 100
 DECAY_SHARE = 0.25
 PROBE_STEPS = 50
-REPORT_STEPS = 200
+REPORT_STEPS = 100
 CHECKPOINT_SECONDS = 120
 
 
@@ -116,9 +116,8 @@ class Trainer:
         self.learner = self.loss if quick else torch.compile(self.loss, dynamic=False)
         tokenizer = Tokenizer.from_file(str(work / "model" / "tokenizer.json"))
         self.tasks = Tasks(tokenizer, np.load(work / "train.npy"))
-        self.held_out_text = np.load(work / "held_out.npy")
-        self.held_out = Tasks(tokenizer, self.held_out_text)
-        self.bytes_per_token = (work / "held_out.txt").stat().st_size / len(self.held_out_text)
+        self.held_out = Tasks(tokenizer, np.load(work / "held_out.npy"))
+        self.bytes_per_token = (work / "held_out.txt").stat().st_size / len(self.held_out.text)
         matrices = [p for name, p in self.model.named_parameters() if p.dim() == 2 and "embed" not in name]
         others = [p for name, p in self.model.named_parameters() if p.dim() == 1 or "embed" in name]
         self.optimizers = [Muon(matrices, 0.02), torch.optim.AdamW(others, 4e-3, (0.9, 0.95), weight_decay=0.0)]
