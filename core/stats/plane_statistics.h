@@ -4,6 +4,7 @@
 #include "core/stats/fits.h"
 #include "core/stats/histogram.h"
 #include "core/stats/moments.h"
+#include "core/stats/rank_refinement.h"
 #include "core/stats/scope.h"
 
 #include <array>
@@ -13,8 +14,6 @@
 
 namespace kvscope {
 
-/// Percentiles of |x| that are kept, in percent.
-inline constexpr std::array kMagnitudePercentiles{0.5, 50.0, 99.0, 99.5, 99.9};
 /// Distances from the mean, in standard deviations, beyond which values are counted as outliers.
 inline constexpr std::array kOutlierSigmas{3.0, 4.0, 6.0};
 /// A channel whose rms is more than this many times the median rms of its plane's channels is an outlier channel.
@@ -23,10 +22,8 @@ inline constexpr double kOutlierChannelFactor = 4.0;
 /// What there is to say about one set of values. All numbers are 0 when there is no finite value.
 struct SeriesStatistics {
     Moments moments;
-    /// Of |x| at kMagnitudePercentiles: exact order statistics, interpolated linearly at p/100 * (count - 1).
-    std::array<double, kMagnitudePercentiles.size()> magnitudePercentiles{};
-    /// Exact; the mean of the middle two for an even count.
-    double median = 0;
+    /// Exact percentiles of |x| and the median.
+    Ranks ranks;
     /// Values with |x - mean| > kOutlierSigmas[i] standard deviations.
     std::array<std::int64_t, kOutlierSigmas.size()> outliers{};
     Histogram histogram;
@@ -73,7 +70,7 @@ struct StatisticsOptions {
     /// Deltas cost about twice as much again as the values alone.
     bool deltas = true;
     /// Bins of all histograms; by default 256 over +- the largest 99.9th percentile of |value| and |delta|.
-    std::optional<BinRange> histogramRange;
+    std::optional<BinRange> histogramRange{};
     std::int64_t defaultBins = 256;
 };
 

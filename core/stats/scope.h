@@ -22,13 +22,13 @@ struct StatisticsScope {
     PlaneKind kind = PlaneKind::Key;
     /// K with RoPE undone (or its recording); K only.
     bool beforeRope = false;
-    SequenceIndex sequence;
+    SequenceIndex sequence{};
     /// All layers that have the kind when absent; clipped to the cache.
-    std::optional<LayerRange> layers;
+    std::optional<LayerRange> layers{};
     /// All channels when absent; clipped to each plane.
-    std::optional<ChannelRange> channels;
+    std::optional<ChannelRange> channels{};
     /// All tokens when absent; clipped to each plane.
-    std::optional<TokenRange> tokens;
+    std::optional<TokenRange> tokens{};
 
     bool operator==(const StatisticsScope&) const = default;
 };
