@@ -137,7 +137,10 @@ def check_llamacpp(path, expected):
     except (ImportError, RuntimeError) as e:
         raise Skipped(str(e)) from e
     release = tuple(int(n) for n in expected["producer"].split()[-1].split("."))
-    state = make_llamacpp.State(path, release < (0, 3, 17), release >= (0, 3, 16))
+    state = make_llamacpp.State(path, release < (0, 3, 17), release >= (0, 3, 16), expected.get("memories", 1), expected.get("has_v", True))
+    if "memories" in expected:
+        layers = [kv for stream in state.streams for kv in stream["kv"]]
+        return [layers[p["layer"]]["KV".index(p["kind"]) if state.has_v else 0] for p in expected["planes"]]
     found = [state.sequence(s)[1] for s in expected["sequences"]]
     return [found[p["batch"]][p["layer"]]["KV".index(p["kind"])] for p in expected["planes"]]
 

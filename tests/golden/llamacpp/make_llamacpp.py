@@ -49,24 +49,8 @@ class Llama:
                 f"blk.{i}.ffn_norm.weight": rng.uniform(0.5, 1.5, dim).astype(np.float32), f"blk.{i}.ffn_gate.weight": random(self.ff, dim),
                 f"blk.{i}.ffn_up.weight": random(self.ff, dim), f"blk.{i}.ffn_down.weight": random(dim, self.ff)})
         self.path = str(Path(folder) / f"llama_{head_dim}.gguf")
-        w = gguf.GGUFWriter(self.path, "llama")
-        w.add_context_length(128)
-        w.add_embedding_length(dim)
-        w.add_block_count(layers)
-        w.add_feed_forward_length(self.ff)
-        w.add_head_count(heads)
-        w.add_head_count_kv(kv_heads)
-        w.add_layer_norm_rms_eps(EPS)
-        w.add_rope_dimension_count(head_dim)
-        w.add_rope_freq_base(THETA)
-        w.add_vocab_size(VOCAB)
-        w.add_tokenizer_model("no_vocab")
-        for name, value in self.weights.items():
-            w.add_tensor(name, value)
-        w.write_header_to_file()
-        w.write_kv_data_to_file()
-        w.write_tensors_to_file()
-        w.close()
+        write_gguf(self.path, "llama", self.weights, {"embedding_length": dim, "block_count": layers, "feed_forward_length": self.ff, "head_count": heads,
+                                                      "head_count_kv": kv_heads, "rope_dimension_count": head_dim})
 
     def rope(self, x, positions):
         """[token][head][dim], pairs (2i, 2i+1)"""
@@ -81,9 +65,6 @@ class Llama:
         w = {n: v.astype(np.float64) for n, v in self.weights.items()}
         positions = np.asarray(positions)
         count = len(tokens)
-
-        def norm(x, weight):
-            return x / np.sqrt((x**2).mean(-1, keepdims=True) + EPS) * weight
 
         x, planes = w["token_embd.weight"][tokens], []
         for i in range(self.layers):
@@ -102,6 +83,92 @@ class Llama:
             gate = h @ w[f"blk.{i}.ffn_gate.weight"].T
             x = x + (gate / (1 + np.exp(-gate)) * (h @ w[f"blk.{i}.ffn_up.weight"].T)) @ w[f"blk.{i}.ffn_down.weight"].T
         return np.array(planes)
+
+
+def norm(x, weight):
+    return x / np.sqrt((x**2).mean(-1, keepdims=True) + EPS) * weight
+
+
+def write_gguf(path, arch, weights, settings):
+    w = gguf.GGUFWriter(path, arch)
+    w.add_context_length(128)
+    w.add_layer_norm_rms_eps(EPS)
+    w.add_rope_freq_base(THETA)
+    w.add_vocab_size(VOCAB)
+    w.add_tokenizer_model("no_vocab")
+    for name, value in settings.items():
+        getattr(w, f"add_{name}")(value)
+    for name, value in weights.items():
+        w.add_tensor(name, value)
+    w.write_header_to_file()
+    w.write_kv_data_to_file()
+    w.write_tensors_to_file()
+    w.close()
+
+
+def feed_forward(random, i, dim, ff):
+    return {f"blk.{i}.ffn_norm.weight": np.ones(dim, np.float32), f"blk.{i}.ffn_gate.weight": random(ff, dim), f"blk.{i}.ffn_up.weight": random(ff, dim),
+            f"blk.{i}.ffn_down.weight": random(dim, ff)}
+
+
+def drawing(seed):
+    rng = np.random.default_rng(seed)
+    return lambda *shape: (rng.standard_normal(shape) / np.sqrt(shape[-1]) * 1.5).astype(np.float32)
+
+
+class Gemma2:
+    """Four layers, the even ones with a sliding window of 4; half-split pairs. first_layer gives K and V of layer 0 in float64."""
+
+    kv_heads, head_dim = 2, 16
+
+    def __init__(self, folder):
+        dim, ff, random = 64, 64, drawing(3)
+        self.path = str(Path(folder) / "gemma2.gguf")
+        self.weights = {"token_embd.weight": random(VOCAB, dim), "output_norm.weight": np.ones(dim, np.float32)}
+        for i in range(4):
+            self.weights.update({f"blk.{i}.attn_norm.weight": np.ones(dim, np.float32), f"blk.{i}.attn_q.weight": random(64, dim), f"blk.{i}.attn_k.weight": random(32, dim),
+                                 f"blk.{i}.attn_v.weight": random(32, dim), f"blk.{i}.attn_output.weight": random(dim, 64),
+                                 f"blk.{i}.post_attention_norm.weight": np.ones(dim, np.float32), f"blk.{i}.post_ffw_norm.weight": np.ones(dim, np.float32),
+                                 **feed_forward(random, i, dim, ff)})
+        write_gguf(self.path, "gemma2", self.weights, {
+            "embedding_length": dim, "block_count": 4, "feed_forward_length": ff, "head_count": 4, "head_count_kv": 2, "key_length": 16, "value_length": 16,
+            "sliding_window": 4, "attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0})
+
+    def first_layer(self, tokens, positions):
+        x = norm(self.weights["token_embd.weight"].astype(np.float64)[tokens], 1)
+        k, v = (x @ self.weights[f"blk.0.attn_{n}.weight"].astype(np.float64).T for n in "kv")
+        k = k.reshape(len(x), 2, 16)
+        angle = np.asarray(positions, float)[:, None, None] * THETA ** (-np.arange(8) / 8)
+        a, b, c, s = k[..., :8], k[..., 8:], np.cos(angle), np.sin(angle)
+        return np.concatenate([a * c - b * s, a * s + b * c], -1).reshape(len(x), -1), v
+
+
+class DeepSeek:
+    """Two dense layers with multi-head latent attention: a row of K is 24 channels of latent, then 8 of rotary key (interleaved pairs). There is no V."""
+
+    kv_heads, head_dim = 1, 32
+
+    def __init__(self, folder):
+        dim, ff, random = 64, 64, drawing(4)
+        self.path = str(Path(folder) / "deepseek2.gguf")
+        self.weights = {"token_embd.weight": random(VOCAB, dim), "output_norm.weight": np.ones(dim, np.float32)}
+        for i in range(2):
+            self.weights.update({f"blk.{i}.attn_norm.weight": np.ones(dim, np.float32), f"blk.{i}.attn_q_a.weight": random(12, dim),
+                                 f"blk.{i}.attn_q_a_norm.weight": np.ones(12, np.float32), f"blk.{i}.attn_q_b.weight": random(2 * 24, 12),
+                                 f"blk.{i}.attn_kv_a_mqa.weight": random(32, dim), f"blk.{i}.attn_kv_a_norm.weight": np.ones(24, np.float32),
+                                 f"blk.{i}.attn_k_b.weight": random(2, 24, 16), f"blk.{i}.attn_v_b.weight": random(2, 16, 24), f"blk.{i}.attn_output.weight": random(dim, 32),
+                                 **feed_forward(random, i, dim, ff)})
+        write_gguf(self.path, "deepseek2", self.weights, {
+            "embedding_length": dim, "block_count": 2, "feed_forward_length": ff, "head_count": 2, "head_count_kv": 1, "key_length": 32, "value_length": 24,
+            "key_length_mla": 24, "value_length_mla": 16, "q_lora_rank": 12, "kv_lora_rank": 24, "rope_dimension_count": 8, "leading_dense_block_count": 2,
+            "expert_count": 2, "expert_used_count": 1, "expert_shared_count": 1, "expert_feed_forward_length": 16, "expert_weights_scale": 1.0})
+
+    def first_layer(self, tokens, positions):
+        x = norm(self.weights["token_embd.weight"].astype(np.float64)[tokens], 1)
+        kv = x @ self.weights["blk.0.attn_kv_a_mqa.weight"].astype(np.float64).T
+        angle = np.asarray(positions, float)[:, None] * THETA ** (-np.arange(4) / 4)
+        a, b, c, s = kv[:, 24::2], kv[:, 25::2], np.cos(angle), np.sin(angle)
+        return np.concatenate([norm(kv[:, :24], 1), np.stack([a * c - b * s, a * s + b * c], -1).reshape(len(x), 8)], -1), None
 
 
 class Context:
@@ -161,8 +228,8 @@ def values(raw, kind, rows):
 class State:
     """The layout of LAYOUT.md for one file, read strictly to its last byte."""
 
-    def __init__(self, path, outputs, streams, memories=1):
-        self.raw, self.at = Path(path).read_bytes(), 0
+    def __init__(self, path, outputs, streams, memories=1, has_v=True):
+        self.raw, self.at, self.has_v = Path(path).read_bytes(), 0, has_v
         magic, self.version = self.take("II")
         self.session = magic == 0x6767736E
         assert self.session or magic == 0x67677371
@@ -201,7 +268,7 @@ class State:
         for _ in range(layers):
             self.type_k, size = self.take("iQ")
             keys.append(values(self.block(size * count), self.type_k, count))
-        for _ in range(layers):
+        for _ in range(layers if self.has_v else 0):
             if self.v_trans:
                 self.type_v, _, channels = self.take("iII")
                 size = {F32: 4, F16: 2, BF16: 2}[self.type_v]
@@ -209,7 +276,7 @@ class State:
             else:
                 self.type_v, size = self.take("iQ")
                 vals.append(values(self.block(size * count), self.type_v, count))
-        return {"cells": cells, "kv": [[k, v] for k, v in zip(keys, vals)]}
+        return {"cells": cells, "kv": [[k, v] for k, v in zip(keys, vals)] if self.has_v else [[k] for k in keys]}
 
     def sequence(self, number):
         """positions and [layer][2][token][channel] of one sequence, by position"""
@@ -281,6 +348,34 @@ def simple(name, model, about, sequence=False, rotated=(False, False), **options
     record(path, model, {0: (TOKENS, list(range(len(TOKENS))))}, about, rotated=rotated)
 
 
+def special(name, model, about, memories, kinds, order, sequence=False, **options):
+    """Two memories, or no V. order: the model's layers in the order of the file."""
+    c = Context(model, **options)
+    c.decode(TOKENS[:8])
+    for i in range(8, len(TOKENS)):
+        c.decode(TOKENS[i:i + 1], i)
+    path = HERE / name
+    (c.save_sequence(path, 0, TOKENS) if sequence else c.save_session(path, TOKENS))
+    c.close()
+    state = State(path, False, True, memories, has_v="V" in kinds)
+    layers = [(s, kv) for s in state.streams for kv in s["kv"]]
+    assert len(layers) == len(order)
+    planes = []
+    for i, ((stream, kv), number) in enumerate(zip(layers, order)):
+        positions = [p for p, _ in stream["cells"]]
+        assert positions == sorted(positions)
+        if number == 0:
+            for x, wanted in zip(kv, model.first_layer([TOKENS[p] for p in positions], positions)):
+                assert close(x, wanted, 2 * TOLERANCE[F16]), (name, np.abs(x - wanted).max())
+        for kind, x in zip(kinds, kv):
+            planes.append(plane(i, kind, x, model.kv_heads, model.head_dim, 0, positions[0]))
+            planes[-1].update(positions=positions, model_layer=number)
+    expect(path, format="llama.cpp", producer=PRODUCER, about=about, dtype="f16", layout="[T,C]" + (", V transposed" if state.v_trans and state.has_v else ""), planes=planes,
+           needs=["kv_heads"], file="session" if state.session else "sequence", version=state.version, tokens_ids=state.tokens, sequences=[0], v_trans=state.v_trans,
+           memories=memories, has_v=state.has_v, streams=len(state.streams), outputs=0)
+    print(path.parent.name, name, path.stat().st_size, [p["x"].shape[0] if "x" in p else p["tokens"] for p in planes])
+
+
 def make(folder):
     a = Llama(folder, layers=2, heads=4, kv_heads=2, head_dim=32, seed=1)
     b = Llama(folder, layers=2, heads=2, kv_heads=1, head_dim=64, seed=2)
@@ -321,6 +416,12 @@ def make(folder):
         record(HERE / "session.f16.streams2.vtrans.bin", a, contents, "two sequences in two streams, V transposed")
         record(HERE / "sequence.f16.streams2.bin", a, {1: contents[1]}, "the second of two sequences of a context with two streams: the first stream has no cells")
     if newest:
+        g, d = Gemma2(folder), DeepSeek(folder)
+        two = "Gemma 2, sliding windows of 4 on layers 0 and 2: two memories, first the full layers 1 and 3, then 0 and 2 (planes are in the file's order, model_layer is the model's)"
+        special("session.f16.windows.bin", g, two, 2, ["K", "V"], [1, 3, 0, 2])
+        special("sequence.f16.windows.vtrans.bin", g, two + "; cells outside the window are left out; V transposed", 2, ["K", "V"], [1, 3, 0, 2], sequence=True, flash=False)
+        special("session.f16.mla.bin", d, "DeepSeek 2 (MLA): one latent plane a layer, 24 channels of latent, then 8 of rotary key; no V part at all", 1, ["latent"], [0, 1])
+        special("sequence.f16.mla.vtrans.bin", d, "the same as a sequence file, with the transposition flag set although there is no V", 1, ["latent"], [0, 1], sequence=True, flash=False)
         c = Context(a)
         c.decode(TOKENS[:2])
         c.save_session(HERE / "session.f16.tiny.bin", TOKENS[:2])
