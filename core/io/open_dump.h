@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include "core/base/byte_source.h"
 #include "core/base/progress.h"
 #include "core/kv/kv_cache.h"
 
@@ -56,6 +57,11 @@ struct OpenedDump {
 /// (compressed members are unpacked to a temporary file). Errors say what, where and what to do.
 Result<OpenedDump> openDump(const std::filesystem::path& path, const OpenOptions& options = {},
                             const JobControl& job = {});
+
+/// The same for bytes that are already open (in memory, say); `path` names them and tells where side files lie, and may
+/// be empty.
+Result<OpenedDump> openDumpBytes(const ByteSourcePtr& bytes, const std::filesystem::path& path,
+                                 const OpenOptions& options = {}, const JobControl& job = {});
 
 /// Formats that openDump reads: name and typical file patterns, for dialogs and help.
 struct DumpFormat {

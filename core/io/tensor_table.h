@@ -3,6 +3,7 @@
 
 #include "core/base/byte_source.h"
 #include "core/base/result.h"
+#include "core/io/model_config.h"
 #include "core/io/open_dump.h"
 #include "core/kv/dtype.h"
 #include "core/kv/kv_cache.h"
@@ -48,6 +49,10 @@ struct TensorTable {
     /// Free text that the file carries (safetensors __metadata__, class names of pickled caches under "class").
     std::map<std::string, std::string> metadata;
     std::vector<CacheNote> notes;
+    /// What the file itself says about the model (a raw dump's sidecar); a configuration beside it comes first.
+    std::optional<ModelConfig> config;
+    /// Tokens that a description names; those in the tensors come first.
+    std::optional<CacheTokens> tokens;
 };
 
 /// Checks that every element of the tensor lies inside its source and that no size overflows; the error names the
@@ -57,6 +62,10 @@ Result<void> checkTensor(const StoredTensor& tensor);
 /// Reads a small integer or boolean tensor of any width (token ids, block tables, lengths), in row-major order.
 /// Fails for float types and for more than `limit` elements.
 Result<std::vector<std::int64_t>> readIntegers(const StoredTensor& tensor, std::int64_t limit);
+
+/// Reads a small tensor of any float or 8-bit type (scales, zero points) as float32, in row-major order; fails for more
+/// than `limit` elements.
+Result<std::vector<float>> readFloats(const StoredTensor& tensor, std::int64_t limit);
 
 /// Finds out which tensors are K, V, latent, query, scale and token planes, in which axis order, and makes the cache;
 /// names, shapes, side files beside `table.path`, and `options` decide, and the layout check where they leave it open.

@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/io/layout_check.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdio>
+#include <set>
+
+namespace kvscope {
+
+namespace {
+
+constexpr std::int64_t kSampleTokens = 160;
+constexpr std::int64_t kSampleChannels = 512;
+/// How much one bit a value weighs against the priors (as a factor e^kBitWeight).
+constexpr double kBitWeight = 20.0;
+constexpr std::array kThetas{10000.0, 500000.0, 1000000.0};
+
+/// A few rows of one plane, [tokens][channels].
+struct Sample {
+    PlaneGeometry plane;
+    TokenRange tokens;
+    std::int64_t channels = 0;
+    std::vector<float> values;
+
+    [[nodiscard]] float at(std::int64_t token, std::int64_t channel) const {
+        const float value = values[static_cast<std::size_t>(token * channels + channel)];
+        return std::isfinite(value) ? value : 0.0F;
+    }
+};
+
+/// Bits a value that a plane's own structure saves against coding it as noise of its variance.
+struct Structure {
+    /// By knowing each channel's mean from the other tokens.
+    double channelBits = 0;
+    /// By knowing the previous token besides.
+    double tokenBits = 0;
+    double correlation = 0;
+
+    [[nodiscard]] double bits() const { return channelBits + tokenBits; }
+};
+
+std::optional<Sample> readSample(const KvCache& cache, PlaneId id, bool wholeHeads) {
+    const PlaneGeometry* plane = cache.geometry().find(id);
+    if (plane == nullptr || plane->tokens < 2)
+        return std::nullopt;
+    Sample sample;
+    sample.plane = *plane;
+    // The first tokens are attention sinks, whose values are unlike all others.
+    const std::int64_t skip = plane->tokens > 2 * kSampleTokens ? 16 : 0;
+    sample.tokens = tokenRange(skip, std::min(plane->tokens, skip + kSampleTokens));
+    std::int64_t channels = std::min(plane->channels(), kSampleChannels);
+    if (wholeHeads)
+        channels = std::max<std::int64_t>(1, channels / plane->headDim) * plane->headDim;
+    if (channels > 16 * kSampleChannels)
+        return std::nullopt;
+    sample.channels = channels;
+    sample.values.resize(static_cast<std::size_t>(sample.tokens.size() * channels));
+    if (!cache.readRows(id, sample.tokens, channelRange(0, channels), sample.values))
+        return std::nullopt;
+    return sample;
+}
+
+Structure structureOf(const Sample& sample) {
+    const std::int64_t rows = sample.tokens.size();
+    const auto n = static_cast<double>(rows);
+    const auto count = n * static_cast<double>(sample.channels);
+    double sum = 0;
+    double squares = 0;
+    double within = 0;
+    double neighbours = 0;
+    for (std::int64_t c = 0; c < sample.channels; ++c) {
+        double mean = 0;
+        for (std::int64_t t = 0; t < rows; ++t) {
+            const double value = sample.at(t, c);
+            mean += value;
+            squares += value * value;
+        }
+        sum += mean;
+        mean /= n;
+        double before = 0;
+        for (std::int64_t t = 0; t < rows; ++t) {
+            const double deviation = sample.at(t, c) - mean;
+            within += deviation * deviation;
+            neighbours += t > 0 ? deviation * before : 0.0;
+            before = deviation;
+        }
+    }
+    const double total = squares - sum * sum / count;
+    Structure structure;
+    if (!(total > 0) || !(within > 0))
+        return structure;
+    // Leave-one-out residuals are n/(n-1) times the plain ones: few tokens must not look like a good fit.
+    const double residual = within * (n / (n - 1)) * (n / (n - 1));
+    structure.channelBits = std::clamp(0.5 * std::log2(total / residual), -1.0, 8.0);
+    // The mean takes about 1/n off every correlation.
+    structure.correlation = std::clamp(neighbours / within * (n / (n - 1)) + 1.0 / n, -1.0, 0.999);
+    if (structure.correlation > 0)
+        structure.tokenBits = -0.5 * std::log2(1.0 - structure.correlation * structure.correlation);
+    return structure;
+}
+
+/// Bits a value by which undoing a rotation makes channels more constant.
+double gainOf(const Sample& sample, std::int64_t headDim, double theta, Rope::Pairing pairing, double rawBits) {
+    Sample turned = sample;
+    for (float& value : turned.values)
+        value = std::isfinite(value) ? value : 0.0F;
+    turned.plane.headDim = headDim;
+    turned.plane.heads = sample.channels / headDim;
+    rotate(Rope::plain(theta, headDim, pairing), RopeDirection::Undo, turned.plane, turned.tokens, turned.values);
+    return structureOf(turned).channelBits - rawBits;
+}
+
+/// The first, the middle and the last layer's planes of a kind, of the first and the last sequence.
+std::vector<PlaneId> sampledPlanes(const KvGeometry& geometry, PlaneKind kind) {
+    std::vector<PlaneId> planes;
+    for (const std::int64_t sequence : {std::int64_t{0}, geometry.sequences - 1}) {
+        const auto all = geometry.planes(kind, SequenceIndex(sequence));
+        if (all.empty() || (sequence == 0 && !planes.empty()))
+            continue;
+        for (const std::size_t i : std::set<std::size_t>{0, all.size() / 2, all.size() - 1})
+            planes.push_back(all[i]);
+    }
+    return planes;
+}
+
+/// The best rotation of one head dimension over several samples.
+RopeFinding bestRotation(std::span<const Sample> samples, std::int64_t headDim) {
+    RopeFinding best;
+    best.headDim = headDim;
+    best.gain = -1e9;
+    for (const double theta : kThetas) {
+        for (const auto pairing : {Rope::Pairing::HalfSplit, Rope::Pairing::Interleaved}) {
+            double gain = 0;
+            for (const Sample& sample : samples)
+                gain += gainOf(sample, headDim, theta, pairing, structureOf(sample).channelBits);
+            gain /= static_cast<double>(samples.size());
+            if (gain > best.gain) {
+                best.gain = gain;
+                best.theta = theta;
+                best.pairing = pairing;
+            }
+        }
+    }
+    return best;
+}
+
+/// What the data say about one reading.
+struct Score {
+    bool readable = false;
+    double bits = 0;
+    double keyGain = 0;
+    double valueGain = 0;
+    double correlation = 0;
+    double channelBits = 0;
+    RopeFinding rope;
+};
+
+Score scoreOf(const KvCache& cache, const JobControl& job) {
+    Score score;
+    const KvGeometry& geometry = cache.geometry();
+    int planes = 0;
+    for (const PlaneKind kind : {PlaneKind::Key, PlaneKind::Value, PlaneKind::Latent}) {
+        std::vector<Sample> samples;
+        for (const PlaneId id : sampledPlanes(geometry, kind)) {
+            if (job.stopRequested())
+                return score;
+            if (auto sample = readSample(cache, id, true))
+                samples.push_back(std::move(*sample));
+        }
+        for (const Sample& sample : samples) {
+            const Structure structure = structureOf(sample);
+            score.bits += structure.bits();
+            score.correlation += structure.correlation;
+            score.channelBits += structure.channelBits;
+            ++planes;
+        }
+        if (samples.empty() || kind == PlaneKind::Latent)
+            continue;
+        const std::int64_t headDim = samples.front().plane.headDim;
+        const bool sameDims = std::all_of(samples.begin(), samples.end(),
+                                          [&](const Sample& sample) { return sample.plane.headDim == headDim; });
+        if (headDim % 2 != 0 || headDim > 512 || !sameDims || samples.front().tokens.size() < 8)
+            continue;
+        const RopeFinding finding = bestRotation(samples, headDim);
+        (kind == PlaneKind::Key ? score.keyGain : score.valueGain) = std::max(0.0, finding.gain);
+        if (kind == PlaneKind::Key)
+            score.rope = finding;
+    }
+    if (planes == 0)
+        return score;
+    score.readable = true;
+    score.bits /= planes;
+    score.correlation /= planes;
+    score.channelBits /= planes;
+    return score;
+}
+
+std::string evidenceOf(const Score& score) {
+    if (!score.readable)
+        return "too few tokens to tell";
+    std::array<char, 256> text{};
+    std::snprintf(text.data(), text.size(), "neighbouring tokens correlate %.2f, channel means save %.2f bits a value",
+                  score.correlation, score.channelBits);
+    std::string evidence = text.data();
+    if (score.keyGain > 0.05 && score.keyGain > score.valueGain) {
+        std::snprintf(text.data(), text.size(), "; K turns with the position as RoPE does (theta %.0f, %s)",
+                      score.rope.theta, score.rope.pairing == Rope::Pairing::HalfSplit ? "half-split" : "interleaved");
+        evidence += text.data();
+    }
+    return evidence;
+}
+
+} // namespace
+
+std::vector<LayoutCandidate> checkLayouts(std::span<const LayoutReading> readings, const JobControl& job) {
+    std::vector<LayoutCandidate> candidates;
+    std::vector<double> logs;
+    for (const LayoutReading& reading : readings) {
+        const Score score = scoreOf(reading.cache, job);
+        candidates.push_back({reading.axes, 0, evidenceOf(score)});
+        logs.push_back(std::log(std::max(reading.prior, 1e-12)) +
+                       kBitWeight * (score.bits + score.keyGain - score.valueGain));
+    }
+    const double best = logs.empty() ? 0 : *std::max_element(logs.begin(), logs.end());
+    double sum = 0;
+    for (double& value : logs) {
+        value = std::exp(value - best);
+        sum += value;
+    }
+    for (std::size_t i = 0; i < candidates.size(); ++i)
+        candidates[i].confidence = logs[i] / sum;
+    return candidates;
+}
+
+std::optional<RopeFinding> findRope(const KvCache& cache, std::span<const std::int64_t> headDims,
+                                    const JobControl& job) {
+    std::vector<Sample> samples;
+    for (const PlaneId id : sampledPlanes(cache.geometry(), PlaneKind::Key)) {
+        if (job.stopRequested())
+            return std::nullopt;
+        if (auto sample = readSample(cache, id, false))
+            samples.push_back(std::move(*sample));
+    }
+    std::erase_if(samples, [](const Sample& sample) { return sample.tokens.size() < 8; });
+    if (samples.empty())
+        return std::nullopt;
+    std::vector<RopeFinding> findings;
+    for (const std::int64_t headDim : headDims) {
+        const bool fits = headDim >= 2 && headDim % 2 == 0 &&
+                          std::all_of(samples.begin(), samples.end(),
+                                      [&](const Sample& sample) { return sample.channels % headDim == 0; });
+        if (fits)
+            findings.push_back(bestRotation(samples, headDim));
+    }
+    std::sort(findings.begin(), findings.end(),
+              [](const RopeFinding& a, const RopeFinding& b) { return a.gain > b.gain; });
+    if (findings.empty() || !(findings.front().gain > 0.02))
+        return std::nullopt;
+    findings.front().runnerUp = findings.size() > 1 ? findings[1].gain : 0;
+    return findings.front();
+}
+
+} // namespace kvscope

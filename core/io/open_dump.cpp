@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/io/open_dump.h"
+
+#include "core/io/npy.h"
+#include "core/io/raw_dump.h"
+#include "core/io/safetensors.h"
+#include "core/io/tensor_table.h"
+#include "core/io/torch_reader.h"
+#include "core/io/zip_archive.h"
+
+#include <algorithm>
+#include <array>
+#include <new>
+#include <span>
+#include <system_error>
+#include <utility>
+
+namespace kvscope {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+/// A file about to be opened, with its first bytes.
+struct Candidate {
+    ByteSourcePtr bytes;
+    fs::path path;
+    std::vector<std::byte> head;
+};
+
+using Recognise = bool (*)(const Candidate&);
+using Open = Result<OpenedDump> (*)(const Candidate&, const OpenOptions&, const JobControl&);
+
+Result<OpenedDump> assembled(Result<TensorTable> table, const OpenOptions& options, const JobControl& job) {
+    if (!table)
+        return tl::unexpected<Error>(std::move(table.error()));
+    return assembleDump(std::move(*table), options, job);
+}
+
+Result<OpenedDump> openZip(const Candidate& file, const OpenOptions& options, const JobControl& job) {
+    KVSCOPE_ASSIGN(const ZipArchive archive, ZipArchive::open(file.bytes));
+    if (looksLikeTorchZip(archive))
+        return assembled(readTorchZip(archive, file.path, job), options, job);
+    return assembled(readNpz(file.bytes, file.path, job), options, job);
+}
+
+/// The formats that a file's first bytes tell, in the order in which they are tried.
+struct Signature {
+    Recognise recognise;
+    Open open;
+};
+
+constexpr std::array kSignatures{
+    Signature{[](const Candidate& file) { return looksLikeNpy(file.head); },
+              [](const Candidate& file, const OpenOptions& options, const JobControl& job) {
+                  return assembled(readNpy(file.bytes, file.path), options, job);
+              }},
+    Signature{[](const Candidate& file) { return looksLikeZip(file.head); }, openZip},
+    Signature{[](const Candidate& file) { return looksLikeSafetensors(file.head, file.bytes->size()); },
+              [](const Candidate& file, const OpenOptions& options, const JobControl& job) {
+                  return assembled(readSafetensors(file.bytes, file.path), options, job);
+              }},
+    Signature{[](const Candidate& file) { return looksLikePickle(file.head); },
+              [](const Candidate& file, const OpenOptions& options, const JobControl& job) {
+                  return assembled(readTorchLegacy(file.bytes, file.path), options, job);
+              }},
+};
+
+/// What a file's name promises when its content is none of the known formats: then the file is damaged, not raw.
+const char* promisedFormat(const fs::path& path) {
+    const std::string extension = path.extension().string();
+    if (extension == ".npy" || extension == ".npz")
+        return "a NumPy file";
+    if (extension == ".safetensors")
+        return "a safetensors file";
+    if (extension == ".pth")
+        return "a torch file";
+    return nullptr;
+}
+
+Result<OpenedDump> openWithoutSignature(const Candidate& file, const OpenOptions& options, const JobControl& job) {
+    const fs::path sidecar = rawSidecarPath(file.path);
+    std::error_code problem;
+    RawDescription description;
+    const bool described = !file.path.empty() && fs::is_regular_file(sidecar, problem);
+    if (described) {
+        KVSCOPE_ASSIGN(const ByteSourcePtr text, openFile(sidecar));
+        KVSCOPE_ASSIGN(description, readRawSidecar(*text));
+    } else if (!options.dtype || !options.axes) {
+        const char* promised = promisedFormat(file.path);
+        return fail(promised != nullptr ? "is named like " + std::string(promised) + " but does not start like one"
+                                        : std::string("is of no format that is recognised by its content"),
+                    file.bytes->name(),
+                    promised != nullptr ? "The file is damaged or misnamed; save or copy it again"
+                                        : "If it holds raw values, say dtype, axes and sizes, or put them into " +
+                                              sidecar.filename().string() + " beside it");
+    }
+    return openRaw(file.bytes, file.path, description, options, job);
+}
+
+} // namespace
+
+Result<OpenedDump> openDumpBytes(const ByteSourcePtr& bytes, const fs::path& path, const OpenOptions& options,
+                                 const JobControl& job) {
+    try {
+        Candidate file{bytes, path, {}};
+        if (bytes->size() == 0)
+            return fail("is empty", bytes->name(), "Check that the program that wrote it had finished");
+        constexpr std::int64_t kHead = 64;
+        KVSCOPE_ASSIGN(file.head, bytes->read(0, std::min(kHead, bytes->size())));
+        const auto* found = std::find_if(kSignatures.begin(), kSignatures.end(),
+                                         [&](const Signature& signature) { return signature.recognise(file); });
+        return found != kSignatures.end() ? found->open(file, options, job) : openWithoutSignature(file, options, job);
+    } catch (const std::bad_alloc&) {
+        return fail("needs more memory than there is to be opened", bytes->name(),
+                    "Close other dumps; if it is small, it is damaged", Error::Kind::System);
+    }
+}
+
+Result<OpenedDump> openDump(const fs::path& path, const OpenOptions& options, const JobControl& job) {
+    std::error_code problem;
+    const auto status = fs::status(path, problem);
+    if (status.type() == fs::file_type::not_found)
+        return fail("does not exist", path.string(), "Check the path", Error::Kind::System);
+    if (fs::is_directory(status))
+        return fail("is a folder", path.string(), "Open the dump file in it");
+    KVSCOPE_ASSIGN(const ByteSourcePtr bytes, openFile(path));
+    return openDumpBytes(bytes, path, options, job);
+}
+
+std::vector<DumpFormat> dumpFormats() {
+    return {{"NumPy", {"*.npy", "*.npz"}},
+            {"safetensors", {"*.safetensors"}},
+            {"torch", {"*.pt", "*.pth", "*.pkl"}},
+            {"raw values", {"*.bin", "*.raw", "*.dat"}}};
+}
+
+} // namespace kvscope
