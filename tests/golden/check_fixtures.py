@@ -65,6 +65,13 @@ def check_npy(path, expected):
     return from_named({"": as_float(np.load(path), expected["dtype"])}, expected)
 
 
+def check_raw(path, expected):
+    p = expected["planes"][0]
+    size = {"L": expected["layers"], "2": 2, "T": p["tokens"], "H": p["kv_heads"], "D": p["head_dim"]}
+    x = np.fromfile(path, {"f16": np.float16, "bf16": np.uint16}[expected["dtype"]], offset=expected["offset"])
+    return from_named({"": as_float(x.reshape([size[a] for a in expected["layout"]]), expected["dtype"])}, expected)
+
+
 def check_npz(path, expected):
     with np.load(path) as z:
         return from_named({n: as_float(z[n], expected["dtype"]) if n != "tokens" else z[n] for n in z.files}, expected)
@@ -137,7 +144,7 @@ def check_llamacpp(path, expected):
     except (ImportError, RuntimeError) as e:
         raise Skipped(str(e)) from e
     release = tuple(int(n) for n in expected["producer"].split()[-1].split("."))
-    state = make_llamacpp.State(path, release < (0, 3, 17), release >= (0, 3, 16), expected.get("memories", 1), expected.get("has_v", True))
+    state = make_llamacpp.State(path, release < (0, 3, 17), release >= (0, 3, 16), expected.get("memories", 1), expected.get("has_v", True), expected.get("cell_extension", 0))
     if "memories" in expected:
         layers = [kv for stream in state.streams for kv in stream["kv"]]
         return [layers[p["layer"]]["KV".index(p["kind"]) if state.has_v else 0] for p in expected["planes"]]
@@ -218,8 +225,8 @@ def check_paged(path, expected):
     return planes
 
 
-CHECKS = {"npy": check_npy, "npz": check_npz, "safetensors": check_safetensors, "torch": check_torch, "llama.cpp": check_llamacpp,
-          "lmcache folder": check_lmcache, "vllm folder": check_vllm, "paged": check_paged}
+CHECKS = {"npy": check_npy, "npz": check_npz, "raw": check_raw, "safetensors": check_safetensors, "torch": check_torch,
+          "llama.cpp": check_llamacpp, "lmcache folder": check_lmcache, "vllm folder": check_vllm, "paged": check_paged}
 
 
 def check(path):

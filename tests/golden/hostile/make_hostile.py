@@ -130,7 +130,7 @@ def pair(body):
     return tup(body, body)
 
 
-def layer(body):
+def one_layer(body):
     """past_key_values of one layer"""
     return tup(pair(body))
 
@@ -175,28 +175,28 @@ def make_torch():
     write("protocol_200.pt", torch_zip(b"\x80\xc8]."), "pickle protocol 200")
     write("empty_pickle.pt", torch_zip(b""), "data.pkl of no bytes")
     write("no_data_pkl.pt", torch_zip(b"", drop=("data.pkl",)), "a zip without data.pkl")
-    write("storage_missing.pt", torch_zip(program(layer(tensor(key="17")))), "a tensor of a storage that the zip lacks")
-    write("storage_lies.pt", torch_zip(program(layer(tensor(count=2**40, size=(1, 2, 2**35, 8), stride=(2**39, 2**38, 8, 1))))), "a storage that says 2^40 elements and holds 64")
-    write("storage_traversal.pt", torch_zip(program(layer(tensor(key="../../../etc/passwd")))), "a storage key with ../")
-    write("size_past_storage.pt", torch_zip(program(layer(tensor(size=(1, 2, 8, 8))))), "a tensor of 128 elements over a storage of 64")
-    write("offset_past_storage.pt", torch_zip(program(layer(tensor(offset=60)))), "an offset that leaves 4 elements")
-    write("offset_negative.pt", torch_zip(program(layer(tensor(offset=-8)))), "a negative storage offset")
-    write("stride_negative.pt", torch_zip(program(layer(tensor(stride=(64, 32, 8, -1))))), "a negative stride")
-    write("stride_overflow.pt", torch_zip(program(layer(tensor(stride=(64, 32, 2**62, 1))))), "size * stride past 2^63")
-    write("size_overflow.pt", torch_zip(program(layer(tensor(size=(2**31, 2**31, 2**31, 8), stride=(0, 0, 0, 1))))), "the product of the sizes is 2^96, strides of 0")
-    write("expanded.pt", torch_zip(program(layer(tensor(size=(1, 2, 2**40, 8), stride=(64, 32, 0, 1))))), "2^44 elements by a stride of 0 over a storage of 64", "bounded")
-    write("rank_mismatch.pt", torch_zip(program(layer(tensor(stride=(8, 1))))), "four sizes, two strides")
-    write("size_is_text.pt", torch_zip(program(layer(glob("torch._utils", "_rebuild_tensor_v2") + tup(storage(), integer(0), text("big"), tup(integer(1)), b"\x89", b"N") + b"R"))), "sizes that are a text")
-    write("few_arguments.pt", torch_zip(program(layer(glob("torch._utils", "_rebuild_tensor_v2") + tup(storage()) + b"R"))), "_rebuild_tensor_v2 of one argument")
+    write("storage_missing.pt", torch_zip(program(one_layer(tensor(key="17")))), "a tensor of a storage that the zip lacks")
+    write("storage_lies.pt", torch_zip(program(one_layer(tensor(count=2**40, size=(1, 2, 2**35, 8), stride=(2**39, 2**38, 8, 1))))), "a storage that says 2^40 elements and holds 64")
+    write("storage_traversal.pt", torch_zip(program(one_layer(tensor(key="../../../etc/passwd")))), "a storage key with ../")
+    write("size_past_storage.pt", torch_zip(program(one_layer(tensor(size=(1, 2, 8, 8))))), "a tensor of 128 elements over a storage of 64")
+    write("offset_past_storage.pt", torch_zip(program(one_layer(tensor(offset=60)))), "an offset that leaves 4 elements")
+    write("offset_negative.pt", torch_zip(program(one_layer(tensor(offset=-8)))), "a negative storage offset")
+    write("stride_negative.pt", torch_zip(program(one_layer(tensor(stride=(64, 32, 8, -1))))), "a negative stride")
+    write("stride_overflow.pt", torch_zip(program(one_layer(tensor(stride=(64, 32, 2**62, 1))))), "size * stride past 2^63")
+    write("size_overflow.pt", torch_zip(program(one_layer(tensor(size=(2**31, 2**31, 2**31, 8), stride=(0, 0, 0, 1))))), "the product of the sizes is 2^96, strides of 0")
+    write("expanded.pt", torch_zip(program(one_layer(tensor(size=(1, 2, 2**40, 8), stride=(64, 32, 0, 1))))), "2^44 elements by a stride of 0 over a storage of 64", "bounded")
+    write("rank_mismatch.pt", torch_zip(program(one_layer(tensor(stride=(8, 1))))), "four sizes, two strides")
+    write("size_is_text.pt", torch_zip(program(one_layer(glob("torch._utils", "_rebuild_tensor_v2") + tup(storage(), integer(0), text("big"), tup(integer(1)), b"\x89", b"N") + b"R"))), "sizes that are a text")
+    write("few_arguments.pt", torch_zip(program(one_layer(glob("torch._utils", "_rebuild_tensor_v2") + tup(storage()) + b"R"))), "_rebuild_tensor_v2 of one argument")
     write("persid_not_tuple.pt", torch_zip(program(integer(3) + b"Q")), "a persistent id that is a number")
-    write("zero_tokens.pt", torch_zip(program(layer(tensor(size=(1, 2, 0, 8))))), "tensors of no tokens")
+    write("zero_tokens.pt", torch_zip(program(one_layer(tensor(size=(1, 2, 0, 8))))), "tensors of no tokens")
     write("no_layers.pt", torch_zip(program(glob("transformers.cache_utils", "DynamicCache") + b")\x81}" + text("layers") + b"]sb")), "a DynamicCache of no layers")
     write("not_a_cache.pt", torch_zip(program(b"}" + text("lr") + integer(3) + b"s")), "a dict without any tensor")
     write("pickle_bomb.pt", torch_zip(program(b"]" + b"0]" * 8_000_000), compress=zipfile.ZIP_DEFLATED), "data.pkl of 16 MB of no use, deflated to 16 kB", "bounded")
     write("legacy_truncated.pt", torch_legacy(old)[:-100], "legacy: 100 bytes short")
     write("legacy_count_lies.pt", torch_legacy(old, counts=(2**62,)), "legacy: a storage says 2^62 elements")
     write("legacy_count_negative.pt", torch_legacy(old, counts=(-1,)), "legacy: a storage of -1 elements")
-    write("legacy_key_missing.pt", torch_legacy(layer(tensor(key="5", legacy=True))), "legacy: the storage of the tensors is not among the keys")
+    write("legacy_key_missing.pt", torch_legacy(one_layer(tensor(key="5", legacy=True))), "legacy: the storage of the tensors is not among the keys")
     write("legacy_wrong_magic.pt", torch_legacy(old, magic=0x1950A86A20F9469CFC6D), "legacy: the magic number is one off")
     write("legacy_os_system.pt", pickle.dumps(0x1950A86A20F9469CFC6C, 2) + reduce_pickle("os", "system"), "legacy: the second pickle runs a command")
     write("plain_pickle.pt", reduce_pickle("os", "system"), "a plain pickle that runs a command")
@@ -348,14 +348,80 @@ def make_llamacpp():
     write("v_trans_7.ggsn.bin", patched(61, "I", 7), "a transposition flag of 7")
 
 
+# --- LMCache, folders, side files ---
+
+def lmcache(values=(3072, 1, 3, 2, 3, 8, 32), data=bytes(range(64)) * 48):
+    return struct.pack("<7i", *values) + data
+
+
+def make_lmcache():
+    write("control.data", lmcache(), "well-formed chunk: length, format, dtype, [2,3,8,32] of bf16", "open")
+    write("metadata_short.data", lmcache()[:20], "ends inside the 28 bytes of metadata")
+    write("metadata_only.data", lmcache()[:28], "metadata and no values")
+    write("truncated.data", lmcache()[:-9], "nine bytes short")
+    write("length_negative.data", lmcache((-1, 1, 3, 2, 3, 8, 32)), "length -1")
+    write("length_lies.data", lmcache((2**31 - 1, 1, 3, 2, 3, 8, 32)), "length 2 GiB - 1")
+    write("length_disagrees.data", lmcache((3070, 1, 3, 2, 3, 8, 32)), "length 3070, shape 3072 bytes")
+    write("dtype_unknown.data", lmcache((3072, 1, 99, 2, 3, 8, 32)), "dtype 99")
+    write("format_unknown.data", lmcache((3072, 77, 3, 2, 3, 8, 32)), "format 77")
+    write("format_binary.data", lmcache((3072, 4, 6, 3072, 0, 0, 0)), "format 4: compressed by LMCache's own codec, not values")
+    write("shape_negative.data", lmcache((3072, 1, 3, -2, -3, 8, 32)), "negative dimensions whose product is right")
+    write("shape_zero.data", lmcache((0, 1, 3, 2, 3, 0, 32), b""), "no tokens")
+    write("shape_giant.data", lmcache((3072, 1, 3, 2**31 - 1, 2**31 - 1, 2**31 - 1, 2**31 - 1)), "the product of the shape is almost 2^124")
+    write("shape_wraps.data", lmcache((3072, 1, 3, 2**30, 2**30, 2**30, 2**30)), "the product of the shape is 0 modulo 2^64")
+
+
+def folder(name, files, about, must="error"):
+    for file, data in files.items():
+        (HERE / name / file).parent.mkdir(parents=True, exist_ok=True)
+        (HERE / name / file).write_bytes(data)
+    LISTED.append({"file": name, "format": "folder", "must": must, "about": about})
+
+
+def layer(shape=(2, 5, 32), dtype="F16", name="kv_cache", size=None):
+    count = 1
+    for d in shape:
+        count *= d
+    size = count * 2 if size is None else size
+    return safetensors({name: {"dtype": dtype, "shape": list(shape), "data_offsets": [0, size]}}, (bytes(range(64)) * (size // 64 + 1))[:size])
+
+
+def make_folders():
+    names = [f"model.layers.{i}.self_attn.attn.safetensors" for i in range(3)]
+    folder("folder_control", {n: layer() for n in names}, "three layers, well-formed", "open")
+    folder("folder_missing_layer", {names[0]: layer(), names[2]: layer()}, "layers 0 and 2: layer 1 is missing", "bounded")
+    folder("folder_lengths", {names[0]: layer(), names[1]: layer((2, 7, 32)), names[2]: layer()}, "layers of 5, 7 and 5 tokens", "bounded")
+    folder("folder_damaged_layer", {names[0]: layer(), names[1]: layer()[:-20], names[2]: layer()}, "the second layer is cut short: the message must name that file")
+    folder("folder_not_layers", {"readme.txt": b"nothing here", "notes.json": b"{}"}, "no dump inside")
+    folder("folder_two_contexts", {f"{h}/{n}": layer() for h in ("0" * 32, "f" * 32) for n in names}, "two contexts in one folder: which one?", "bounded")
+    folder("folder_shards_disagree", {f"rank_{r}/{'a' * 32}/{n}": layer((2, 5 + r, 16)) for r in range(2) for n in names}, "shards of 5 and 6 tokens")
+    folder("folder_shard_missing", {**{f"rank_0/{'a' * 32}/{n}": layer((2, 5, 16)) for n in names}, **{f"rank_1/{'a' * 32}/{n}": layer((2, 5, 16)) for n in names[:2]}}, "the second worker lacks layer 2")
+    key = "model@1@0@{:x}@bfloat16.data"
+    folder("folder_chunks_disagree", {key.format(1): lmcache(), key.format(2): lmcache((2048, 1, 3, 2, 2, 8, 32), bytes(2048))}, "chunks of 3 and 2 layers")
+    folder("folder_chunk_dtypes", {key.format(1): lmcache(), key.format(2): lmcache((3072, 1, 2, 2, 3, 8, 32))}, "chunks of bf16 and fp16", "bounded")
+    good = layer((2, 9, 4, 2, 8), name="model.layers.0.self_attn.attn.kv_cache")
+    for name, table, about in (("index", [7, 2, 9], "a block index of 9 of 9 blocks"), ("negative", [7, -1, 0], "a block index of -1"), ("short", [7, 2], "two blocks of 4 for 12 tokens"),
+                               ("empty", [], "an empty table"), ("huge", [7, 2, 2**62], "a block index of 2^62")):
+        side = json.dumps({"block_size": 4, "block_table": table, "tokens": 12}).encode()
+        folder(f"paged_{name}", {"paged.safetensors": good, "paged.safetensors.block_table.json": side}, f"block table: {about}")
+    cache = (GOLDEN / "transformers" / "v5.23.0" / "with_config" / "cache.pt").read_bytes()
+    for name, text_, about in (("nested", "[" * 40000, "a config.json nested 40,000 deep"), ("not_json", "rope_theta = 10000", "a config.json that is not JSON"),
+                               ("wrong_types", '{"rope_theta": "a lot", "head_dim": [8], "num_key_value_heads": {}}', "values of the wrong types"),
+                               ("absurd", '{"rope_theta": -1, "head_dim": 0, "num_key_value_heads": 99999999999999999999, "num_attention_heads": 0}', "a negative theta, no heads, a number past 2^63"),
+                               ("disagrees", '{"rope_theta": 10000.0, "head_dim": 8, "num_key_value_heads": 7, "num_hidden_layers": 99}', "heads and layers that are not the dump's")):
+        folder(f"config_{name}", {"cache.pt": cache, "config.json": text_.encode()}, f"{about}: the dump beside it still opens, with a note", "bounded")
+
+
 def main():
     make_npy()
     make_torch()
     make_zip()
     make_safetensors()
     make_llamacpp()
+    make_lmcache()
+    make_folders()
     (HERE / "hostile.json").write_text("[\n" + ",\n".join(json.dumps(e) for e in LISTED) + "\n]\n")
-    print(len(LISTED), "files,", sum((HERE / e["file"]).stat().st_size for e in LISTED), "bytes")
+    print(len(LISTED), "files and folders,", sum(p.stat().st_size for p in HERE.rglob("*") if p.is_file()), "bytes")
 
 
 main()

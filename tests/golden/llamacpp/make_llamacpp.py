@@ -143,6 +143,31 @@ class Gemma2:
         return np.concatenate([a * c - b * s, a * s + b * c], -1).reshape(len(x), -1), v
 
 
+class Qwen2VL:
+    """Two layers with M-RoPE (half-split pairs; for text the same as plain RoPE): each cell carries an extension."""
+
+    kv_heads, head_dim = 1, 16
+
+    def __init__(self, folder):
+        dim, ff, random = 32, 32, drawing(5)
+        self.path = str(Path(folder) / "qwen2vl.gguf")
+        self.weights = {"token_embd.weight": random(VOCAB, dim), "output_norm.weight": np.ones(dim, np.float32), "output.weight": random(VOCAB, dim)}
+        for i in range(2):
+            self.weights.update({f"blk.{i}.attn_norm.weight": np.ones(dim, np.float32), f"blk.{i}.attn_output.weight": random(dim, dim), **feed_forward(random, i, dim, ff)})
+            for n, rows in (("q", dim), ("k", 16), ("v", 16)):
+                self.weights.update({f"blk.{i}.attn_{n}.weight": random(rows, dim), f"blk.{i}.attn_{n}.bias": random(rows)})
+        write_gguf(self.path, "qwen2vl", self.weights, {"embedding_length": dim, "block_count": 2, "feed_forward_length": ff, "head_count": 2, "head_count_kv": 1,
+                                                        "rope_dimension_sections": [2, 3, 3, 0]})
+
+    def first_layer(self, tokens, positions):
+        w = {n: v.astype(np.float64) for n, v in self.weights.items()}
+        x = norm(w["token_embd.weight"][tokens], 1)
+        k, v = (x @ w[f"blk.0.attn_{n}.weight"].T + w[f"blk.0.attn_{n}.bias"] for n in "kv")
+        angle = np.asarray(positions, float)[:, None] * THETA ** (-np.arange(8) / 8)
+        a, b, c, s = k[:, :8], k[:, 8:], np.cos(angle), np.sin(angle)
+        return np.concatenate([a * c - b * s, a * s + b * c], -1), v
+
+
 class DeepSeek:
     """Two dense layers with multi-head latent attention: a row of K is 24 channels of latent, then 8 of rotary key (interleaved pairs). There is no V."""
 
@@ -228,8 +253,8 @@ def values(raw, kind, rows):
 class State:
     """The layout of LAYOUT.md for one file, read strictly to its last byte."""
 
-    def __init__(self, path, outputs, streams, memories=1, has_v=True):
-        self.raw, self.at, self.has_v = Path(path).read_bytes(), 0, has_v
+    def __init__(self, path, outputs, streams, memories=1, has_v=True, extension=0):
+        self.raw, self.at, self.has_v, self.extension = Path(path).read_bytes(), 0, has_v, extension
         magic, self.version = self.take("II")
         self.session = magic == 0x6767736E
         assert self.session or magic == 0x67677371
@@ -262,6 +287,7 @@ class State:
             return None
         for _ in range(count):
             position, sequences = self.take("iI")
+            self.block(self.extension)
             cells.append((position, self.take(f"{sequences}i")))
         self.v_trans, layers = self.take("II")
         keys, vals = [], []
@@ -348,8 +374,8 @@ def simple(name, model, about, sequence=False, rotated=(False, False), **options
     record(path, model, {0: (TOKENS, list(range(len(TOKENS))))}, about, rotated=rotated)
 
 
-def special(name, model, about, memories, kinds, order, sequence=False, **options):
-    """Two memories, or no V. order: the model's layers in the order of the file."""
+def special(name, model, about, memories, kinds, order, sequence=False, extension=0, **options):
+    """Two memories, no V, or cells with an extension. order: the model's layers in the order of the file."""
     c = Context(model, **options)
     c.decode(TOKENS[:8])
     for i in range(8, len(TOKENS)):
@@ -357,7 +383,7 @@ def special(name, model, about, memories, kinds, order, sequence=False, **option
     path = HERE / name
     (c.save_sequence(path, 0, TOKENS) if sequence else c.save_session(path, TOKENS))
     c.close()
-    state = State(path, False, True, memories, has_v="V" in kinds)
+    state = State(path, False, True, memories, has_v="V" in kinds, extension=extension)
     layers = [(s, kv) for s in state.streams for kv in s["kv"]]
     assert len(layers) == len(order)
     planes = []
@@ -372,7 +398,7 @@ def special(name, model, about, memories, kinds, order, sequence=False, **option
             planes[-1].update(positions=positions, model_layer=number)
     expect(path, format="llama.cpp", producer=PRODUCER, about=about, dtype="f16", layout="[T,C]" + (", V transposed" if state.v_trans and state.has_v else ""), planes=planes,
            needs=["kv_heads"], file="session" if state.session else "sequence", version=state.version, tokens_ids=state.tokens, sequences=[0], v_trans=state.v_trans,
-           memories=memories, has_v=state.has_v, streams=len(state.streams), outputs=0)
+           memories=memories, has_v=state.has_v, cell_extension=extension, streams=len(state.streams), outputs=0)
     print(path.parent.name, name, path.stat().st_size, [p["x"].shape[0] if "x" in p else p["tokens"] for p in planes])
 
 
@@ -415,6 +441,10 @@ def make(folder):
         c.close()
         record(HERE / "session.f16.streams2.vtrans.bin", a, contents, "two sequences in two streams, V transposed")
         record(HERE / "sequence.f16.streams2.bin", a, {1: contents[1]}, "the second of two sequences of a context with two streams: the first stream has no cells")
+    if VERSION >= (0, 3, 20):
+        m, size = Qwen2VL(folder), 12 if newest else 8
+        special("session.f16.mrope.bin", m, f"Qwen2-VL (M-RoPE): every cell carries {size} bytes more between the number of its sequences and their ids", 1, ["K", "V"], [0, 1], extension=size)
+        special("sequence.f16.mrope.bin", m, f"the same as a sequence file: {size} bytes more a cell", 1, ["K", "V"], [0, 1], sequence=True, extension=size)
     if newest:
         g, d = Gemma2(folder), DeepSeek(folder)
         two = "Gemma 2, sliding windows of 4 on layers 0 and 2: two memories, first the full layers 1 and 3, then 0 and 2 (planes are in the file's order, model_layer is the model's)"

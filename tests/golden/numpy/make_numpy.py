@@ -77,6 +77,14 @@ fixture("model_fp16.f32.lkthd.npy", SHORT, "the name says fp16, the file is floa
 np.save(HERE / "f16values.f32.lkthd.npy", lkthd(F16[:, :, :9]).astype(np.float32))
 fixture("f16values.f32.lkthd.npy", F16[:, :, :9], "float32 file whose every value is an fp16 value", "f32", "L2THD")
 
+for name, values, about, dtype, layout, offset in (("f16.lkthd.raw", F16, "headerless: ndarray.tofile", "f16", "L2THD", 0),
+                                                   ("bf16.klhtd.offset100.raw", from_bf16_bits(BF16), "headerless, 100 bytes of something else first", "bf16", "2LHTD", 100)):
+    with open(HERE / name, "wb") as f:
+        f.write(bytes(range(100))[:offset])
+        (lkthd(F16) if dtype == "f16" else np.ascontiguousarray(lkhtd(BF16).transpose(1, 0, 2, 3, 4))).tofile(f)
+    expect(HERE / name, format="raw", producer=PRODUCER, about=about, dtype=dtype, layout=layout, planes=planes_of(values), offset=offset,
+           needs=["dtype", "layout", "layers", "kv_heads", "head_dim"] + (["offset"] if offset else []))
+
 heads = lkhtd(KV)[:, :, None]  # [L][2][B=1][H][T][D]
 np.savez(HERE / "stored.perlayer.npz", **{f"layer_{i}_{n}": heads[i, k].astype(np.float16) for i in range(3) for k, n in enumerate(("key", "value"))})
 fixture("stored.perlayer.npz", F16, "np.savez (stored): layer_<i>_key, layer_<i>_value [1,H,T,D]", "f16", "perlayer BHTD")

@@ -109,8 +109,9 @@ def llama():
     cache = run(net, TOKENS, past=transformers.DynamicCache() if VERSION < (5, 0) else None)
     if not isinstance(cache, torch.nn.Module):  # of a module the legacy container would hold the source text as well
         save("llama.dynamic.f16.legacy.pt", cache, whole(cache), "DynamicCache in the legacy container", torch.float16, legacy=True)
-    if VERSION >= (5, 0):
-        save("with_config/cache.pt", cache, whole(cache), "DynamicCache with the model's config.json beside it (rope_theta 10000 inside rope_parameters)", torch.float16)
+    if VERSION >= (4, 56):
+        where = "inside rope_parameters" if VERSION >= (5, 0) else "at the top"
+        save("with_config/cache.pt", cache, whole(cache), f"DynamicCache with the model's config.json beside it (rope_theta 10000 {where})", torch.float16)
         config.save_pretrained(HERE / "with_config")
     if VERSION < (4, 50):
         legacy = cache.to_legacy_cache()
