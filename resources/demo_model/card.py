@@ -12,6 +12,7 @@ from pathlib import Path
 from statistics import mean
 
 import settings
+import tasks
 
 MODEL_FILES = (
     "config.json",
@@ -194,6 +195,12 @@ def card(evaluation: dict, config: dict) -> str:
         held_out=f"{evaluation['compression']['held_out_bytes']:,}",
         compression=compression_table(evaluation["compression"]),
         recall=recall_table(evaluation["recall"]),
+        passkey_prompt=tasks.INTRODUCTION
+        + f" {tasks.GRASS} ... "
+        + tasks.NEEDLE.format(key="54189")
+        + f" {tasks.GRASS} ..."
+        + tasks.QUESTION
+        + " 54189",
         recall_samples=evaluation["recall"][0]["samples"],
         agreement="The same answers come" if evaluation["generation_agrees"] else "OTHER answers come",
         quantisation=quantisation_tables(evaluation["quantisation"]),

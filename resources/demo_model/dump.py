@@ -80,7 +80,7 @@ def write_cache(path: Path, taken: Capture) -> str:
     return "a transformers DynamicCache, written by torch.save"
 
 
-def write_raw(path: Path, taken: Capture) -> str:
+def write_raw(path: Path, taken: Capture, theta: float) -> str:
     """Headerless little-endian fp16 [layer, K and V, token, kv head, channel] and a JSON file that says so."""
     both = np.stack([taken.keys, taken.values], 1)
     fp16(both).astype("<f2").tofile(path)
@@ -93,6 +93,8 @@ def write_raw(path: Path, taken: Capture) -> str:
                 "tokens": both.shape[2],
                 "heads": both.shape[3],
                 "head_dim": both.shape[4],
+                "rope": {"theta": theta, "pairing": "half"},
+                "model": "kvscope-demo",
             },
             indent=1,
         )
@@ -128,7 +130,12 @@ def main() -> None:
         ),
         ("code.npz", "code", context, lambda path, taken, tokens: write_npz(path, taken)),
         ("passkey.pt", "passkey", context, lambda path, taken, tokens: write_cache(path, taken)),
-        ("prose-raw.bin", "prose", context, lambda path, taken, tokens: write_raw(path, taken)),
+        (
+            "prose-raw.bin",
+            "prose",
+            context,
+            lambda path, taken, tokens: write_raw(path, taken, settings.SHIPPED.rope_theta),
+        ),
         (
             "code-bf16.safetensors",
             "code",
