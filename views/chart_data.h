@@ -25,11 +25,14 @@ struct ChartSeries {
     };
     /// Tells apart series of one kind, without relying on colour.
     enum class Look : std::uint8_t { Solid, Hatched, Dashed, Dotted, Pale };
+    /// What the colour stands for: the kind, or what was done to its values.
+    enum class Tone : std::uint8_t { Kind, DeltaPrevious, DeltaAnchor, Text };
 
     QString name;
     Shape shape = Shape::Line;
     PlaneKind kind = PlaneKind::Key;
     Look look = Look::Solid;
+    Tone tone = Tone::Kind;
     /// Draw what lies under a line or step in the series' colour, half transparent.
     bool filled = false;
     bool inLegend = true;

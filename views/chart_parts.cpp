@@ -108,7 +108,9 @@ QRectF homeRange(const ChartData& data, double logFloor) {
     const double above = data.marks.empty() ? 0.06 : 0.16;
     const bool flatBelow = (data.fromZero && y.low == 0) || data.yLog;
     const bool flatAbove = data.fromZero && y.high == 0;
-    const Extent yHome = padded(y, data.yLog, flatBelow ? 0 : 0.06, flatAbove ? 0 : above);
+    const bool markedBelow =
+        std::any_of(data.marks.begin(), data.marks.end(), [](const ChartMark& mark) { return mark.y < 0; });
+    const Extent yHome = padded(y, data.yLog, flatBelow ? 0 : markedBelow ? 0.14 : 0.06, flatAbove ? 0 : above);
     return {QPointF(xHome.low, yHome.low), QPointF(xHome.high, yHome.high)};
 }
 
@@ -122,7 +124,8 @@ void layOutMarkNames(QCustomPlot& plot) {
         const QPointF at = text->position->pixelPosition();
         const QFontMetricsF metrics(text->font());
         const QSizeF size(metrics.horizontalAdvance(text->text()) + 6, metrics.height() + 7);
-        QRectF box(QPointF(at.x() - size.width() / 2, at.y() - size.height()), size);
+        const bool below = text->position->value() < 0;
+        QRectF box(QPointF(at.x() - size.width() / 2, below ? at.y() : at.y() - size.height()), size);
         auto side = Qt::AlignHCenter;
         if (box.left() < area.left()) {
             side = Qt::AlignLeft;
@@ -132,9 +135,9 @@ void layOutMarkNames(QCustomPlot& plot) {
             box.moveRight(at.x());
         }
         const bool fits =
-            area.contains(at) && box.top() >= area.top() - 2 &&
+            area.contains(at) && box.top() >= area.top() - 2 && box.bottom() <= area.bottom() + 2 &&
             std::none_of(taken.begin(), taken.end(), [&box](const QRectF& other) { return other.intersects(box); });
-        text->setPositionAlignment(side | Qt::AlignBottom);
+        text->setPositionAlignment(side | (below ? Qt::AlignTop : Qt::AlignBottom));
         text->setVisible(fits);
         if (fits)
             taken.push_back(box);

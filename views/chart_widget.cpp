@@ -60,11 +60,15 @@ ChartWidget::ChartWidget(QWidget* parent)
     // Above the plot instead of on it, so that it never covers data.
     plot_->axisRect()->insetLayout()->take(legend_);
     plot_->plotLayout()->insertRow(0);
-    plot_->plotLayout()->addElement(0, 0, legend_);
+    auto* strip = new QCPLayoutGrid;
+    plot_->plotLayout()->addElement(0, 0, strip);
+    strip->addElement(0, 0, legend_);
+    strip->addElement(0, 1, new QCPLayoutElement(plot_));
+    strip->setColumnStretchFactor(0, 0.001);
     plot_->plotLayout()->setRowStretchFactor(0, 0.001);
     plot_->plotLayout()->setRowSpacing(0);
     legend_->setFillOrder(QCPLegend::foColumnsFirst);
-    legend_->setMargins(QMargins(2, 0, 2, 0));
+    legend_->setMargins(QMargins(6, 4, 2, 0));
     legend_->setRowSpacing(0);
     legend_->setColumnSpacing(10);
     legend_->setIconSize(16, 10);
@@ -97,7 +101,17 @@ void ChartWidget::setSelected(std::optional<double> x) {
 }
 
 QColor ChartWidget::colourOf(const ChartSeries& series) const {
-    return theme_.kind(series.kind);
+    switch (series.tone) {
+    case ChartSeries::Tone::Kind:
+        return theme_.kind(series.kind);
+    case ChartSeries::Tone::DeltaPrevious:
+        return theme_.deltaPrevious();
+    case ChartSeries::Tone::DeltaAnchor:
+        return theme_.deltaAnchor();
+    case ChartSeries::Tone::Text:
+        break;
+    }
+    return theme_.text;
 }
 
 void ChartWidget::rebuild(bool keepZoom) {
@@ -193,6 +207,8 @@ void ChartWidget::addSeries(const ChartSeries& series, int barCount, int& barInd
                        QVector<double>(series.low.begin(), series.low.begin() + lows), true);
         lower->setPen(Qt::NoPen);
         lower->removeFromLegend();
+        for (QCPGraph* edge : {graph, lower})
+            edge->setLineStyle(QCPGraph::lsStepCenter);
         pen = Qt::NoPen;
         graph->setBrush(QBrush(fill, fillStyle));
         graph->setChannelFillGraph(lower);
@@ -240,18 +256,18 @@ void ChartWidget::addBars(const ChartSeries& series, int barCount, int& barIndex
 
 void ChartWidget::addMarks() {
     if (!data_.marks.empty()) {
-        QCPGraph* graph = plot_->addGraph();
-        QVector<double> x;
-        QVector<double> y;
-        for (const ChartMark& mark : data_.marks) {
-            x << mark.x;
-            y << mark.y;
-        }
-        graph->setData(x, y);
-        graph->setLineStyle(QCPGraph::lsNone);
-        graph->setScatterStyle(
+        QCPGraph* above = plot_->addGraph();
+        above->setLineStyle(QCPGraph::lsNone);
+        above->setScatterStyle(
             QCPScatterStyle(QCPScatterStyle::ssTriangle, QPen(theme_.accent, 1.4), QBrush(theme_.accent), 8));
-        graph->removeFromLegend();
+        above->removeFromLegend();
+        QCPGraph* below = plot_->addGraph();
+        below->setLineStyle(QCPGraph::lsNone);
+        below->setScatterStyle(
+            QCPScatterStyle(QCPScatterStyle::ssTriangleInverted, QPen(theme_.accent, 1.4), QBrush(theme_.accent), 8));
+        below->removeFromLegend();
+        for (const ChartMark& mark : data_.marks)
+            (mark.y < 0 ? below : above)->addData(mark.x, mark.y);
         // Names in order of importance, as given; those without room are left out when drawing.
         for (const ChartMark& mark : data_.marks) {
             auto* text = new QCPItemText(plot_);
@@ -259,7 +275,7 @@ void ChartWidget::addMarks() {
             text->setText(mark.name);
             text->position->setCoords(mark.x, mark.y);
             text->setPositionAlignment(Qt::AlignHCenter | Qt::AlignBottom);
-            text->setPadding(QMargins(3, 0, 3, 7));
+            text->setPadding(QMargins(3, 7, 3, 7));
             text->setColor(theme_.accent);
             text->setFont(chartFont(*this));
         }
@@ -603,8 +619,11 @@ void ChartWidget::focusOutEvent(QFocusEvent* event) {
 
 void ChartWidget::fitLegend(int width) {
     int widest = 1;
-    for (int i = 0; i < legend_->itemCount(); ++i)
-        widest = std::max(widest, legend_->item(i)->minimumOuterSizeHint().width());
+    for (int i = 0; i < legend_->itemCount(); ++i) {
+        // The last row of the grid may have empty cells.
+        if (const QCPAbstractLegendItem* item = legend_->item(i))
+            widest = std::max(widest, item->minimumOuterSizeHint().width());
+    }
     const int columns = std::max(1, (width - 10) / (widest + legend_->columnSpacing()));
     if (columns != legend_->wrap() && legend_->itemCount() > 0)
         legend_->setWrap(columns);

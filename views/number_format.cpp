@@ -11,7 +11,7 @@ QString formatCount(std::int64_t value) {
     return QLocale(QLocale::English, QLocale::UnitedStates).toString(static_cast<qlonglong>(value));
 }
 
-QString formatNumber(double value, int digits) {
+QString formatNumber(double value, int digits, bool keepZeros) {
     if (std::isnan(value))
         return QStringLiteral("\u2013");
     if (std::isinf(value))
@@ -27,7 +27,7 @@ QString formatNumber(double value, int digits) {
     const int exponent = rounded.mid(rounded.indexOf(u'e') + 1).toInt();
     const int decimals = std::max(0, digits - 1 - exponent);
     QString text = locale.toString(value, 'f', decimals);
-    if (decimals > 0) {
+    if (decimals > 0 && !keepZeros) {
         while (text.endsWith(u'0'))
             text.chop(1);
         if (text.endsWith(u'.'))

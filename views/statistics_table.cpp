@@ -86,7 +86,7 @@ QVariant StatisticsTableModel::data(const QModelIndex& index, int role) const {
     switch (role) {
     case Qt::DisplayRole:
         if (value.typeId() == QMetaType::Double)
-            return formatNumber(value.toDouble());
+            return formatNumber(value.toDouble(), 4, true);
         if (value.typeId() == QMetaType::LongLong)
             return formatCount(value.toLongLong());
         return value;

@@ -42,6 +42,14 @@ QColor Theme::kind(PlaneKind kind) const {
     return text;
 }
 
+QColor Theme::deltaPrevious() const {
+    return dark ? QColor(0x3F, 0xD0, 0xA4) : QColor(0x00, 0x80, 0x5C);
+}
+
+QColor Theme::deltaAnchor() const {
+    return dark ? QColor(0xE3, 0x9A, 0xC8) : QColor(0xA8, 0x4A, 0x86);
+}
+
 QColor Theme::series(int index) const {
     static constexpr std::array kOrder{PlaneKind::Key, PlaneKind::Value, PlaneKind::Latent, PlaneKind::Query,
                                        PlaneKind::KeyBeforeRope};

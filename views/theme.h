@@ -25,6 +25,9 @@ struct Theme {
     static Theme from(const QPalette& palette);
     /// K blue, V orange; the other kinds have hues of their own.
     [[nodiscard]] QColor kind(PlaneKind kind) const;
+    /// Deltas to the previous token and to the anchor of a group, beside the values they come from.
+    [[nodiscard]] QColor deltaPrevious() const;
+    [[nodiscard]] QColor deltaAnchor() const;
     /// The n-th of a set of series that are not kinds (wraps around).
     [[nodiscard]] QColor series(int index) const;
 };

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "views/statistics_table.h"
+
+#include <QWidget>
+
+#include <optional>
+
+class QHBoxLayout;
+class QLabel;
+class QProgressBar;
+class QStackedWidget;
+class QToolButton;
+
+namespace kvscope::views {
+
+/// The frame around charts: a row of controls, a sentence that says what is to be seen, the charts or (by a toggle) the
+/// table of their numbers, a thin progress bar, and errors in place.
+class ChartPanel : public QWidget {
+    Q_OBJECT
+
+public:
+    explicit ChartPanel(QWidget* content, QWidget* parent = nullptr);
+
+    /// Adds a control to the row above the charts, with a label that holds its mnemonic.
+    void addControl(const QString& label, QWidget* control, const QString& explanation);
+    /// Adds a control that carries its own text.
+    void addControl(QWidget* control, const QString& explanation);
+
+    void setSummary(const QString& text);
+    [[nodiscard]] QString summary() const;
+    void setTable(StatisticsTable table);
+    [[nodiscard]] StatisticsTableView& table() const { return *table_; }
+    [[nodiscard]] QToolButton& tableButton() const { return *tableButton_; }
+    /// Share done in [0, 1], or nothing when no work is under way.
+    void setProgress(std::optional<double> share);
+    /// Shows an error above the charts; an empty text hides it.
+    void setError(const QString& text);
+    [[nodiscard]] QString error() const;
+
+    /// Draws the summary and hands the rest of the rectangle on.
+    QRectF paintSummary(QPainter& painter, const QRectF& target) const;
+
+private:
+    QHBoxLayout* controls_;
+    QLabel* summary_;
+    QLabel* error_;
+    QProgressBar* progress_;
+    QStackedWidget* pages_;
+    StatisticsTableView* table_;
+    QToolButton* tableButton_;
+};
+
+} // namespace kvscope::views

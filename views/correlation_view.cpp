@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "views/correlation_view.h"
+
+#include "views/chart_widget.h"
+#include "views/number_format.h"
+
+#include <QCheckBox>
+#include <QPainter>
+#include <QVBoxLayout>
+
+#include <algorithm>
+
+namespace kvscope::views {
+
+CorrelationView::CorrelationView(Document* document, SelectionModel* selection, QWidget* parent)
+    : StatisticsView(document, selection, parent)
+    , choices_(choicesOf(document->cache()))
+    , unbiased_(new QCheckBox(tr("Correct for &few pairs")))
+    , chart_(new ChartWidget) {
+    auto* content = new QWidget;
+    auto* layout = new QVBoxLayout(content);
+    layout->setContentsMargins(0, 0, 0, 0);
+    layout->addWidget(chart_);
+    setContent(content);
+    unbiased_->setObjectName(QStringLiteral("unbiased"));
+    panel().addControl(unbiased_, tr("Divide by the number of pairs of tokens that lie so far apart instead of by the "
+                                     "number of all tokens: unbiased, but noisy at large lags"));
+    connect(unbiased_, &QCheckBox::toggled, this, &CorrelationView::refresh);
+}
+
+std::vector<StatisticsService::Job> CorrelationView::neededJobs() const {
+    std::vector<StatisticsService::Job> jobs;
+    for (const KindChoice choice : choices_) {
+        if (holds(cache(), choice, selection().layer(), selection().sequence))
+            jobs.push_back(correlationJob(document(), layerScope(choice, selection().layer(), selection().sequence)));
+    }
+    return jobs;
+}
+
+const LagCorrelation* CorrelationView::correlationOf(KindChoice choice) const {
+    const auto* planes = result<std::vector<LagCorrelation>>(
+        correlationKey(layerScope(choice, selection().layer(), selection().sequence)));
+    return planes != nullptr && !planes->empty() ? &planes->front() : nullptr;
+}
+
+void CorrelationView::display() {
+    ChartData chart;
+    chart.xTitle = tr("lag (tokens apart)");
+    chart.yTitle = tr("correlation");
+    chart.xIndex = true;
+    chart.fromZero = true;
+    chart.emptyText = tr("Computing\u2026");
+    chart.xName = [](double lag) { return tr("%n token(s) apart", nullptr, static_cast<int>(lag)); };
+    StatisticsTable table;
+    table.columns.push_back({tr("Lag"), tr("tokens"), tr("How far apart the two tokens lie")});
+    QStringList sentences;
+    std::size_t lags = 0;
+    std::vector<const std::vector<double>*> columns;
+    for (const KindChoice choice : choices_) {
+        const LagCorrelation* correlation = correlationOf(choice);
+        if (correlation == nullptr)
+            continue;
+        const auto& values = unbiased_->isChecked() ? correlation->byLagUnbiased : correlation->byLag;
+        ChartSeries series;
+        series.name = choice.name();
+        series.kind = choice.colourKind();
+        series.look = choice.lineLook();
+        series.y = values;
+        for (std::size_t i = 0; i < values.size(); ++i)
+            series.x.push_back(static_cast<double>(i + 1));
+        chart.series.push_back(std::move(series));
+        table.columns.push_back({choice.name(), {}, tr("Mean over the channels of the correlation at this lag")});
+        columns.push_back(&values);
+        lags = std::max(lags, values.size());
+        if (!values.empty())
+            sentences << tr("%1 %2").arg(choice.name(), formatNumber(values.front(), 3));
+    }
+    for (std::size_t i = 0; i < lags; ++i) {
+        std::vector<QVariant> row{static_cast<qlonglong>(i + 1)};
+        for (const auto* values : columns)
+            row.push_back(i < values->size() ? QVariant((*values)[i]) : QVariant());
+        table.rows.push_back(std::move(row));
+    }
+    chart.levels.push_back({0.5, tr("above 0.5 at lag 1, the delta to the previous token helps within a channel")});
+    chart_->setData(std::move(chart), true);
+    panel().setTable(std::move(table));
+    panel().setSummary(sentences.isEmpty()
+                           ? QString()
+                           : tr("Layer %1, correlation of neighbouring tokens: %2.")
+                                 .arg(formatCount(selection().layer().value), sentences.join(tr(", "))));
+}
+
+QString CorrelationView::exportName() const {
+    return tr("token correlation layer %1").arg(selection().layer().value);
+}
+
+void CorrelationView::paintTo(QPainter& painter, const QRectF& target) {
+    chart_->paintTo(painter, panel().paintSummary(painter, target));
+}
+
+QString CorrelationView::toCsv() const {
+    return panel().table().table().toCsv();
+}
+
+} // namespace kvscope::views

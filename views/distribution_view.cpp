@@ -1,0 +1,463 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "views/distribution_view.h"
+
+#include "views/chart_parts.h"
+#include "views/chart_widget.h"
+#include "views/number_format.h"
+
+#include <QCheckBox>
+#include <QComboBox>
+#include <QGridLayout>
+#include <QHeaderView>
+#include <QLabel>
+#include <QPainter>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+namespace kvscope::views {
+
+namespace {
+
+constexpr int kCurvePoints = 256;
+
+struct Part {
+    const char* name;
+    SeriesStatistics SeriesSet::*series;
+    ChartSeries::Tone tone;
+};
+constexpr std::array kParts{
+    Part{QT_TRANSLATE_NOOP("kvscope::views::DistributionView", "values"), &SeriesSet::value, ChartSeries::Tone::Kind},
+    Part{QT_TRANSLATE_NOOP("kvscope::views::DistributionView", "delta to previous token"), &SeriesSet::deltaPrevious,
+         ChartSeries::Tone::DeltaPrevious},
+    Part{QT_TRANSLATE_NOOP("kvscope::views::DistributionView", "delta to anchor"), &SeriesSet::deltaAnchor,
+         ChartSeries::Tone::DeltaAnchor},
+};
+
+QString betterFit(const SeriesStatistics& series) {
+    if (!series.gaussian || !series.laplace)
+        return {};
+    return series.gaussian->logLikelihood >= series.laplace->logLikelihood ? DistributionView::tr("Gaussian")
+                                                                           : DistributionView::tr("Laplace");
+}
+
+QVariant optionalNumber(const std::optional<double>& value) {
+    return value ? QVariant(*value) : QVariant();
+}
+
+} // namespace
+
+DistributionView::DistributionView(Document* document, SelectionModel* selection, QWidget* parent)
+    : StatisticsView(document, selection, parent)
+    , choices_(choicesOf(document->cache()))
+    , scope_(new QComboBox)
+    , deltas_(new QComboBox)
+    , fits_(new QComboBox)
+    , logCounts_(new QCheckBox(tr("&Log")))
+    , density_(new QCheckBox(tr("&Density")))
+    , readouts_(new StatisticsTableView) {
+    auto* content = new QWidget;
+    grid_ = new QGridLayout(content);
+    grid_->setContentsMargins(0, 0, 0, 0);
+    grid_->setSpacing(4);
+    for (const KindChoice& choice : choices_) {
+        auto* chart = new ChartWidget;
+        chart->setAccessibleName(tr("Histogram of %1").arg(choice.name()));
+        charts_.push_back(chart);
+    }
+    // K and V in the first row, K before RoPE below K, the readouts in the place that is left.
+    const bool hasBefore = std::any_of(choices_.begin(), choices_.end(), [](const auto& c) { return c.beforeRope; });
+    int column = 0;
+    for (std::size_t i = 0; i < choices_.size(); ++i) {
+        if (choices_[i].beforeRope)
+            grid_->addWidget(charts_[i], 1, 0);
+        else
+            grid_->addWidget(charts_[i], 0, column++);
+    }
+    if (hasBefore && column > 1)
+        grid_->addWidget(readouts_, 1, 1, 1, column - 1);
+    else
+        grid_->addWidget(readouts_, 2, 0, 1, std::max(1, column));
+    grid_->setRowStretch(0, 3);
+    grid_->setRowStretch(1, hasBefore ? 3 : 0);
+    grid_->setRowStretch(2, hasBefore ? 0 : 2);
+    for (int i = 0; i < column; ++i)
+        grid_->setColumnStretch(i, 1);
+    setContent(content);
+
+    scope_->setObjectName(QStringLiteral("scope"));
+    scope_->addItem(tr("selection"));
+    scope_->addItem(tr("layer"));
+    scope_->addItem(tr("all layers"));
+    scope_->setItemData(0, tr("The selected layers, head or channels, and tokens"), Qt::ToolTipRole);
+    scope_->setItemData(1, tr("The whole selected layer"), Qt::ToolTipRole);
+    panel().addControl(tr("&Of"), scope_, tr("Which values are counted"));
+    deltas_->setObjectName(QStringLiteral("deltas"));
+    deltas_->addItem(tr("previous token"));
+    deltas_->addItem(tr("anchor of 10"));
+    deltas_->addItem(tr("both"));
+    deltas_->addItem(tr("none"));
+    deltas_->setItemData(0, explain::delta(), Qt::ToolTipRole);
+    deltas_->setItemData(1, explain::anchor(), Qt::ToolTipRole);
+    panel().addControl(tr("D&elta to"), deltas_, explain::delta() + u'\n' + explain::anchor());
+    fits_->setObjectName(QStringLiteral("fits"));
+    fits_->addItem(tr("values"));
+    fits_->addItem(tr("deltas"));
+    fits_->addItem(tr("none"));
+    panel().addControl(tr("F&its of"), fits_, explain::fits());
+    logCounts_->setObjectName(QStringLiteral("log"));
+    panel().addControl(logCounts_, tr("Logarithmic counts: shows the tails"));
+    density_->setObjectName(QStringLiteral("density"));
+    panel().addControl(density_, tr("Show densities (area 1) instead of counts"));
+    readouts_->setAccessibleName(tr("Readouts"));
+    readouts_->setSortingEnabled(false);
+    readouts_->horizontalHeader()->setStretchLastSection(false);
+
+    for (QComboBox* box : {scope_, deltas_, fits_})
+        connect(box, &QComboBox::currentIndexChanged, this, &DistributionView::refresh);
+    for (QCheckBox* box : {logCounts_, density_})
+        connect(box, &QCheckBox::toggled, this, &DistributionView::refresh);
+}
+
+DistributionView::Scope DistributionView::scope() const {
+    return static_cast<Scope>(scope_->currentIndex());
+}
+
+void DistributionView::setScope(Scope scope) {
+    scope_->setCurrentIndex(static_cast<int>(scope));
+}
+
+bool DistributionView::isWholeLayer(const StatisticsScope& scope) const {
+    return !scope.channels && !scope.tokens && scope.layers && scope.layers->size() == 1;
+}
+
+StatisticsScope DistributionView::scopeOf(KindChoice choice) const {
+    switch (scope()) {
+    case Scope::Selection:
+        return selectionScope(cache(), choice, selection());
+    case Scope::Layer:
+        return layerScope(choice, selection().layer(), selection().sequence);
+    case Scope::AllLayers:
+        break;
+    }
+    return cacheScope(choice, selection().sequence);
+}
+
+std::vector<StatisticsService::Job> DistributionView::neededJobs() const {
+    std::vector<StatisticsService::Job> jobs;
+    for (const KindChoice choice : choices_) {
+        const StatisticsScope wanted = scopeOf(choice);
+        const auto layers = layersOf(cache(), choice, selection().sequence);
+        const bool any = std::any_of(layers.begin(), layers.end(), [&wanted](LayerIndex layer) {
+            return !wanted.layers || wanted.layers->contains(layer);
+        });
+        // Whole layers are shared with the other views and kept; what depends on a selection is kept for a while.
+        if (any)
+            jobs.push_back(statisticsJob(document(), wanted, scope() == Scope::Selection && !isWholeLayer(wanted)));
+    }
+    return jobs;
+}
+
+const CacheStatistics* DistributionView::statisticsOf(KindChoice choice) const {
+    return result<CacheStatistics>(statisticsKey(scopeOf(choice)));
+}
+
+bool DistributionView::showsPrevious() const {
+    const auto deltas = static_cast<Deltas>(deltas_->currentIndex());
+    return deltas == Deltas::Previous || deltas == Deltas::Both;
+}
+
+bool DistributionView::showsAnchor() const {
+    const auto deltas = static_cast<Deltas>(deltas_->currentIndex());
+    return deltas == Deltas::Anchor || deltas == Deltas::Both;
+}
+
+void DistributionView::addFits(ChartData& chart, const SeriesStatistics& fitted, const BinRange& range) const {
+    const double scale =
+        density_->isChecked() ? 1.0 : static_cast<double>(fitted.histogram.total()) * fitted.histogram.range.width();
+    const auto addCurve = [&](const QString& name, ChartSeries::Look look, const auto& fit) {
+        ChartSeries curve;
+        curve.name = name;
+        curve.tone = ChartSeries::Tone::Text;
+        curve.look = look;
+        for (int i = 0; i <= kCurvePoints; ++i) {
+            const double x = range.low + (range.high - range.low) * i / kCurvePoints;
+            curve.x.push_back(x);
+            curve.y.push_back(fit.density(x) * scale);
+        }
+        chart.series.push_back(std::move(curve));
+    };
+    if (fitted.gaussian)
+        addCurve(tr("Gaussian"), ChartSeries::Look::Dashed, *fitted.gaussian);
+    if (fitted.laplace)
+        addCurve(tr("Laplace"), ChartSeries::Look::Dotted, *fitted.laplace);
+}
+
+ChartData DistributionView::chartOf(KindChoice choice, const CacheStatistics& statistics) const {
+    ChartData chart;
+    chart.xTitle = tr("%1 value").arg(choice.name());
+    chart.yTitle = density_->isChecked() ? tr("density") : tr("count");
+    chart.yLog = logCounts_->isChecked();
+    chart.fromZero = true;
+    const BinRange range = statistics.histogramRange;
+    chart.xName = [range](double x) {
+        const auto bin = static_cast<std::int64_t>(std::floor((x - range.low) / range.width()));
+        const double low = range.low + static_cast<double>(bin) * range.width();
+        return tr("%1 to %2").arg(formatNumber(low, 5), formatNumber(low + range.width(), 5));
+    };
+    for (const Part& part : kParts) {
+        if ((part.series == &SeriesSet::deltaPrevious && !showsPrevious()) ||
+            (part.series == &SeriesSet::deltaAnchor && !showsAnchor()))
+            continue;
+        const Histogram& histogram = (statistics.total.*part.series).histogram;
+        ChartSeries series;
+        series.name = part.series == &SeriesSet::value ? choice.name() : tr(part.name);
+        series.shape = ChartSeries::Shape::Steps;
+        series.kind = choice.colourKind();
+        series.tone = part.tone;
+        series.filled = part.series == &SeriesSet::value;
+        for (std::size_t bin = 0; bin < histogram.counts.size(); ++bin) {
+            series.x.push_back(histogram.range.centre(static_cast<std::int64_t>(bin)));
+            series.y.push_back(density_->isChecked() ? histogram.density(static_cast<std::int64_t>(bin))
+                                                     : static_cast<double>(histogram.counts[bin]));
+        }
+        chart.series.push_back(std::move(series));
+    }
+    switch (static_cast<Fits>(fits_->currentIndex())) {
+    case Fits::Values:
+        addFits(chart, statistics.total.value, range);
+        break;
+    case Fits::Deltas:
+        addFits(chart,
+                showsAnchor() && !showsPrevious() ? statistics.total.deltaAnchor : statistics.total.deltaPrevious,
+                range);
+        break;
+    case Fits::None:
+        break;
+    }
+    return chart;
+}
+
+QString DistributionView::scopeName() const {
+    const Selection& now = selection();
+    if (scope() == Scope::AllLayers)
+        return tr("All layers");
+    const bool several = scope() == Scope::Selection && now.layers.size() > 1;
+    QString name = several ? tr("Layers %1\u2013%2").arg(now.layers.begin.value).arg(now.layers.end.value - 1)
+                           : tr("Layer %1").arg(now.layer().value);
+    if (scope() == Scope::Layer)
+        return name;
+    if (now.channels)
+        name += now.channels->size() == 1
+                    ? tr(", channel %1").arg(formatCount(now.channels->begin.value))
+                    : tr(", channels %1\u2013%2")
+                          .arg(formatCount(now.channels->begin.value), formatCount(now.channels->end.value - 1));
+    else if (now.head)
+        name += tr(", head %1").arg(now.head->value);
+    if (now.tokens)
+        name += now.tokens->size() == 1
+                    ? tr(", token %1").arg(formatCount(now.tokens->begin.value))
+                    : tr(", tokens %1\u2013%2")
+                          .arg(formatCount(now.tokens->begin.value), formatCount(now.tokens->end.value - 1));
+    return name;
+}
+
+QString DistributionView::sentence() const {
+    const bool anchor = showsAnchor() && !showsPrevious();
+    QStringList helped;
+    QStringList hurt;
+    QStringList fits;
+    for (const KindChoice choice : choices_) {
+        const CacheStatistics* statistics = statisticsOf(choice);
+        if (statistics == nullptr)
+            continue;
+        const auto ratio = anchor ? statistics->total.varianceRatioAnchor() : statistics->total.varianceRatioPrevious();
+        if (ratio)
+            (*ratio > 1 ? helped : hurt) << tr("%1 (%2)").arg(choice.name(), formatNumber(*ratio, 3));
+        const QString better = betterFit(statistics->total.value);
+        if (!better.isEmpty())
+            fits << tr("%1 %2").arg(choice.name(), better);
+    }
+    QStringList verdicts;
+    if (!helped.isEmpty())
+        verdicts << tr("helps %1").arg(helped.join(tr(", ")));
+    if (!hurt.isEmpty())
+        verdicts << tr("hurts %1").arg(hurt.join(tr(", ")));
+    QString text;
+    if (!verdicts.isEmpty())
+        text = tr("%1: the delta to the %2 %3 (variance ratio).")
+                   .arg(scopeName(), anchor ? tr("anchor") : tr("previous token"), verdicts.join(tr("; ")));
+    if (!fits.isEmpty())
+        text += u' ' + tr("Better fit: %1.").arg(fits.join(tr(", ")));
+    return text;
+}
+
+StatisticsTable DistributionView::readoutTable() const {
+    struct Row {
+        QString name;
+        QString explanation;
+        std::function<QVariant(const SeriesSet&)> value;
+    };
+    const std::vector<Row> rows{
+        {tr("Variance ratio, previous token"), explain::varianceRatio(),
+         [](const SeriesSet& set) { return optionalNumber(set.varianceRatioPrevious()); }},
+        {tr("Variance ratio, anchor"), explain::varianceRatio(),
+         [](const SeriesSet& set) { return optionalNumber(set.varianceRatioAnchor()); }},
+        {tr("Std"), {}, [](const SeriesSet& set) { return QVariant(set.value.moments.stddev()); }},
+        {tr("Std of delta, previous"),
+         {},
+         [](const SeriesSet& set) { return QVariant(set.deltaPrevious.moments.stddev()); }},
+        {tr("Std of delta, anchor"),
+         {},
+         [](const SeriesSet& set) { return QVariant(set.deltaAnchor.moments.stddev()); }},
+        {tr("Mean"), {}, [](const SeriesSet& set) { return QVariant(set.value.moments.mean); }},
+        {tr("Median"), {}, [](const SeriesSet& set) { return QVariant(set.value.ranks.median); }},
+        {tr("Excess kurtosis"), explain::kurtosis(),
+         [](const SeriesSet& set) { return QVariant(set.value.moments.excessKurtosis()); }},
+        {tr("Gaussian \u03bc"),
+         {},
+         [](const SeriesSet& set) { return set.value.gaussian ? QVariant(set.value.gaussian->mu) : QVariant(); }},
+        {tr("Gaussian \u03c3"),
+         {},
+         [](const SeriesSet& set) { return set.value.gaussian ? QVariant(set.value.gaussian->sigma) : QVariant(); }},
+        {tr("Laplace b"),
+         {},
+         [](const SeriesSet& set) { return set.value.laplace ? QVariant(set.value.laplace->scale) : QVariant(); }},
+        {tr("Better fit"), explain::fits(), [](const SeriesSet& set) { return QVariant(betterFit(set.value)); }},
+    };
+    StatisticsTable table;
+    table.columns.push_back({tr("Readout"), {}, {}});
+    for (const KindChoice choice : choices_) {
+        if (statisticsOf(choice) != nullptr)
+            table.columns.push_back({choice.name(), {}, choice.beforeRope ? explain::rope() : QString()});
+    }
+    if (table.columns.size() == 1)
+        return {};
+    for (const Row& row : rows) {
+        std::vector<QVariant> cells{row.name};
+        for (const KindChoice choice : choices_) {
+            if (const CacheStatistics* statistics = statisticsOf(choice))
+                cells.push_back(row.value(statistics->total));
+        }
+        table.rows.push_back(std::move(cells));
+    }
+    return table;
+}
+
+StatisticsTable DistributionView::fullTable() const {
+    StatisticsTable table;
+    table.columns = {{tr("Plane"), {}, explain::plane()},
+                     {tr("Of"), {}, explain::delta()},
+                     {tr("Count"), {}, {}},
+                     {tr("Mean"), {}, {}},
+                     {tr("Std"), {}, {}},
+                     {tr("Variance ratio"), {}, explain::varianceRatio()},
+                     {tr("Min"), {}, {}},
+                     {tr("Max"), {}, {}},
+                     {tr("Median"), {}, {}},
+                     {tr("Skewness"), {}, {}},
+                     {tr("Excess kurtosis"), {}, explain::kurtosis()},
+                     {tr("Gaussian \u03bc"), {}, explain::fits()},
+                     {tr("Gaussian \u03c3"), {}, explain::fits()},
+                     {tr("Gaussian log-likelihood"), tr("nats per value"), explain::fits()},
+                     {tr("Laplace median"), {}, explain::fits()},
+                     {tr("Laplace b"), {}, explain::fits()},
+                     {tr("Laplace log-likelihood"), tr("nats per value"), explain::fits()},
+                     {tr("Better fit"), {}, explain::fits()},
+                     {tr("Beyond 6 sigma"), {}, {}},
+                     {tr("NaN or infinite"), {}, {}}};
+    for (const KindChoice choice : choices_) {
+        const CacheStatistics* statistics = statisticsOf(choice);
+        if (statistics == nullptr)
+            continue;
+        for (const Part& part : kParts) {
+            const SeriesStatistics& series = statistics->total.*part.series;
+            const Moments& moments = series.moments;
+            std::optional<double> ratio;
+            if (part.series == &SeriesSet::deltaPrevious)
+                ratio = statistics->total.varianceRatioPrevious();
+            else if (part.series == &SeriesSet::deltaAnchor)
+                ratio = statistics->total.varianceRatioAnchor();
+            const auto& gaussian = series.gaussian;
+            const auto& laplace = series.laplace;
+            table.rows.push_back({choice.name(),
+                                  tr(part.name),
+                                  static_cast<qlonglong>(moments.count),
+                                  moments.mean,
+                                  moments.stddev(),
+                                  optionalNumber(ratio),
+                                  moments.min,
+                                  moments.max,
+                                  series.ranks.median,
+                                  moments.skewness(),
+                                  moments.excessKurtosis(),
+                                  gaussian ? QVariant(gaussian->mu) : QVariant(),
+                                  gaussian ? QVariant(gaussian->sigma) : QVariant(),
+                                  gaussian ? QVariant(gaussian->logLikelihood) : QVariant(),
+                                  laplace ? QVariant(laplace->median) : QVariant(),
+                                  laplace ? QVariant(laplace->scale) : QVariant(),
+                                  laplace ? QVariant(laplace->logLikelihood) : QVariant(),
+                                  betterFit(series),
+                                  static_cast<qlonglong>(series.outliers.back()),
+                                  static_cast<qlonglong>(moments.nonFinite)});
+        }
+    }
+    return table;
+}
+
+void DistributionView::display() {
+    for (std::size_t i = 0; i < choices_.size(); ++i) {
+        if (const CacheStatistics* statistics = statisticsOf(choices_[i])) {
+            charts_[i]->setData(chartOf(choices_[i], *statistics), true);
+            continue;
+        }
+        ChartData empty;
+        empty.emptyText = tr("%1: computing\u2026").arg(choices_[i].name());
+        charts_[i]->setData(std::move(empty));
+    }
+    readouts_->setTable(readoutTable());
+    panel().setSummary(sentence());
+    panel().setTable(fullTable());
+}
+
+QString DistributionView::exportName() const {
+    return tr("distribution %1").arg(scopeName().toLower());
+}
+
+void DistributionView::paintTo(QPainter& painter, const QRectF& target) {
+    const QRectF area = panel().paintSummary(painter, target);
+    const auto count = static_cast<int>(charts_.size());
+    if (count == 0)
+        return;
+    const int columns = count > 1 ? 2 : 1;
+    const int rows = (count + columns - 1) / columns;
+    const QSizeF cell(area.width() / columns, area.height() / rows);
+    for (int i = 0; i < count; ++i)
+        charts_[static_cast<std::size_t>(i)]->paintTo(
+            painter, QRectF(area.topLeft() + QPointF((i % columns) * cell.width(), (i / columns) * cell.height()), cell)
+                         .adjusted(0, 0, -6, -4));
+}
+
+QString DistributionView::toCsv() const {
+    StatisticsTable table;
+    table.columns = {{tr("plane"), {}, {}},    {tr("of"), {}, {}},    {tr("bin low"), {}, {}},
+                     {tr("bin high"), {}, {}}, {tr("count"), {}, {}}, {tr("density"), {}, {}}};
+    for (const KindChoice choice : choices_) {
+        const CacheStatistics* statistics = statisticsOf(choice);
+        if (statistics == nullptr)
+            continue;
+        for (const Part& part : kParts) {
+            const Histogram& histogram = (statistics->total.*part.series).histogram;
+            for (std::size_t i = 0; i < histogram.counts.size(); ++i) {
+                const auto bin = static_cast<std::int64_t>(i);
+                const double low = histogram.range.low + static_cast<double>(bin) * histogram.range.width();
+                table.rows.push_back({choice.name(), tr(part.name), low, low + histogram.range.width(),
+                                      static_cast<qlonglong>(histogram.counts[i]), histogram.density(bin)});
+            }
+        }
+    }
+    return table.toCsv();
+}
+
+} // namespace kvscope::views

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "views/statistics_view.h"
+
+#include <optional>
+
+class QComboBox;
+class QTabBar;
+
+namespace kvscope::views {
+
+class ChartWidget;
+
+/// Statistics of every layer as bars, K, K before RoPE and V side by side: one statistic at a time, the gain of deltas
+/// (CacheGen's figure 3) and the entropy by grouping (its figure 5). Clicking a bar selects its layer.
+class LayerChartsView : public StatisticsView {
+    Q_OBJECT
+
+public:
+    enum class Page : std::uint8_t { PerLayer, DeltaGain, EntropyGroups };
+    enum class Statistic : std::uint8_t {
+        Rms,
+        Std,
+        MaxAbs,
+        Kurtosis,
+        Entropy,
+        VarianceRatioPrevious,
+        VarianceRatioAnchor,
+        OutlierRatio
+    };
+
+    LayerChartsView(Document* document, SelectionModel* selection, QWidget* parent = nullptr);
+
+    void setPage(Page page);
+    void setStatistic(Statistic statistic);
+    [[nodiscard]] ChartWidget& chart() const { return *chart_; }
+
+    [[nodiscard]] QString exportName() const override;
+    void paintTo(QPainter& painter, const QRectF& target) override;
+    [[nodiscard]] QString toCsv() const override;
+
+protected:
+    [[nodiscard]] std::vector<StatisticsService::Job> neededJobs() const override;
+    void display() override;
+
+private:
+    [[nodiscard]] Page page() const;
+    [[nodiscard]] Statistic statistic() const;
+    [[nodiscard]] Statistic shownStatistic() const;
+    [[nodiscard]] const PlaneStatistics* planeOf(KindChoice choice, LayerIndex layer) const;
+    [[nodiscard]] std::optional<double> valueOf(Statistic statistic, KindChoice choice, LayerIndex layer) const;
+    [[nodiscard]] ChartData layerChart(Statistic statistic) const;
+    [[nodiscard]] ChartData groupChart() const;
+    [[nodiscard]] QString extremeSentence(Statistic statistic) const;
+    [[nodiscard]] QString largestValueSentence() const;
+    [[nodiscard]] QString deltaSentence() const;
+    [[nodiscard]] QString groupSentence() const;
+    [[nodiscard]] StatisticsTable layerTable() const;
+    [[nodiscard]] StatisticsTable groupTable() const;
+
+    std::vector<KindChoice> choices_;
+    QTabBar* pages_;
+    QComboBox* statistic_;
+    QComboBox* delta_;
+    ChartWidget* chart_;
+};
+
+} // namespace kvscope::views
