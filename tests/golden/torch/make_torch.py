@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""torch.save'd tensors, tuples, lists and dicts, in the zip format and in the one before torch 1.6.  python3 make_torch.py"""
+"""torch.save'd tensors, tuples, lists and dicts, in the zip format and in the one before torch 1.6.
+
+    python3 make_torch.py        with torch 2.x; with torch 1.13 (Debian 12's python3-torch) a few of them, into v1.13/
+"""
 import collections
 import sys
 import zipfile
@@ -11,7 +14,9 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from common import HEAD_DIM, KV_HEADS, expect, lkhtd, lkthd, plane, planes_of, real_kv  # noqa: E402
 
-HERE = Path(__file__).resolve().parent
+OLD = torch.__version__.startswith("1.")
+HERE = Path(__file__).resolve().parent / ("v1.13" if OLD else "")
+KEPT_OLD = ("tuples.bf16.pt", "tuples.bf16.legacy.pt", "views.f16.pt", "dict.f16.context.pt", "statedict.f16.pt")
 PRODUCER = f"torch {torch.__version__.split('+')[0]}"
 KV = real_kv(9)
 F32 = torch.from_numpy(KV)
@@ -20,6 +25,9 @@ LAYERS = range(3)
 
 
 def save(name, value, planes, about, dtype, layout, needs=(), **options):
+    if OLD and name not in KEPT_OLD:
+        return
+    HERE.mkdir(exist_ok=True)
     torch.save(value, HERE / name, **options)
     legacy = options.get("_use_new_zipfile_serialization") is False
     assert zipfile.is_zipfile(HERE / name) != legacy
@@ -83,7 +91,7 @@ for suffix, options in (("", {}), (".legacy", LEGACY)):
          "storages at cuda:0 and a device object cuda:0, as a dump made on a GPU has", "bf16", "perlayer BHTD", **options)
 torch.serialization._package_registry[:] = tagged
 
-for kind, name in ((torch.float8_e4m3fn, "e4m3"), (torch.float8_e5m2, "e5m2")):
+for kind, name in () if OLD else ((torch.float8_e4m3fn, "e4m3"), (torch.float8_e5m2, "e5m2")):
     limit = torch.finfo(kind).max
     scales = [[(BHTD[i, k].abs().max() / limit).item() for k in range(2)] for i in LAYERS]
     quantised = tuple(tuple((BHTD[i, k] / torch.tensor(scales[i][k])).clamp(-limit, limit).to(kind).contiguous() for k in range(2)) for i in LAYERS)
