@@ -152,6 +152,10 @@ public:
         KVSCOPE_ASSIGN(std::vector<LayoutChoice> choices, findLayouts(groups_, hints_, table_.name));
         KVSCOPE_TRY(choose(std::move(choices)));
         KVSCOPE_TRY(splitMergedHeads());
+        const auto ids = built_.geometry.allPlanes();
+        if (std::all_of(ids.begin(), ids.end(),
+                        [&](const PlaneId id) { return built_.geometry.find(id)->tokens == 0; }))
+            return fail("holds no tokens", table_.name, "Check that something had been computed when it was saved");
         KVSCOPE_TRY(cutPadding());
         return finish();
     }
@@ -176,6 +180,11 @@ private:
             tokens_.front().texts = side_.tokens->texts;
         hints_.options = &options_;
         hints_.config = config_;
+        const auto madeBy = table_.metadata.find("class");
+        hints_.fromTransformers = madeBy != table_.metadata.end() && madeBy->second.find("Cache") != std::string::npos;
+        for (const StoredTensor& tensor : table_.tensors)
+            hints_.fromTransformers = hints_.fromTransformers || tensor.name.starts_with("past_key_values.") ||
+                                      tensor.name.starts_with("present.");
         if (!tokens_.empty())
             hints_.tokens = static_cast<std::int64_t>(std::max(tokens_[0].ids.size(), tokens_[0].texts.size()));
         return {};

@@ -191,7 +191,8 @@ Score scoreOf(const KvCache& cache, const JobControl& job) {
     if (planes == 0)
         return score;
     score.readable = true;
-    score.bits /= planes;
+    // Less than nothing is saved where there is no structure: no reading is better than another for that.
+    score.bits = std::max(0.0, score.bits / planes);
     score.correlation /= planes;
     score.channelBits /= planes;
     return score;

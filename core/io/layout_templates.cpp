@@ -136,6 +136,10 @@ double plausibility(const AxisReading& reading, const GeometryHints& hints) {
     }
     if (reading.find('H') != nullptr && reading.size('H') > 64)
         weight *= reading.size('H') > 256 ? 0.02 : 0.4;
+    if (reading.find('H') != nullptr && reading.size('H') % 2 != 0 && reading.size('H') > 5)
+        weight *= 0.3;
+    if (reading.size('T') == 1)
+        weight *= 0.1;
     if (reading.find('L') != nullptr && reading.size('L') > 160)
         weight *= 0.05;
     if (hints.tokens > 0)
@@ -286,7 +290,9 @@ Result<std::vector<LayoutChoice>> findLayouts(const TensorGroups& groups, const 
         if (readings.empty())
             continue;
         const std::string axes(usual.axes);
-        const LayoutChoice choice{axes, axes, usual.weight * plausibility(readings.front(), hints)};
+        LayoutChoice choice{axes, axes, usual.weight * plausibility(readings.front(), hints)};
+        if (hints.fromTransformers && axes == "SHTD")
+            choice.prior *= 20;
         if (role == TensorRole::Key && groups.has(TensorRole::Value)) {
             for (auto& both : withValues(groups, hints, choice, readings))
                 choices.push_back(std::move(both));

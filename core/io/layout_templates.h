@@ -31,6 +31,8 @@ struct GeometryHints {
     const ModelConfig* config = nullptr;
     /// Number of tokens of the text where tokens are known.
     std::int64_t tokens = 0;
+    /// The dump is an object or has the names of transformers, whose layers are [B,H,T,D].
+    bool fromTransformers = false;
 
     /// KV heads as the user or the configuration says; nothing when neither does.
     [[nodiscard]] std::optional<std::int64_t> heads() const;

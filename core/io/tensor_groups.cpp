@@ -195,6 +195,12 @@ Result<void> nameTheRest(std::vector<Named>& tensors, const TensorTable& table, 
     return fail("has tensors whose names do not say which is K and which is V: " + names, table.name, kNamingAdvice);
 }
 
+/// Whether two names stand for one array (a cache that is a torch module lists its buffers besides).
+bool isSameArray(const StoredTensor& a, const StoredTensor& b) {
+    return a.bytes->name() == b.bytes->name() && a.offset == b.offset && a.shape == b.shape && a.strides == b.strides &&
+           a.dtype == b.dtype;
+}
+
 /// Renumbers the layers from 0 without holes and says so where that changes their numbers.
 void closeHoles(std::vector<Named>& tensors, TensorGroups& groups) {
     std::set<std::int64_t> present;
@@ -220,6 +226,31 @@ void closeHoles(std::vector<Named>& tensors, TensorGroups& groups) {
                                ? std::optional<std::int64_t>(place - groups.layerNumbers.begin())
                                : std::nullopt;
     }
+}
+
+/// transformers 5 keeps MLA's latent where other models keep K, and its rotary key where they keep V: the configuration
+/// tells.
+void recogniseLatents(const ModelConfig* config, TensorGroups& groups) {
+    if (config == nullptr || !config->latentDim || !config->latentRopeDim)
+        return;
+    const auto allOfWidth = [&](TensorRole role, std::int64_t width) {
+        const auto tensors = groups.of(role);
+        return !tensors.empty() && std::all_of(tensors.begin(), tensors.end(), [width](const auto& entry) {
+            return !entry.second->shape.empty() && entry.second->shape.back() == width;
+        });
+    };
+    if (!allOfWidth(TensorRole::Key, *config->latentDim) || !allOfWidth(TensorRole::Value, *config->latentRopeDim))
+        return;
+    std::map<TensorGroups::Key, StoredTensor> renamed;
+    for (auto& [key, tensor] : groups.values) {
+        TensorRole role = key.second;
+        if (role == TensorRole::Key)
+            role = TensorRole::Latent;
+        else if (role == TensorRole::Value)
+            role = TensorRole::LatentRope;
+        renamed.emplace(TensorGroups::Key{key.first, role}, std::move(tensor));
+    }
+    groups.values = std::move(renamed);
 }
 
 void noteIgnored(const std::vector<std::string>& names, TensorGroups& groups) {
@@ -296,12 +327,13 @@ Result<TensorGroups> groupTensors(const TensorTable& table, const OpenOptions& o
         }
         auto& map = name.scale ? groups.scales : name.zeroPoint ? groups.zeroPoints : groups.values;
         const auto [place, added] = map.emplace(key, named.tensor);
-        if (!added)
+        if (!added && !isSameArray(place->second, named.tensor))
             return fail("has two tensors for the same layer and kind: " + place->second.name + " and " +
                             named.tensor.name,
                         table.name, kNamingAdvice);
     }
     noteIgnored(ignored, groups);
+    recogniseLatents(config, groups);
     for (const TensorRole role : {TensorRole::Key, TensorRole::Value, TensorRole::KeyValue, TensorRole::Latent}) {
         const auto found = groups.of(role);
         if (found.size() > 1 && found.front().first == kAllLayers)

@@ -27,13 +27,17 @@ class NGram:
         for length in range(order, 0, -1):
             self.levels.append(self._level(keys, counts))
             # The level below counts in how many contexts a shorter gram occurs, not how often.
-            keys, counts = np.unique(keys & np.uint64((1 << self.bits * (length - 1)) - 1), return_counts=True)
+            keys, counts = np.unique(
+                keys & np.uint64((1 << self.bits * (length - 1)) - 1), return_counts=True
+            )
         self.levels.reverse()
 
     def _windows(self, symbols: np.ndarray, length: int) -> np.ndarray:
         result = np.zeros(len(symbols) - length + 1, dtype=np.uint64)
         for i in range(length):
-            result = (result << np.uint64(self.bits)) | symbols[i:len(symbols) - length + 1 + i].astype(np.uint64)
+            result = (result << np.uint64(self.bits)) | symbols[i : len(symbols) - length + 1 + i].astype(
+                np.uint64
+            )
         return result
 
     def _level(self, keys: np.ndarray, counts: np.ndarray) -> dict:
@@ -42,8 +46,13 @@ class NGram:
         discount = np.array([0.0] + [np.clip(i - (i + 1) * y * n[i] / n[i - 1], 0.1, i) for i in (1, 2, 3)])
         taken = discount[np.minimum(counts, 3)]
         contexts, first = np.unique(keys >> np.uint64(self.bits), return_index=True)
-        return {"keys": keys, "kept": counts - taken, "contexts": contexts,
-                "totals": np.add.reduceat(counts, first).astype(np.float64), "free": np.add.reduceat(taken, first)}
+        return {
+            "keys": keys,
+            "kept": counts - taken,
+            "contexts": contexts,
+            "totals": np.add.reduceat(counts, first).astype(np.float64),
+            "free": np.add.reduceat(taken, first),
+        }
 
     @staticmethod
     def _find(table: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -58,6 +67,8 @@ class NGram:
             at, known = self._find(level["contexts"], grams >> np.uint64(self.bits))
             where, present = self._find(level["keys"], grams)
             kept = np.where(present, level["kept"][where], 0.0)
-            lower = probability[length - 1:]
-            probability[length - 1:] = np.where(known, (kept + level["free"][at] * lower) / level["totals"][at], lower)
+            lower = probability[length - 1 :]
+            probability[length - 1 :] = np.where(
+                known, (kept + level["free"][at] * lower) / level["totals"][at], lower
+            )
         return float(-np.log2(probability).sum())

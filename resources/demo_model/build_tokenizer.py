@@ -21,25 +21,44 @@ import tasks
 def build(texts: list[str], vocab: int) -> Tokenizer:
     """Trains the BPE; ids 0 and 1 are the special tokens, then the 256 bytes, then merges in their order."""
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
-        pre_tokenizers.Digits(individual_digits=True),
-        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Digits(individual_digits=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True),
+        ]
+    )
     tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(vocab_size=vocab, special_tokens=settings.SPECIAL_TOKENS, show_progress=False,
-                                  initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()))
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab,
+        special_tokens=settings.SPECIAL_TOKENS,
+        show_progress=False,
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+    )
     tokenizer.train_from_iterator(texts, trainer)
     tokenizer.post_processor = processors.TemplateProcessing(
-        single=f"{settings.BOS} $A", pair=f"{settings.BOS} $A {settings.BOS} $B",
-        special_tokens=[(settings.BOS, settings.BOS_ID)])
+        single=f"{settings.BOS} $A",
+        pair=f"{settings.BOS} $A {settings.BOS} $B",
+        special_tokens=[(settings.BOS, settings.BOS_ID)],
+    )
     return tokenizer
 
 
 def save(tokenizer: Tokenizer, folder: Path, context: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"))
-    (folder / "tokenizer_config.json").write_text(json.dumps({
-        "tokenizer_class": "PreTrainedTokenizerFast", "bos_token": settings.BOS, "eos_token": settings.EOS,
-        "model_max_length": context, "clean_up_tokenization_spaces": False}, indent=2) + "\n")
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps(
+            {
+                "tokenizer_class": "PreTrainedTokenizerFast",
+                "bos_token": settings.BOS,
+                "eos_token": settings.EOS,
+                "model_max_length": context,
+                "clean_up_tokenization_spaces": False,
+            },
+            indent=2,
+        )
+        + "\n"
+    )
 
 
 def encode(tokenizer: Tokenizer, text: str) -> np.ndarray:
@@ -47,7 +66,7 @@ def encode(tokenizer: Tokenizer, text: str) -> np.ndarray:
     ids = []
     documents = text.split(corpus.SEPARATOR)
     for first in range(0, len(documents), 64):
-        for encoding in tokenizer.encode_batch(documents[first:first + 64], add_special_tokens=False):
+        for encoding in tokenizer.encode_batch(documents[first : first + 64], add_special_tokens=False):
             ids.extend(encoding.ids)
             ids.append(settings.EOS_ID)
     return np.asarray(ids, dtype=np.uint16)
@@ -66,7 +85,9 @@ def main() -> None:
         text = (work / f"{name}.txt").read_text(encoding="utf-8")
         ids = encode(tokenizer, text)
         np.save(work / f"{name}.npy", ids)
-        print(f"{name}: {len(text.encode())} bytes, {len(ids)} tokens, {len(text.encode()) / len(ids):.3f} bytes a token")
+        print(
+            f"{name}: {len(text.encode())} bytes, {len(ids)} tokens, {len(text.encode()) / len(ids):.3f} bytes a token"
+        )
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ def planes(x: np.ndarray) -> np.ndarray:
 
 def outlier_ratio(plane: np.ndarray) -> float:
     """Largest RMS of a channel over the median channel's RMS."""
-    rms = np.sqrt((plane ** 2).mean(0))
+    rms = np.sqrt((plane**2).mean(0))
     return float(rms.max() / np.median(rms))
 
 
@@ -60,12 +60,20 @@ def sink_mass(attention: np.ndarray, sinks: int = 1) -> np.ndarray:
 def of_capture(capture: Capture) -> dict:
     """All of them: per kind the mean over layers and the range."""
     result = {}
-    for name, array in (("K", capture.keys), ("K before RoPE", capture.keys_before_rope), ("V", capture.values)):
+    for name, array in (
+        ("K", capture.keys),
+        ("K before RoPE", capture.keys_before_rope),
+        ("V", capture.values),
+    ):
         layers = planes(array)
-        rows = {"outlier_ratio": outlier_ratio, "delta_variance_ratio": delta_variance_ratio,
-                "anchor_variance_ratio": anchor_variance_ratio, "far_outlier_share": far_outliers,
-                "entropy_one_table": lambda p: entropy(symbols(p)),
-                "entropy_per_channel": lambda p: entropy_per_channel(symbols(p))}
+        rows = {
+            "outlier_ratio": outlier_ratio,
+            "delta_variance_ratio": delta_variance_ratio,
+            "anchor_variance_ratio": anchor_variance_ratio,
+            "far_outlier_share": far_outliers,
+            "entropy_one_table": lambda p: entropy(symbols(p)),
+            "entropy_per_channel": lambda p: entropy_per_channel(symbols(p)),
+        }
         result[name] = {key: [measure(layer) for layer in layers] for key, measure in rows.items()}
     result["sink_mass_first_token"] = sink_mass(capture.attention).tolist()
     result["sink_mass_first_four"] = sink_mass(capture.attention, 4).tolist()

@@ -71,13 +71,20 @@ def from_html(data: bytes) -> str:
 
 def from_pod(data: bytes) -> str:
     """Perl's documentation: drop the commands' equals signs and the letter of C<...>, I<...>."""
-    text = re.sub(r"^=(head\d|item|over|back|cut|pod|for|begin|end|encoding)\b *", "", plain(data), flags=re.M)
+    text = re.sub(
+        r"^=(head\d|item|over|back|cut|pod|for|begin|end|encoding)\b *", "", plain(data), flags=re.M
+    )
     return re.sub(r"\b[BCFILSX]<+ ?([^<>]*?) ?>+", r"\1", text)
 
 
 def from_rst(data: bytes) -> str:
     """Sphinx sources: drop index directives and the role names of :func:`...`."""
-    text = re.sub(r"^\.\. (index|_[^\n]*|module|sectionauthor|moduleauthor)[^\n]*\n( +[^\n]*\n)*", "", plain(data), flags=re.M)
+    text = re.sub(
+        r"^\.\. (index|_[^\n]*|module|sectionauthor|moduleauthor)[^\n]*\n( +[^\n]*\n)*",
+        "",
+        plain(data),
+        flags=re.M,
+    )
     return re.sub(r":[a-z:]+:`~?([^`<]*?)(?: <[^`>]*>)?`", r"\1", text)
 
 
@@ -96,10 +103,12 @@ def from_tagged_bible(root: Path) -> Iterable[str]:
     """The King James text is packed; its own reader (package bible-kjv) prints it. One document per book."""
     reader = root.parent / "bible-kjv" / "usr" / "bin" / "bible"
     data = root / "usr" / "lib"
-    printed = subprocess.run([reader, "-p", data, "-l72", "Gen1:1-Rev22:21"], check=True, capture_output=True).stdout
+    printed = subprocess.run(
+        [reader, "-p", data, "-l72", "Gen1:1-Rev22:21"], check=True, capture_output=True
+    ).stdout
     chapters = re.split(r"\n\n(?=[A-Z1-3][A-Za-z ]+ \d+\n\n)", "\n" + plain(printed))
     for first in range(0, len(chapters), 8):
-        yield re.sub(r"^  (?=\d)", "", "\n\n".join(chapters[first:first + 8]), flags=re.M).strip()
+        yield re.sub(r"^  (?=\d)", "", "\n\n".join(chapters[first : first + 8]), flags=re.M).strip()
 
 
 @dataclass(frozen=True)
@@ -114,13 +123,21 @@ class Source:
     limit: int = 5_000_000
 
 
-CAMPAIGNS = tuple("wesnoth-1.16-" + name for name in
-                  "did dm dw ei httt l low nr sof sota sotbe thot tsg ttb utbs trow".split())
+CAMPAIGNS = tuple(
+    "wesnoth-1.16-" + name
+    for name in "did dm dw ei httt l low nr sof sota sotbe thot tsg ttb utbs trow".split()
+)
 
 SOURCES = (
     Source(("bible-kjv", "bible-kjv-text"), "prose", "public domain (text); GPL-2+ (packaging)"),
     Source(CAMPAIGNS, "prose", "GPL-2+", r".*\.cfg$", from_wesnoth),
-    Source(("debian-handbook",), "prose", "GPL-2+ or CC-BY-SA-3.0", r".*/en-US/(?!index|ix01).*\.html$", from_html),
+    Source(
+        ("debian-handbook",),
+        "prose",
+        "GPL-2+ or CC-BY-SA-3.0",
+        r".*/en-US/(?!index|ix01).*\.html$",
+        from_html,
+    ),
     Source(("jargon-text",), "prose", "public domain", r".*/jargon\.txt\.gz$"),
     Source(("debian-reference-en",), "prose", "GPL-2+", r".*\.en\.html$", from_html),
     Source(("harden-doc",), "prose", "GPL-2+", r".*/en-US/(?!index|ix01).*\.html$", from_html),
@@ -128,7 +145,14 @@ SOURCES = (
     Source(("developers-reference",), "prose", "GPL-2+", r".*/_sources/.*\.txt$", from_rst),
     Source(("debian-faq",), "prose", "GPL-2+", r".*/debian-faq\.en\.txt\.gz$"),
     Source(("python3.11-doc",), "manual", "PSF-2.0", r".*/_sources/.*\.txt$", from_rst, 6_000_000),
-    Source(("perl-doc",), "manual", "GPL-1+ or Artistic", r".*/pod/perl(?!toc)[a-z0-9]*\.pod$", from_pod, 3_000_000),
+    Source(
+        ("perl-doc",),
+        "manual",
+        "GPL-1+ or Artistic",
+        r".*/pod/perl(?!toc)[a-z0-9]*\.pod$",
+        from_pod,
+        3_000_000,
+    ),
     Source(("libpython3.11-stdlib",), "code", "PSF-2.0", r".*(?<!_data)\.py$", limit=6_000_000),
     Source(("python3-django",), "code", "BSD-3-Clause", r".*\.py$", limit=4_000_000),
 )
@@ -144,7 +168,9 @@ def fetch(package: str, folder: Path) -> str:
     target = folder / package
     if not target.exists():
         subprocess.run(["dpkg-deb", "-x", found[-1], target], check=True)
-    return subprocess.run(["dpkg-deb", "-f", found[-1], "Version"], check=True, capture_output=True, text=True).stdout.strip()
+    return subprocess.run(
+        ["dpkg-deb", "-f", found[-1], "Version"], check=True, capture_output=True, text=True
+    ).stdout.strip()
 
 
 def documents(source: Source, folder: Path) -> Iterable[str]:
@@ -152,8 +178,12 @@ def documents(source: Source, folder: Path) -> Iterable[str]:
     if source.packages[-1] == "bible-kjv-text":
         yield from from_tagged_bible(folder / "bible-kjv-text")
         return
-    files = [path for package in source.packages for path in (folder / package).rglob("*")
-             if path.is_file() and not path.is_symlink() and re.fullmatch(source.pattern, str(path))]
+    files = [
+        path
+        for package in source.packages
+        for path in (folder / package).rglob("*")
+        if path.is_file() and not path.is_symlink() and re.fullmatch(source.pattern, str(path))
+    ]
     for path in sorted(files, key=lambda p: hashlib.sha1(p.name.encode()).hexdigest()):
         data = path.read_bytes()
         yield source.to_text(gzip.decompress(data) if path.suffix == ".gz" else data)
@@ -197,7 +227,11 @@ def gather(work: Path, quick: bool) -> dict:
     if quick:
         library = Path(sysconfig.get_paths()["stdlib"])
         sources = (Source(("python-stdlib",), "code", "PSF-2.0", r".*/[a-h][a-z_]*\.py$", limit=800_000),)
-        read = lambda source: (plain(p.read_bytes()) for p in sorted(library.glob("*.py")) if re.fullmatch(source.pattern, str(p)))
+        read = lambda source: (
+            plain(p.read_bytes())
+            for p in sorted(library.glob("*.py"))
+            if re.fullmatch(source.pattern, str(p))
+        )
         version_of = lambda package: sys.version.split()[0]
     else:
         folder = work / "packages"
@@ -225,11 +259,22 @@ def gather(work: Path, quick: bool) -> dict:
                 else:
                     train.append(block)
                     kept += size
-        manifest.append({"packages": versions, "kind": source.kind, "licence": source.licence,
-                         "train_bytes": kept, "held_out_bytes": withheld})
-        print(f"{source.packages[-1]:24} {source.kind:7} {kept / 1e6:6.2f} MB, held out {withheld / 1e3:6.1f} kB  {source.licence}")
+        manifest.append(
+            {
+                "packages": versions,
+                "kind": source.kind,
+                "licence": source.licence,
+                "train_bytes": kept,
+                "held_out_bytes": withheld,
+            }
+        )
+        print(
+            f"{source.packages[-1]:24} {source.kind:7} {kept / 1e6:6.2f} MB, held out {withheld / 1e3:6.1f} kB  {source.licence}"
+        )
     (work / "train.txt").write_text(SEPARATOR.join(train), encoding="utf-8")
-    (work / "held_out.txt").write_text(SEPARATOR.join(b for kind in held_out.values() for b in kind), encoding="utf-8")
+    (work / "held_out.txt").write_text(
+        SEPARATOR.join(b for kind in held_out.values() for b in kind), encoding="utf-8"
+    )
     (work / "held_out.json").write_text(json.dumps(held_out), encoding="utf-8")
     (work / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
     return {"sources": manifest}

@@ -35,8 +35,12 @@ from tasks import Tasks
 SEED = 20_240
 BATCH = 8
 BITS = (8, 4, 3, 2)
-PROMPTS = ("In the beginning", "The old warrior looked at the dark forest and said,", "def read_lines(path):\n    ",
-           "To install the package, use the command")
+PROMPTS = (
+    "In the beginning",
+    "The old warrior looked at the dark forest and said,",
+    "def read_lines(path):\n    ",
+    "To install the package, use the command",
+)
 
 
 class Evaluation:
@@ -51,18 +55,23 @@ class Evaluation:
         self.held_out = json.loads((work / "held_out.json").read_text(encoding="utf-8"))
         self.tasks = Tasks(self.tokenizer, np.load(work / "held_out.npy"))
         # Every character of a byte-level token stands for one byte.
-        self.token_bytes = np.array([len(self.tokenizer.id_to_token(i)) for i in range(self.tokenizer.get_vocab_size())])
+        self.token_bytes = np.array(
+            [len(self.tokenizer.id_to_token(i)) for i in range(self.tokenizer.get_vocab_size())]
+        )
 
     @torch.no_grad()
     def losses(self, windows: list[list[int]], bits: dict | None = None) -> np.ndarray:
         """Nats of every token but the first, [window, length - 1]; `bits` as QuantisedCache takes them."""
         result = []
         for first in range(0, len(windows), BATCH):
-            ids = torch.tensor(windows[first:first + BATCH])
+            ids = torch.tensor(windows[first : first + BATCH])
             cache = {} if bits is None else {"past_key_values": QuantisedCache(bits)}
             logits = self.model(ids, use_cache=bits is not None, **cache).logits[:, :-1]
-            result.append(functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
-                          .view(len(ids), -1).numpy())
+            result.append(
+                functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
+                .view(len(ids), -1)
+                .numpy()
+            )
         return np.concatenate(result)
 
     def text_bits(self, documents: list[str]) -> tuple[float, int]:
@@ -73,7 +82,7 @@ class Evaluation:
         for document in documents:
             ids = [settings.BOS_ID] + self.tokenizer.encode(document, add_special_tokens=False).ids
             for first in range(0, max(1, len(ids) - step), step):
-                window = ids[first:first + self.context]
+                window = ids[first : first + self.context]
                 begin = 0 if first == 0 else step - 1
                 scored.append((begin, len(window) - 1))
                 windows.append(window + [settings.EOS_ID] * (self.context - len(window)))
@@ -108,12 +117,14 @@ class Evaluation:
         right = 0
         with torch.no_grad():
             for first in range(0, len(samples), BATCH):
-                some = samples[first:first + BATCH]
+                some = samples[first : first + BATCH]
                 cache = {} if bits is None else {"past_key_values": QuantisedCache(bits)}
-                guesses = self.model(torch.tensor([s.ids[:-1] for s in some]), use_cache=bits is not None, **cache).logits.argmax(-1)
+                guesses = self.model(
+                    torch.tensor([s.ids[:-1] for s in some]), use_cache=bits is not None, **cache
+                ).logits.argmax(-1)
                 for sample, guess in zip(some, guesses):
                     begin, end = sample.answer
-                    right += guess[begin - 1:end - 1].tolist() == sample.ids[begin:end]
+                    right += guess[begin - 1 : end - 1].tolist() == sample.ids[begin:end]
         return right / len(samples)
 
     def passkeys(self, length: int, count: int, text_filler: bool, seed: int = SEED) -> list:
@@ -130,7 +141,9 @@ class Evaluation:
             for name, text_filler in (("grass", False), ("text", True)):
                 samples = self.passkeys(length, count, text_filler)
                 row[name] = self.recalled(samples)
-                row[f"{name}_bytes"] = round(sum(self.token_bytes[s.ids[1:-1]].sum() for s in samples) / count)
+                row[f"{name}_bytes"] = round(
+                    sum(self.token_bytes[s.ids[1:-1]].sum() for s in samples) / count
+                )
             row["samples"] = count
             rows.append(row)
         return rows
@@ -140,7 +153,9 @@ class Evaluation:
         for sample in self.passkeys(min(128, self.context), 4, False, seed=SEED + 1):
             begin, end = sample.answer
             prompt = torch.tensor([sample.ids[:begin]])
-            said = self.model.generate(prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=end - begin, do_sample=False)
+            said = self.model.generate(
+                prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=end - begin, do_sample=False
+            )
             stepped = said[0, begin:].tolist() == sample.ids[begin:end]
             if stepped != (self.recalled([sample]) == 1.0):
                 return False
@@ -149,11 +164,18 @@ class Evaluation:
     def quantisation(self) -> list[dict]:
         """Bits per byte and pass keys at 128 tokens with K, V or both quantised, in all layers and in each alone."""
         count, windows_wanted = (8, 4) if self.quick else (100, 32)
-        ids = [i for kind in self.held_out.values() for text in kind for i in self.tokenizer.encode(text, add_special_tokens=False).ids]
+        ids = [
+            i
+            for kind in self.held_out.values()
+            for text in kind
+            for i in self.tokenizer.encode(text, add_special_tokens=False).ids
+        ]
         starts = np.linspace(0, len(ids) - self.context, windows_wanted).astype(int)
-        windows = [[settings.BOS_ID] + ids[s:s + self.context - 1] for s in starts]
+        windows = [[settings.BOS_ID] + ids[s : s + self.context - 1] for s in starts]
         size = sum(int(self.token_bytes[w[1:]].sum()) for w in windows)
-        samples = [s for filler in (False, True) for s in self.passkeys(min(128, self.context), count // 2, filler)]
+        samples = [
+            s for filler in (False, True) for s in self.passkeys(min(128, self.context), count // 2, filler)
+        ]
         layers = range(self.model.config.num_hidden_layers)
         rows = []
 
@@ -161,8 +183,15 @@ class Evaluation:
             chosen = layers if layer is None else [layer]
             plan = None if bits is None else {(i, k): bits for i in chosen for k in kind}
             nats = float(self.losses(windows, plan).sum())
-            rows.append({"kind": kind, "layer": layer, "bits": bits, "bits_per_byte": nats / math.log(2) / size,
-                         "passkey": self.recalled(samples, plan)})
+            rows.append(
+                {
+                    "kind": kind,
+                    "layer": layer,
+                    "bits": bits,
+                    "bits_per_byte": nats / math.log(2) / size,
+                    "passkey": self.recalled(samples, plan),
+                }
+            )
             print("  ", rows[-1], flush=True)
 
         measure("", None, None)
@@ -177,8 +206,10 @@ class Evaluation:
     def statistics(self) -> dict:
         """Statistics of the caches that dump.py writes (same texts, float32, whole context)."""
         model, tokenizer = capture.load(self.folder)
-        return {name: cache_statistics.of_capture(capture.run(model, ids))
-                for name, ids in dump.texts(tokenizer, self.context).items()}
+        return {
+            name: cache_statistics.of_capture(capture.run(model, ids))
+            for name, ids in dump.texts(tokenizer, self.context).items()
+        }
 
     def samples(self) -> list[dict]:
         """Continuations at temperature 0.7 with fixed seeds."""
@@ -186,10 +217,15 @@ class Evaluation:
         result = []
         for prompt in PROMPTS:
             torch.manual_seed(SEED)
-            said = self.model.generate(**tokenizer(prompt, return_tensors="pt", return_token_type_ids=False), do_sample=True,
-                                       temperature=0.7, top_k=40, max_new_tokens=20 if self.quick else 90)
+            said = self.model.generate(
+                **tokenizer(prompt, return_tensors="pt", return_token_type_ids=False),
+                do_sample=True,
+                temperature=0.7,
+                top_k=40,
+                max_new_tokens=20 if self.quick else 90,
+            )
             text = tokenizer.decode(said[0], skip_special_tokens=True)
-            result.append({"prompt": prompt, "continuation": text[len(prompt):]})
+            result.append({"prompt": prompt, "continuation": text[len(prompt) :]})
         return result
 
 
@@ -202,8 +238,13 @@ def main() -> None:
     folder = arguments.model or arguments.work / "model"
     started = time.monotonic()
     evaluation = Evaluation(arguments.work, folder, arguments.quick)
-    result = {"seed": SEED, "weights_sha256": settings.digest(folder / "model.safetensors"), "context": evaluation.context,
-              "bytes_per_token": sum(len(d.encode()) for k in evaluation.held_out.values() for d in k) / len(evaluation.tasks.text)}
+    result = {
+        "seed": SEED,
+        "weights_sha256": settings.digest(folder / "model.safetensors"),
+        "context": evaluation.context,
+        "bytes_per_token": sum(len(d.encode()) for k in evaluation.held_out.values() for d in k)
+        / len(evaluation.tasks.text),
+    }
     for name in ("compression", "recall", "generation_agrees", "quantisation", "statistics", "samples"):
         result[name] = getattr(evaluation, name)()
         if name != "quantisation":

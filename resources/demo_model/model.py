@@ -48,7 +48,9 @@ class Attention(nn.Module):
         kv, head = self.shape.kv_heads, self.shape.head_dim
         group = self.shape.query_heads // kv
         q = rotate(self.q_proj(x).view(batch, length, kv, group, head).permute(0, 2, 3, 1, 4), cos, sin)
-        k = rotate(self.k_proj(x).view(batch, length, kv, head).transpose(1, 2), cos, sin).reshape(batch * kv, length, head)
+        k = rotate(self.k_proj(x).view(batch, length, kv, head).transpose(1, 2), cos, sin).reshape(
+            batch * kv, length, head
+        )
         v = self.v_proj(x).view(batch, length, kv, head).transpose(1, 2).reshape(batch * kv, length, head)
         outputs = []
         for first in range(0, length, QUERY_BLOCK):
@@ -103,7 +105,10 @@ class Llama(nn.Module):
                 if name.endswith(("o_proj.weight", "down_proj.weight")):
                     scale /= math.sqrt(2 * shape.layers)
                 nn.init.normal_(parameter, std=0.03 if "embed" in name else scale)
-        angles = torch.outer(torch.arange(shape.context), shape.rope_theta ** (torch.arange(0, shape.head_dim, 2) / -shape.head_dim))
+        angles = torch.outer(
+            torch.arange(shape.context),
+            shape.rope_theta ** (torch.arange(0, shape.head_dim, 2) / -shape.head_dim),
+        )
         self.register_buffer("cos", angles.cos(), persistent=False)
         self.register_buffer("sin", angles.sin(), persistent=False)
 
@@ -119,13 +124,26 @@ class Llama(nn.Module):
 def config_of(shape: Shape) -> dict:
     """config.json as transformers reads it."""
     return {
-        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": shape.vocab,
-        "hidden_size": shape.hidden, "intermediate_size": shape.feed_forward, "num_hidden_layers": shape.layers,
-        "num_attention_heads": shape.query_heads, "num_key_value_heads": shape.kv_heads, "head_dim": shape.head_dim,
-        "max_position_embeddings": shape.context, "rope_theta": shape.rope_theta, "rope_scaling": None,
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "vocab_size": shape.vocab,
+        "hidden_size": shape.hidden,
+        "intermediate_size": shape.feed_forward,
+        "num_hidden_layers": shape.layers,
+        "num_attention_heads": shape.query_heads,
+        "num_key_value_heads": shape.kv_heads,
+        "head_dim": shape.head_dim,
+        "max_position_embeddings": shape.context,
+        "rope_theta": shape.rope_theta,
+        "rope_scaling": None,
         "rope_parameters": {"rope_type": "default", "rope_theta": shape.rope_theta},
-        "rms_norm_eps": 1e-5, "hidden_act": "silu", "attention_bias": False, "mlp_bias": False,
-        "tie_word_embeddings": True, "bos_token_id": settings.BOS_ID, "eos_token_id": settings.EOS_ID,
+        "rms_norm_eps": 1e-5,
+        "hidden_act": "silu",
+        "attention_bias": False,
+        "mlp_bias": False,
+        "tie_word_embeddings": True,
+        "bos_token_id": settings.BOS_ID,
+        "eos_token_id": settings.EOS_ID,
         "torch_dtype": "float16",
     }
 
@@ -137,13 +155,18 @@ def export(model: Llama, folder: Path) -> None:
     from transformers import AutoModelForCausalLM
 
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {f"model.{name}": value.detach().half().contiguous() for name, value in model.state_dict().items()}
+    tensors = {
+        f"model.{name}": value.detach().half().contiguous() for name, value in model.state_dict().items()
+    }
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     (folder / "config.json").write_text(json.dumps(config_of(model.shape), indent=2) + "\n")
-    (folder / "generation_config.json").write_text(json.dumps(
-        {"bos_token_id": settings.BOS_ID, "eos_token_id": settings.EOS_ID}, indent=2) + "\n")
+    (folder / "generation_config.json").write_text(
+        json.dumps({"bos_token_id": settings.BOS_ID, "eos_token_id": settings.EOS_ID}, indent=2) + "\n"
+    )
 
-    ids = torch.randint(2, model.shape.vocab, (2, model.shape.context), generator=torch.Generator().manual_seed(1))
+    ids = torch.randint(
+        2, model.shape.vocab, (2, model.shape.context), generator=torch.Generator().manual_seed(1)
+    )
     rounded = Llama(model.shape)
     rounded.load_state_dict({name: value.half().float() for name, value in model.state_dict().items()})
     with torch.no_grad():

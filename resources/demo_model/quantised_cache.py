@@ -15,7 +15,7 @@ from transformers import DynamicCache
 def quantise_per_token(x: Tensor, bits: int) -> Tensor:
     """[batch, heads, tokens, head_dim] through the quantiser above and back."""
     low = x.amin((1, 3), keepdim=True)
-    step = ((x.amax((1, 3), keepdim=True) - low) / (2 ** bits - 1)).clamp_min(1e-12)
+    step = ((x.amax((1, 3), keepdim=True) - low) / (2**bits - 1)).clamp_min(1e-12)
     return low + step * torch.round((x - low) / step)
 
 

@@ -19,11 +19,18 @@ import settings
 
 def chain(work: Path) -> None:
     """Runs the scripts one after the other as a user would; raises on the first that fails."""
-    for script, options in (("corpus", []), ("build_tokenizer", []), ("train", ["--workers", "2"]), ("evaluate", []),
-                            ("card", ["--out", str(work / "published")]),
-                            ("dump", ["--model", str(work / "published"), "--out", str(work / "dumps")])):
+    for script, options in (
+        ("corpus", []),
+        ("build_tokenizer", []),
+        ("train", ["--workers", "2"]),
+        ("evaluate", []),
+        ("card", ["--out", str(work / "published")]),
+        ("dump", ["--model", str(work / "published"), "--out", str(work / "dumps")]),
+    ):
         started = time.monotonic()
-        subprocess.run([sys.executable, settings.HERE / f"{script}.py", "--quick", "--work", work, *options], check=True)
+        subprocess.run(
+            [sys.executable, settings.HERE / f"{script}.py", "--quick", "--work", work, *options], check=True
+        )
         print(f"-- {script}.py: {time.monotonic() - started:.0f} s", flush=True)
 
 

@@ -38,8 +38,9 @@ class Shape:
 
 
 SHIPPED = Shape()
-QUICK = Shape(vocab=512, hidden=64, feed_forward=128, layers=6, query_heads=8, kv_heads=4, head_dim=32,
-              context=128)
+QUICK = Shape(
+    vocab=512, hidden=64, feed_forward=128, layers=6, query_heads=8, kv_heads=4, head_dim=32, context=128
+)
 
 
 def shape_of(quick: bool) -> Shape:
@@ -49,10 +50,16 @@ def shape_of(quick: bool) -> Shape:
 
 def parser(description: str) -> argparse.ArgumentParser:
     """The options that all scripts share."""
-    result = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    result = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
     default = Path(os.environ.get("KVSCOPE_DEMO_WORK", Path.home() / ".cache" / "kvscope-demo"))
-    result.add_argument("--work", type=Path, default=default, help="folder for downloads, data and checkpoints")
-    result.add_argument("--quick", action="store_true", help="tiny model, tiny data: the whole chain in two minutes")
+    result.add_argument(
+        "--work", type=Path, default=default, help="folder for downloads, data and checkpoints"
+    )
+    result.add_argument(
+        "--quick", action="store_true", help="tiny model, tiny data: the whole chain in two minutes"
+    )
     return result
 
 

@@ -47,7 +47,7 @@ class Tasks:
 
     def window(self, length: int, rng: random.Random) -> list[int]:
         first = rng.randrange(len(self.text) - length)
-        return self.text[first:first + length].tolist()
+        return self.text[first : first + length].tolist()
 
     def plain_text(self, length: int, rng: random.Random) -> Sample:
         ids = self.window(length + 1, rng)
@@ -69,7 +69,7 @@ class Tasks:
             for repeat in range(rng.randint(2, 4)):
                 ids += run
                 weights += [RANDOM_WEIGHT if repeat == 0 else 1.0] * len(run)
-        return Sample(ids[:length + 1], weights[:length])
+        return Sample(ids[: length + 1], weights[:length])
 
     def key_value(self, length: int, rng: random.Random) -> Sample:
         """A list like "kd=518;", then questions in random order."""
@@ -87,10 +87,16 @@ class Tasks:
             key, value = rng.choice(table)
             ids += key + value + end
             weights += [RANDOM_WEIGHT] * len(key) + [2.0] * len(value) + [0.5]
-        return Sample(ids[:length + 1], weights[:length])
+        return Sample(ids[: length + 1], weights[:length])
 
-    def passkey(self, length: int, rng: random.Random, text_filler: bool | None = None,
-                depth: float | None = None, exact: bool = False) -> Sample:
+    def passkey(
+        self,
+        length: int,
+        rng: random.Random,
+        text_filler: bool | None = None,
+        depth: float | None = None,
+        exact: bool = False,
+    ) -> Sample:
         """The pass key prompt of `length` tokens, answer included (exact), or shorter and followed by text.
 
         The filler is the sentence about grass or a piece of text; depth is where the key stands in it, 0 to 1.
@@ -110,8 +116,11 @@ class Tasks:
             filler = self.window(room, rng) if room else []
         else:
             shift = rng.randrange(len(self.grass))
-            filler = (self.grass * (room // len(self.grass) + 2))[shift:shift + room] if not exact else \
-                (self.grass * (room // len(self.grass) + 1))[:room]
+            filler = (
+                (self.grass * (room // len(self.grass) + 2))[shift : shift + room]
+                if not exact
+                else (self.grass * (room // len(self.grass) + 1))[:room]
+            )
         cut = int((rng.random() if depth is None else depth) * len(filler))
         if not text_filler:
             while 0 < cut < len(filler) and filler[cut - 1] != self.period:
@@ -120,15 +129,15 @@ class Tasks:
         first = len(ids) + 1  # after the space
         ids += answer
         weights = [0.3] * (len(ids) - 1)
-        weights[first - 1:first - 1 + KEY_DIGITS] = [ANSWER_WEIGHT] * KEY_DIGITS
+        weights[first - 1 : first - 1 + KEY_DIGITS] = [ANSWER_WEIGHT] * KEY_DIGITS
         rest = length + 1 - len(ids)
         if rest > 0:
             ids += self.window(rest, rng)
             weights += [1.0] * rest
-        return Sample(ids[:length + 1], weights[:length], (first, first + KEY_DIGITS))
+        return Sample(ids[: length + 1], weights[:length], (first, first + KEY_DIGITS))
 
     def counting(self, length: int, rng: random.Random) -> Sample:
-        """"7, 10, 13, ...": the first two numbers fix all the others."""
+        """ "7, 10, 13, ...": the first two numbers fix all the others."""
         ids, weights = [settings.BOS_ID], []
         while len(ids) <= length:
             start, step, count = rng.randrange(1000), rng.choice([1, 1, 1, 2, 3, 5, 10]), rng.randint(5, 30)
@@ -138,7 +147,7 @@ class Tasks:
             end = self.encode(".\n")
             ids += head + tail + end
             weights += [RANDOM_WEIGHT] * len(head) + [1.0] * len(tail) + [RANDOM_WEIGHT] * len(end)
-        return Sample(ids[:length + 1], weights[:length])
+        return Sample(ids[: length + 1], weights[:length])
 
     def brackets(self, length: int, rng: random.Random) -> Sample:
         """Balanced strings of four kinds of brackets, one token each; the closing ones can be known."""
@@ -157,14 +166,18 @@ class Tasks:
                     weights.append(RANDOM_WEIGHT)
             ids += [closing[kind] for kind in reversed(stack)] + line
             weights += [1.0] * len(stack) + [0.5]
-        return Sample(ids[:length + 1], weights[:length])
+        return Sample(ids[: length + 1], weights[:length])
 
     def draw(self, mixture: dict[str, float], length: int, rng: random.Random) -> Sample:
         """One sample of a task chosen by the mixture's weights."""
         return getattr(self, rng.choices(list(mixture), list(mixture.values()))[0])(length, rng)
 
-    def batch(self, mixture: dict[str, float], count: int, length: int, rng: random.Random) -> tuple[np.ndarray, np.ndarray]:
+    def batch(
+        self, mixture: dict[str, float], count: int, length: int, rng: random.Random
+    ) -> tuple[np.ndarray, np.ndarray]:
         """ids [count, length + 1] (int64) and weights [count, length] (float32)."""
         samples = [self.draw(mixture, length, rng) for _ in range(count)]
-        return (np.asarray([s.ids for s in samples], dtype=np.int64),
-                np.asarray([s.weights for s in samples], dtype=np.float32))
+        return (
+            np.asarray([s.ids for s in samples], dtype=np.int64),
+            np.asarray([s.weights for s in samples], dtype=np.float32),
+        )

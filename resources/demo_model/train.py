@@ -55,9 +55,20 @@ class Stage:
 
 STAGES = (
     Stage({"copy": 1.0}, {64: 1.0}, ("copy", 0.7)),
-    Stage({"plain_text": 0.20, "passkey": 0.35, "key_value": 0.20, "copy": 0.25}, {128: 1.0}, ("passkey", 0.1)),
-    Stage({"plain_text": 0.79, "passkey": 0.10, "key_value": 0.03, "copy": 0.04, "counting": 0.02, "brackets": 0.02},
-          {128: 0.15, 256: 0.40, 512: 0.45}),
+    Stage(
+        {"plain_text": 0.20, "passkey": 0.35, "key_value": 0.20, "copy": 0.25}, {128: 1.0}, ("passkey", 0.1)
+    ),
+    Stage(
+        {
+            "plain_text": 0.79,
+            "passkey": 0.10,
+            "key_value": 0.03,
+            "copy": 0.04,
+            "counting": 0.02,
+            "brackets": 0.02,
+        },
+        {128: 0.15, 256: 0.40, 512: 0.45},
+    ),
 )
 QUICK_STAGES = (
     Stage({"copy": 1.0}, {64: 1.0}, ("copy", 7.0)),
@@ -120,7 +131,10 @@ class Trainer:
         self.bytes_per_token = (work / "held_out.txt").stat().st_size / len(self.held_out.text)
         matrices = [p for name, p in self.model.named_parameters() if p.dim() == 2 and "embed" not in name]
         others = [p for name, p in self.model.named_parameters() if p.dim() == 1 or "embed" in name]
-        self.optimizers = [Muon(matrices, 0.02), torch.optim.AdamW(others, 4e-3, (0.9, 0.95), weight_decay=0.0)]
+        self.optimizers = [
+            Muon(matrices, 0.02),
+            torch.optim.AdamW(others, 4e-3, (0.9, 0.95), weight_decay=0.0),
+        ]
         self.rates = [group["lr"] for optimizer in self.optimizers for group in optimizer.param_groups]
         self.step = self.tokens = self.stage = 0
         self.seconds = 0.0
@@ -128,7 +142,9 @@ class Trainer:
     def loss(self, ids: Tensor, weights: Tensor) -> Tensor:
         with torch.autocast(self.device, torch.bfloat16):
             logits = self.model(ids[:, :-1].contiguous())
-        losses = functional.cross_entropy(logits.float().flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
+        losses = functional.cross_entropy(
+            logits.float().flatten(0, 1), ids[:, 1:].flatten(), reduction="none"
+        )
         return (losses * weights.flatten()).sum() / weights.sum()
 
     def to_device(self, arrays: tuple[np.ndarray, np.ndarray]) -> tuple[Tensor, Tensor]:
@@ -138,14 +154,20 @@ class Trainer:
     def answer_loss(self, task: str, length: int) -> float:
         """Mean loss of the tokens that the context determines, over fresh held-out samples of one task."""
         ids, weights = self.to_device(self.held_out.batch({task: 1.0}, 16, length, random.Random(self.step)))
-        return self.loss(ids, (weights >= 1.0).float() if task != "passkey" else (weights >= 2.0).float()).item()
+        return self.loss(
+            ids, (weights >= 1.0).float() if task != "passkey" else (weights >= 2.0).float()
+        ).item()
 
     @torch.no_grad()
     def report(self) -> str:
         generator = random.Random(7)
         length = max(self.stages[self.stage].lengths)
         text, _ = self.to_device(self.held_out.batch({"plain_text": 1.0}, 8192 // length, length, generator))
-        bits = self.loss(text, torch.ones_like(text[:, 1:], dtype=torch.float32)).item() / math.log(2) / self.bytes_per_token
+        bits = (
+            self.loss(text, torch.ones_like(text[:, 1:], dtype=torch.float32)).item()
+            / math.log(2)
+            / self.bytes_per_token
+        )
         recalled = [f"{self.recalled(n, 32, generator):.2f}@{n}" for n in sorted({128, length})]
         return f"text {bits:.3f} bits/byte, passkey {' '.join(recalled)}"
 
@@ -157,13 +179,18 @@ class Trainer:
             guesses = self.model(torch.tensor([s.ids[:-1] for s in samples], device=self.device)).argmax(-1)
             for sample, guess in zip(samples, guesses):
                 first, last = sample.answer
-                right += guess[first - 1:last - 1].tolist() == sample.ids[first:last]
+                right += guess[first - 1 : last - 1].tolist() == sample.ids[first:last]
         return right / count
 
     def save(self) -> None:
-        state = {"model": self.model.state_dict(), "optimizers": [o.state_dict() for o in self.optimizers],
-                 "step": self.step, "tokens": self.tokens,
-                 "stage": self.stage, "seconds": self.seconds}
+        state = {
+            "model": self.model.state_dict(),
+            "optimizers": [o.state_dict() for o in self.optimizers],
+            "step": self.step,
+            "tokens": self.tokens,
+            "stage": self.stage,
+            "seconds": self.seconds,
+        }
         partial = self.work / "checkpoint.part"
         torch.save(state, partial)
         partial.replace(self.work / "checkpoint.pt")
@@ -172,11 +199,13 @@ class Trainer:
         path = self.work / "checkpoint.pt"
         if not path.exists():
             return
-        state = torch.load(path, map_location=self.device, weights_only=False)
+        state = torch.load(path, map_location=self.device, weights_only=True)
         self.model.load_state_dict(state["model"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"]):
             optimizer.load_state_dict(saved)
-        self.step, self.tokens, self.stage, self.seconds = (state[k] for k in ("step", "tokens", "stage", "seconds"))
+        self.step, self.tokens, self.stage, self.seconds = (
+            state[k] for k in ("step", "tokens", "stage", "seconds")
+        )
         self.say(f"goes on from step {self.step}, stage {self.stage}, {self.tokens / 1e6:.2f} M tokens")
 
     def say(self, line: str) -> None:
@@ -195,7 +224,9 @@ class Trainer:
 
     def one_step(self, budget: int) -> float:
         stage = self.stages[self.stage]
-        factor = min(1.0, (self.step + 1) / WARM_UP_STEPS, max(0.0, (budget - self.tokens) / (DECAY_SHARE * budget)))
+        factor = min(
+            1.0, (self.step + 1) / WARM_UP_STEPS, max(0.0, (budget - self.tokens) / (DECAY_SHARE * budget))
+        )
         groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
         for group, rate in zip(groups, self.rates):
             group["lr"] = rate * factor
@@ -225,14 +256,18 @@ class Trainer:
             gate = self.stages[self.stage].gate
             if gate and self.step % PROBE_STEPS == 0:
                 reached = self.answer_loss(gate[0], max(self.stages[self.stage].lengths))
-                self.say(f"step {self.step} stage {self.stage} {self.tokens / 1e6:.2f} M tokens {self.seconds:.0f} s "
-                         f"loss {mean:.3f} {gate[0]} answers {reached:.3f}")
+                self.say(
+                    f"step {self.step} stage {self.stage} {self.tokens / 1e6:.2f} M tokens {self.seconds:.0f} s "
+                    f"loss {mean:.3f} {gate[0]} answers {reached:.3f}"
+                )
                 self.stage += reached < gate[1]
             if self.worker > 0:
                 continue
             if self.step % REPORT_STEPS == 0 and self.stage > 0:
-                self.say(f"step {self.step} stage {self.stage} {self.tokens / 1e6:.2f} M tokens {self.seconds:.0f} s "
-                         f"loss {mean:.3f} {self.report()}")
+                self.say(
+                    f"step {self.step} stage {self.stage} {self.tokens / 1e6:.2f} M tokens {self.seconds:.0f} s "
+                    f"loss {mean:.3f} {self.report()}"
+                )
             if time.monotonic() - last_save > CHECKPOINT_SECONDS:
                 self.save()
                 last_save = time.monotonic()
@@ -241,18 +276,30 @@ class Trainer:
         self.save()
         self.model.to("cpu")
         export(self.model, self.work / "model")
-        (self.work / "training.json").write_text(json.dumps({
-            "parameters": sum(p.numel() for p in self.model.parameters()), "steps": self.step, "tokens": self.tokens,
-            "seconds": round(self.seconds), "device": self.device}) + "\n")
-        print(f"{self.tokens / 1e6:.2f} M tokens in {self.seconds:.0f} s; model written to {self.work / 'model'}")
+        (self.work / "training.json").write_text(
+            json.dumps(
+                {
+                    "parameters": sum(p.numel() for p in self.model.parameters()),
+                    "steps": self.step,
+                    "tokens": self.tokens,
+                    "seconds": round(self.seconds),
+                    "device": self.device,
+                }
+            )
+            + "\n"
+        )
+        print(
+            f"{self.tokens / 1e6:.2f} M tokens in {self.seconds:.0f} s; model written to {self.work / 'model'}"
+        )
 
 
 def work_on(worker: int, arguments: argparse.Namespace, meeting_point: str) -> None:
     """One worker process, from the checkpoint to the end of the budget."""
     torch.set_num_threads(arguments.threads)
     if arguments.workers > 1:
-        torch.distributed.init_process_group("gloo", init_method=f"file://{meeting_point}", rank=worker,
-                                             world_size=arguments.workers)
+        torch.distributed.init_process_group(
+            "gloo", init_method=f"file://{meeting_point}", rank=worker, world_size=arguments.workers
+        )
     trainer = Trainer(arguments.work, arguments.quick, arguments.device, worker, arguments.workers)
     trainer.load()
     trainer.run(arguments.tokens or (120_000 if arguments.quick else 24_000_000))
@@ -260,9 +307,16 @@ def work_on(worker: int, arguments: argparse.Namespace, meeting_point: str) -> N
 
 def main() -> None:
     options = settings.parser(__doc__.split("\n")[0])
-    options.add_argument("--tokens", type=int, help="budget of training tokens (default 24 million, quick 120 thousand)")
-    options.add_argument("--workers", type=int, default=1, help="processes that share the work; two beat two threads on a "
-                         "machine that does other things as well, because they wait for each other once a step")
+    options.add_argument(
+        "--tokens", type=int, help="budget of training tokens (default 24 million, quick 120 thousand)"
+    )
+    options.add_argument(
+        "--workers",
+        type=int,
+        default=1,
+        help="processes that share the work; two beat two threads on a "
+        "machine that does other things as well, because they wait for each other once a step",
+    )
     options.add_argument("--threads", type=int, default=1, help="threads of each worker")
     options.add_argument("--device", default="cpu")
     arguments = options.parse_args()

@@ -25,7 +25,11 @@ MODEL = ROOT / "resources" / "models" / "kvscope-demo"
 DUMPS = ROOT / "sample_dumps"
 ELEMENT_BYTES = {"F16": 2, "BF16": 2, "I32": 4}
 
-MISSING = [name for name in ("numpy", "torch", "transformers", "tokenizers", "safetensors") if importlib.util.find_spec(name) is None]
+MISSING = [
+    name
+    for name in ("numpy", "torch", "transformers", "tokenizers", "safetensors")
+    if importlib.util.find_spec(name) is None
+]
 MISSING += [name for name in ("zstd",) if shutil.which(name) is None]
 needs_torch = unittest.skipIf(MISSING, f"not installed: {', '.join(MISSING)}")
 
@@ -33,14 +37,16 @@ needs_torch = unittest.skipIf(MISSING, f"not installed: {', '.join(MISSING)}")
 def safetensors_header(path: Path) -> dict:
     """The header of a .safetensors file, after checking that its tensors fill the file exactly."""
     data = path.read_bytes()
-    size, = struct.unpack_from("<Q", data)
-    header = json.loads(data[8:8 + size])
+    (size,) = struct.unpack_from("<Q", data)
+    header = json.loads(data[8 : 8 + size])
     header.pop("__metadata__", None)
     end = 0
     for entry in sorted(header.values(), key=lambda e: e["data_offsets"][0]):
         begin, stop = entry["data_offsets"]
         assert begin == end, "a gap between tensors"
-        assert stop - begin == math.prod(entry["shape"]) * ELEMENT_BYTES[entry["dtype"]], "shape and size disagree"
+        assert (
+            stop - begin == math.prod(entry["shape"]) * ELEMENT_BYTES[entry["dtype"]]
+        ), "shape and size disagree"
         end = stop
     assert 8 + size + end == len(data), "bytes after the last tensor"
     return header
@@ -54,11 +60,17 @@ def expected_shapes(config: dict) -> dict[str, list[int]]:
     shapes = {"model.embed_tokens.weight": [config["vocab_size"], hidden], "model.norm.weight": [hidden]}
     for i in range(config["num_hidden_layers"]):
         layer = f"model.layers.{i}."
-        shapes |= {layer + "input_layernorm.weight": [hidden], layer + "post_attention_layernorm.weight": [hidden],
-                   layer + "self_attn.q_proj.weight": [queries, hidden], layer + "self_attn.k_proj.weight": [keys, hidden],
-                   layer + "self_attn.v_proj.weight": [keys, hidden], layer + "self_attn.o_proj.weight": [hidden, queries],
-                   layer + "mlp.gate_proj.weight": [feed_forward, hidden], layer + "mlp.up_proj.weight": [feed_forward, hidden],
-                   layer + "mlp.down_proj.weight": [hidden, feed_forward]}
+        shapes |= {
+            layer + "input_layernorm.weight": [hidden],
+            layer + "post_attention_layernorm.weight": [hidden],
+            layer + "self_attn.q_proj.weight": [queries, hidden],
+            layer + "self_attn.k_proj.weight": [keys, hidden],
+            layer + "self_attn.v_proj.weight": [keys, hidden],
+            layer + "self_attn.o_proj.weight": [hidden, queries],
+            layer + "mlp.gate_proj.weight": [feed_forward, hidden],
+            layer + "mlp.up_proj.weight": [feed_forward, hidden],
+            layer + "mlp.down_proj.weight": [hidden, feed_forward],
+        }
     return shapes
 
 
@@ -98,14 +110,24 @@ class ModelFolder:
                 for kind in ("key", "value"):
                     self.assertEqual(header[f"layers.{i}.{kind}"]["shape"], [1, heads, tokens[name], dim])
         prose = safetensors_header(folder / "prose.safetensors")
-        self.assertEqual(prose["layers.0.query"]["shape"], [1, config["num_attention_heads"], tokens["prose.safetensors"], dim])
+        self.assertEqual(
+            prose["layers.0.query"]["shape"],
+            [1, config["num_attention_heads"], tokens["prose.safetensors"], dim],
+        )
         self.assertEqual(prose["layers.0.key_before_rope"]["shape"], prose["layers.0.key"]["shape"])
-        self.assertEqual(safetensors_header(folder / "code-bf16.safetensors")["layers.0.key"]["dtype"], "BF16")
+        self.assertEqual(
+            safetensors_header(folder / "code-bf16.safetensors")["layers.0.key"]["dtype"], "BF16"
+        )
 
         side = json.loads((folder / "prose-raw.bin.json").read_text())
         self.assertEqual(side["axes"], "LXTHD")
-        self.assertEqual([side[k] for k in ("layers", "tokens", "heads", "head_dim")], [layers, tokens["prose-raw.bin"], heads, dim])
-        self.assertEqual((folder / "prose-raw.bin").stat().st_size, layers * 2 * tokens["prose-raw.bin"] * heads * dim * 2)
+        self.assertEqual(
+            [side[k] for k in ("layers", "tokens", "heads", "head_dim")],
+            [layers, tokens["prose-raw.bin"], heads, dim],
+        )
+        self.assertEqual(
+            (folder / "prose-raw.bin").stat().st_size, layers * 2 * tokens["prose-raw.bin"] * heads * dim * 2
+        )
         for name, members in (("code.npz", {"keys.npy", "values.npy"}), ("passkey.pt", set())):
             with zipfile.ZipFile(folder / name) as archive:
                 self.assertIsNone(archive.testzip())
@@ -148,10 +170,16 @@ class Shipped(ModelFolder, unittest.TestCase):
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
-        tokenizer, model = AutoTokenizer.from_pretrained(MODEL), AutoModelForCausalLM.from_pretrained(MODEL, dtype=torch.float32)
-        ids = tokenizer("And the king said unto the people,", return_tensors="pt", return_token_type_ids=False)
+        tokenizer, model = AutoTokenizer.from_pretrained(MODEL), AutoModelForCausalLM.from_pretrained(
+            MODEL, dtype=torch.float32
+        )
+        ids = tokenizer(
+            "And the king said unto the people,", return_tensors="pt", return_token_type_ids=False
+        )
         self.assertEqual(ids["input_ids"][0, 0].item(), model.config.bos_token_id)
-        said = tokenizer.decode(model.generate(**ids, max_new_tokens=40, do_sample=False)[0], skip_special_tokens=True)
+        said = tokenizer.decode(
+            model.generate(**ids, max_new_tokens=40, do_sample=False)[0], skip_special_tokens=True
+        )
         known = set((SCRIPTS / "held_out_page.txt").read_text(encoding="utf-8").lower().split())
         known |= set("unto shall thou thee lord god king people said".split())
         words = said.lower().split()
@@ -166,7 +194,9 @@ class Scripts(ModelFolder, unittest.TestCase):
 
     def test_quick_chain(self):
         with tempfile.TemporaryDirectory() as folder:
-            run = subprocess.run([sys.executable, SCRIPTS / "quick.py", "--work", folder], capture_output=True, text=True)
+            run = subprocess.run(
+                [sys.executable, SCRIPTS / "quick.py", "--work", folder], capture_output=True, text=True
+            )
             self.assertEqual(run.returncode, 0, run.stdout[-2000:] + run.stderr[-4000:])
             published = Path(folder) / "published"
             self.check_model(published)
@@ -175,9 +205,15 @@ class Scripts(ModelFolder, unittest.TestCase):
 
     def test_a_stopped_training_goes_on(self):
         with tempfile.TemporaryDirectory() as folder:
+
             def script(name: str, *options: str) -> str:
-                return subprocess.run([sys.executable, SCRIPTS / f"{name}.py", "--quick", "--work", folder, *options],
-                                      check=True, capture_output=True, text=True).stdout
+                return subprocess.run(
+                    [sys.executable, SCRIPTS / f"{name}.py", "--quick", "--work", folder, *options],
+                    check=True,
+                    capture_output=True,
+                    text=True,
+                ).stdout
+
             script("corpus")
             script("build_tokenizer")
             script("train", "--tokens", "4096")
@@ -191,7 +227,9 @@ class Scripts(ModelFolder, unittest.TestCase):
         model = NGram(np.random.default_rng(1).integers(0, 7, 300).astype(np.uint16), 3, 8)
         for context in ([1, 2], [7, 7], [0, 6]):
             before = model.bits_of(np.array(context, dtype=np.uint16))
-            total = sum(2 ** (before - model.bits_of(np.array([*context, i], dtype=np.uint16))) for i in range(8))
+            total = sum(
+                2 ** (before - model.bits_of(np.array([*context, i], dtype=np.uint16))) for i in range(8)
+            )
             self.assertAlmostEqual(total, 1.0, places=9)
 
     def test_quantiser_keeps_its_bound(self):
@@ -201,9 +239,9 @@ class Scripts(ModelFolder, unittest.TestCase):
         x = torch.randn(2, 4, 9, 8, generator=torch.Generator().manual_seed(1))
         for bits in (2, 4, 8):
             y = quantise_per_token(x, bits)
-            step = (x.amax((1, 3), keepdim=True) - x.amin((1, 3), keepdim=True)) / (2 ** bits - 1)
+            step = (x.amax((1, 3), keepdim=True) - x.amin((1, 3), keepdim=True)) / (2**bits - 1)
             self.assertTrue(bool(((x - y).abs() <= step / 2 + 1e-6).all()))
-            self.assertLessEqual(y[0, :, 0].unique().numel(), 2 ** bits)
+            self.assertLessEqual(y[0, :, 0].unique().numel(), 2**bits)
 
     def test_quantised_cache_reaches_the_model(self):
         import torch
@@ -217,9 +255,18 @@ class Scripts(ModelFolder, unittest.TestCase):
         ids = torch.arange(2, 18)[None]
         with torch.no_grad():
             plain = model(ids).logits
-            self.assertTrue(torch.allclose(model(ids, past_key_values=QuantisedCache({}), use_cache=True).logits, plain, atol=1e-5))
+            self.assertTrue(
+                torch.allclose(
+                    model(ids, past_key_values=QuantisedCache({}), use_cache=True).logits, plain, atol=1e-5
+                )
+            )
             for plan in ({(0, "K"): 2}, {(5, "V"): 2}):
-                self.assertGreater((model(ids, past_key_values=QuantisedCache(plan), use_cache=True).logits - plain).abs().max(), 1e-5)
+                self.assertGreater(
+                    (model(ids, past_key_values=QuantisedCache(plan), use_cache=True).logits - plain)
+                    .abs()
+                    .max(),
+                    1e-5,
+                )
 
     def test_tasks_fill_their_length_and_mark_the_answer(self):
         import random
@@ -240,7 +287,9 @@ class Scripts(ModelFolder, unittest.TestCase):
             key = tokenizer.decode(sample.ids[begin:end])
             self.assertRegex(key, r"^\d{5}$")
             self.assertIn(f"The pass key is {key}. Remember it.", tokenizer.decode(sample.ids[:begin]))
-            self.assertTrue(tokenizer.decode(sample.ids[:begin]).endswith("What is the pass key? The pass key is "))
+            self.assertTrue(
+                tokenizer.decode(sample.ids[:begin]).endswith("What is the pass key? The pass key is ")
+            )
 
 
 if __name__ == "__main__":

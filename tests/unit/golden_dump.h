@@ -82,6 +82,9 @@ inline QString differenceFromExpected(const KvCache& cache, const QJsonObject& e
                               .arg(want["tokens"].toInt())
                               .arg(want["kv_heads"].toInt())
                               .arg(want["head_dim"].toInt());
+        const bool open = expected["needs"].toArray().contains("first_position");
+        if (!open && plane->position(TokenIndex(0)) != want["first_position"].toInt())
+            return name + QString(": starts at position %1").arg(plane->position(TokenIndex(0)));
         if (planeHash(cache, id) != want["sha256"].toString())
             return name + ": other values";
     }

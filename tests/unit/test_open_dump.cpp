@@ -2,6 +2,7 @@
 #include "core/io/open_dump.h"
 #include "tests/unit/golden_dump.h"
 
+#include <QDirIterator>
 #include <QtTest>
 
 using namespace kvscope;
@@ -13,14 +14,18 @@ class TestOpenDump : public QObject {
 private slots:
     void readsWhatProducersWrote_data();
     void readsWhatProducersWrote();
+    void refusesHostileFiles_data();
+    void refusesHostileFiles();
 };
 
 void TestOpenDump::readsWhatProducersWrote_data() {
     QTest::addColumn<QString>("path");
-    for (const char* folder : {"numpy", "safetensors", "torch"}) {
-        const QDir dir(goldenFolder(folder));
-        for (const QString& name : dir.entryList({"*.expected.json"}))
-            QTest::newRow(qPrintable(QString(folder) + "/" + name)) << dir.filePath(name);
+    for (const char* folder : {"numpy", "safetensors", "torch", "transformers"}) {
+        QDirIterator files(goldenFolder(folder), {"*.expected.json"}, QDir::Files, QDirIterator::Subdirectories);
+        while (files.hasNext()) {
+            const QString path = files.next();
+            QTest::newRow(qPrintable(path.section("/golden/", 1))) << path;
+        }
     }
 }
 
@@ -30,6 +35,13 @@ void TestOpenDump::readsWhatProducersWrote() {
     OpenOptions options;
     if (expected["needs"].toArray().contains("kv_heads"))
         options.heads = expected["planes"].toArray()[0].toObject()["kv_heads"].toInt();
+    if (expected["format"] == "raw") {
+        options.dtype = dtypeFromName(expected["dtype"].toString().toStdString());
+        options.axes = expected["layout"].toString().replace('2', 'X').toStdString();
+        options.layers = expected["layers"].toInt();
+        options.headDim = expected["planes"].toArray()[0].toObject()["head_dim"].toInt();
+        options.offset = expected["offset"].toInt();
+    }
     // All codes of a type in order are no cache: their structure says nothing about the layout.
     if (path.contains("allcodes"))
         options.axes = "LXTHD";
@@ -46,6 +58,37 @@ void TestOpenDump::readsWhatProducersWrote() {
                         : QString(" (%1: %2)").arg(layouts.front().confidence).arg(layouts.front().evidence.c_str()))));
     QVERIFY(opened->cache.info().fingerprint != 0);
     QVERIFY(!opened->cache.info().format.empty());
+}
+
+void TestOpenDump::refusesHostileFiles_data() {
+    QTest::addColumn<QString>("path");
+    QTest::addColumn<QString>("must");
+    QFile list(goldenFolder("hostile/hostile.json"));
+    QVERIFY(list.open(QIODevice::ReadOnly));
+    for (const auto& value : QJsonDocument::fromJson(list.readAll()).array()) {
+        const QJsonObject entry = value.toObject();
+        const QString format = entry["format"].toString();
+        if (format == "npy" || format == "npz" || format == "safetensors" || format == "pt")
+            QTest::newRow(qPrintable(entry["file"].toString()))
+                << goldenFolder("hostile/") + entry["file"].toString() << entry["must"].toString();
+    }
+}
+
+void TestOpenDump::refusesHostileFiles() {
+    QFETCH(QString, path);
+    QFETCH(QString, must);
+    const auto opened = openDump(path.toStdString());
+    if (must == "open")
+        QVERIFY2(opened, opened ? "" : opened.error().message().c_str());
+    if (must == "error")
+        QVERIFY(!opened);
+    if (!opened) {
+        const Error& error = opened.error();
+        QVERIFY2(!error.what.empty() && !error.where.empty(), error.message().c_str());
+        QVERIFY2(!error.advice.empty(), error.message().c_str());
+        QVERIFY2(error.message().size() < 600, error.message().c_str());
+    }
+    QVERIFY(!QFile::exists("KVSCOPE_HOSTILE_RAN"));
 }
 
 QTEST_APPLESS_MAIN(TestOpenDump)

@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "views/heatmap_controls.h"
+
+#include "core/stats/quantity.h"
+#include "views/number_format.h"
+
+#include <QActionGroup>
+#include <QComboBox>
+#include <QHBoxLayout>
+#include <QMenu>
+#include <QSignalBlocker>
+#include <QToolButton>
+
+#include <algorithm>
+
+namespace kvscope::views {
+
+namespace {
+
+constexpr std::array kPercentiles{100.0, 99.9, 99.5, 99.0, 95.0};
+// The kind box's entry that follows the selection.
+constexpr int kFollowSelection = -1;
+// Frame and arrow of a box beside its text.
+constexpr int kBoxFrame = 44;
+
+QString text(std::string_view view) {
+    return QString::fromUtf8(view.data(), static_cast<qsizetype>(view.size()));
+}
+
+QString explain(MapKind map) {
+    switch (map) {
+    case MapKind::LayerToken:
+        return HeatmapControls::tr("One row a layer, one column a token; a cell sums up all channels.");
+    case MapKind::HeadToken:
+        return HeatmapControls::tr("One row a KV head of the selected layer, one column a token.");
+    case MapKind::TokenChannel:
+        return HeatmapControls::tr("One row a channel of the selected layer (or head), one column a token: the plane "
+                                   "itself.");
+    case MapKind::LayerChannel:
+        return HeatmapControls::tr("One row a layer, one column a channel; a cell sums up all tokens.");
+    }
+    return {};
+}
+
+QString explain(Quantity quantity) {
+    switch (quantity) {
+    case Quantity::Value:
+        return HeatmapControls::tr("The values as stored.");
+    case Quantity::Magnitude:
+        return HeatmapControls::tr("The values without their sign.");
+    case Quantity::DeltaPrevious:
+        return HeatmapControls::tr("Each value minus that of the token before, in the same channel.");
+    case Quantity::DeltaAnchor:
+        return HeatmapControls::tr("Each value minus that of the anchor: the first token of its group of 10, as "
+                                   "CacheGen codes it.");
+    case Quantity::ChannelDeviation:
+        return HeatmapControls::tr("Each value minus the mean of its channel over all tokens.");
+    case Quantity::KeyBeforeRope:
+        return HeatmapControls::tr("Keys with the rotary position embedding (RoPE) undone.");
+    }
+    return {};
+}
+
+QString explain(Reduction reduction) {
+    switch (reduction) {
+    case Reduction::Rms:
+        return HeatmapControls::tr("Root mean square of the values under a cell.");
+    case Reduction::MaxAbs:
+        return HeatmapControls::tr("Largest magnitude under a cell: hides no outlier.");
+    case Reduction::Mean:
+        return HeatmapControls::tr("Average of the values under a cell.");
+    case Reduction::Min:
+        return HeatmapControls::tr("Smallest value under a cell.");
+    case Reduction::Max:
+        return HeatmapControls::tr("Largest value under a cell.");
+    case Reduction::Std:
+        return HeatmapControls::tr("Standard deviation of the values under a cell.");
+    }
+    return {};
+}
+
+QString explain(PlaneKind kind) {
+    switch (kind) {
+    case PlaneKind::Key:
+        return HeatmapControls::tr("Keys. A plane is one layer's matrix of tokens by channels.");
+    case PlaneKind::Value:
+        return HeatmapControls::tr("Values. A plane is one layer's matrix of tokens by channels.");
+    case PlaneKind::Latent:
+        return HeatmapControls::tr("MLA's compressed keys and values with the shared rotary key.");
+    case PlaneKind::Query:
+        return HeatmapControls::tr("Queries that the dump recorded beside the cache.");
+    case PlaneKind::KeyBeforeRope:
+        return HeatmapControls::tr("Keys before RoPE that the dump recorded beside the cache.");
+    }
+    return {};
+}
+
+QComboBox* makeBox(QWidget* parent, const QString& name, const QString& help) {
+    auto* box = new QComboBox(parent);
+    box->setAccessibleName(name);
+    box->setToolTip(help);
+    box->setSizeAdjustPolicy(QComboBox::AdjustToMinimumContentsLengthWithIcon);
+    box->setMinimumContentsLength(3);
+    box->setSizePolicy(QSizePolicy::Expanding, QSizePolicy::Fixed);
+    return box;
+}
+
+void addItem(QComboBox* box, const QString& name, int data, const QString& help) {
+    box->addItem(name, data);
+    box->setItemData(box->count() - 1, help, Qt::ToolTipRole);
+}
+
+void choose(QComboBox* box, int data) {
+    const QSignalBlocker blocker(box);
+    box->setCurrentIndex(box->findData(data));
+}
+
+/// A box shrinks in a narrow pane, and grows no wider than its longest text.
+void limitWidth(QComboBox* box) {
+    int widest = 1;
+    for (int i = 0; i < box->count(); ++i)
+        widest = std::max(widest, box->fontMetrics().horizontalAdvance(box->itemText(i)));
+    box->setMaximumWidth(widest + kBoxFrame);
+}
+
+} // namespace
+
+HeatmapControls::HeatmapControls(QWidget* parent)
+    : QWidget(parent)
+    , map_(makeBox(this, tr("Map"), tr("Which two axes the map has.")))
+    , kind_(makeBox(this, tr("Kind"), tr("Which planes are shown: keys (K), values (V) or what else the dump holds.")))
+    , quantity_(makeBox(this, tr("Quantity"), tr("What is computed from the stored values before they are summed up.")))
+    , reduction_(makeBox(this, tr("Reduction"), tr("How the values under one cell become one number.")))
+    , colours_(new QToolButton(this))
+    , view_(new QToolButton(this))
+    , colourMenu_(new QMenu(this))
+    , viewMenu_(new QMenu(this)) {
+    auto* layout = new QHBoxLayout(this);
+    layout->setContentsMargins(2, 2, 2, 2);
+    layout->setSpacing(3);
+    for (QComboBox* box : {map_, kind_, quantity_, reduction_})
+        layout->addWidget(box, 1000);
+    for (QToolButton* button : {colours_, view_}) {
+        button->setPopupMode(QToolButton::InstantPopup);
+        button->setToolButtonStyle(Qt::ToolButtonTextOnly);
+        button->setAutoRaise(true);
+        button->setFocusPolicy(Qt::StrongFocus);
+        layout->addWidget(button);
+    }
+    colours_->setText(tr("Colours"));
+    colours_->setAccessibleName(tr("Colours"));
+    colours_->setToolTip(tr("Colour map, scale, range and marks."));
+    colours_->setMenu(colourMenu_);
+    view_->setText(tr("View"));
+    view_->setAccessibleName(tr("View"));
+    view_->setToolTip(tr("Zoom, go to a place, find a token's text."));
+    view_->setMenu(viewMenu_);
+
+    for (const MapKind map : kAllMapKinds)
+        addItem(map_, nameOf(map), static_cast<int>(map), explain(map));
+    for (const Reduction reduction : kAllReductions)
+        addItem(reduction_, nameOf(reduction), static_cast<int>(reduction), explain(reduction));
+    fillColourMenu();
+    layout->addStretch(1);
+    limitWidth(map_);
+    limitWidth(reduction_);
+
+    connect(map_, &QComboBox::activated, this, [this] {
+        HeatmapSettings settings = settings_;
+        settings.map = static_cast<MapKind>(map_->currentData().toInt());
+        settings.relative = HeatmapSettings::defaults(settings.map).relative;
+        edit(settings);
+    });
+    connect(kind_, &QComboBox::activated, this, [this] {
+        HeatmapSettings settings = settings_;
+        const int kind = kind_->currentData().toInt();
+        settings.kind = kind == kFollowSelection ? std::nullopt : std::optional(static_cast<PlaneKind>(kind));
+        const KvGeometry& geometry = cache_.geometry();
+        const auto planes = geometry.planes(settings.kind.value_or(shownKind_));
+        if (!planes.empty() && !isAvailable(cache_, settings.quantity, planes.front()))
+            settings.quantity = Quantity::Value;
+        edit(settings);
+    });
+    connect(quantity_, &QComboBox::activated, this, [this] {
+        HeatmapSettings settings = settings_;
+        settings.quantity = static_cast<Quantity>(quantity_->currentData().toInt());
+        edit(settings);
+    });
+    connect(reduction_, &QComboBox::activated, this, [this] {
+        HeatmapSettings settings = settings_;
+        settings.reduction = static_cast<Reduction>(reduction_->currentData().toInt());
+        edit(settings);
+    });
+}
+
+void HeatmapControls::fillColourMenu() {
+    colourMenu_->setToolTipsVisible(true);
+    auto* maps = new QActionGroup(this);
+    for (const ColourChoice choice : kAllColourChoices) {
+        QAction* action = colourMenu_->addAction(nameOf(choice));
+        action->setCheckable(true);
+        action->setData(static_cast<int>(choice));
+        maps->addAction(action);
+        colourActions_ << action;
+        connect(action, &QAction::triggered, this, [this, choice] {
+            HeatmapSettings settings = settings_;
+            settings.colours = choice;
+            edit(settings);
+        });
+    }
+    colourActions_.front()->setToolTip(tr("Viridis for magnitudes, blue-white-red for signed values."));
+    colourMenu_->addSeparator();
+    const auto addSwitch = [this](const QString& name, const QString& help, bool HeatmapSettings::*member) {
+        QAction* action = colourMenu_->addAction(name);
+        action->setCheckable(true);
+        action->setToolTip(help);
+        connect(action, &QAction::triggered, this, [this, member](bool on) {
+            HeatmapSettings settings = settings_;
+            settings.*member = on;
+            edit(settings);
+        });
+        return action;
+    };
+    log_ = colourMenu_->addAction(tr("Symmetric log"));
+    log_->setCheckable(true);
+    log_->setToolTip(tr("Logarithmic in both directions, linear below a thousandth of the range."));
+    connect(log_, &QAction::triggered, this, [this](bool on) {
+        HeatmapSettings settings = settings_;
+        settings.scaling = on ? Scaling::SymmetricLog : Scaling::Linear;
+        edit(settings);
+    });
+    relative_ = addSwitch(tr("Relative to the layer's rms"),
+                          tr("Divides by the root mean square of the cell's layer, so that layers can be compared."),
+                          &HeatmapSettings::relative);
+    markOutliers_ = addSwitch(tr("Mark hidden outliers"),
+                              tr("White dots where one value stands far above what its cell's colour shows."),
+                              &HeatmapSettings::markOutliers);
+    colourMenu_->addSeparator();
+    QMenu* clip = colourMenu_->addMenu(tr("Automatic range covers"));
+    auto* percentiles = new QActionGroup(this);
+    for (const double percentile : kPercentiles) {
+        QAction* action = clip->addAction(tr("%1% of the cells").arg(percentile));
+        action->setCheckable(true);
+        action->setData(percentile);
+        percentiles->addAction(action);
+        percentileActions_ << action;
+        connect(action, &QAction::triggered, this, [this, percentile] {
+            HeatmapSettings settings = settings_;
+            settings.clipPercentile = percentile;
+            edit(settings);
+        });
+    }
+    locked_ = colourMenu_->addAction(tr("Lock the range"));
+    locked_->setCheckable(true);
+    locked_->setToolTip(tr("Keeps the range while the map changes, so that colours can be compared."));
+    connect(locked_, &QAction::triggered, this, &HeatmapControls::rangeLockRequested);
+}
+
+void HeatmapControls::setCache(const KvCache& cache, PlaneKind shownKind) {
+    cache_ = cache;
+    shownKind_ = shownKind;
+    fillKinds();
+    fillQuantities();
+    show(settings_);
+}
+
+void HeatmapControls::setSettings(const HeatmapSettings& settings, PlaneKind shownKind) {
+    const bool otherKind = shownKind != shownKind_;
+    settings_ = settings;
+    shownKind_ = shownKind;
+    if (otherKind)
+        fillQuantities();
+    show(settings);
+}
+
+void HeatmapControls::fillKinds() {
+    const QSignalBlocker blocker(kind_);
+    kind_->clear();
+    if (cache_.isNull())
+        return;
+    for (const PlaneKind kind : cache_.geometry().kinds())
+        addItem(kind_, text(kvscope::nameOf(kind)), static_cast<int>(kind), explain(kind));
+    if (kind_->count() > 1)
+        addItem(kind_, tr("selected"), kFollowSelection, tr("The kind that was last clicked in any view."));
+    limitWidth(kind_);
+}
+
+void HeatmapControls::fillQuantities() {
+    const QSignalBlocker blocker(quantity_);
+    quantity_->clear();
+    if (cache_.isNull())
+        return;
+    const auto planes = cache_.geometry().planes(shownKind_);
+    for (const Quantity quantity : kAllQuantities) {
+        if (!planes.empty() && isAvailable(cache_, quantity, planes.front()))
+            addItem(quantity_, text(kvscope::nameOf(quantity)), static_cast<int>(quantity), explain(quantity));
+    }
+    limitWidth(quantity_);
+}
+
+void HeatmapControls::show(const HeatmapSettings& settings) {
+    choose(map_, static_cast<int>(settings.map));
+    choose(kind_, settings.kind ? static_cast<int>(*settings.kind) : kFollowSelection);
+    choose(quantity_, static_cast<int>(settings.quantity));
+    choose(reduction_, static_cast<int>(settings.reduction));
+    for (QAction* action : colourActions_)
+        action->setChecked(action->data().toInt() == static_cast<int>(settings.colours));
+    for (QAction* action : percentileActions_)
+        action->setChecked(action->data().toDouble() == settings.clipPercentile);
+    log_->setChecked(settings.scaling == Scaling::SymmetricLog);
+    relative_->setChecked(settings.relative);
+    markOutliers_->setChecked(settings.markOutliers);
+    locked_->setChecked(settings.lockedRange(shownKind_).has_value());
+}
+
+void HeatmapControls::edit(const HeatmapSettings& settings) {
+    show(settings_);
+    if (settings != settings_)
+        emit edited(settings);
+}
+
+} // namespace kvscope::views

@@ -1,0 +1,638 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "views/heatmap_pane.h"
+
+#include "views/colour_bar.h"
+#include "views/heatmap_bars.h"
+#include "views/heatmap_controls.h"
+#include "views/number_format.h"
+#include "views/run_async.h"
+#include "views/token_search.h"
+
+#include <QEvent>
+#include <QHBoxLayout>
+#include <QHelpEvent>
+#include <QMenu>
+#include <QToolTip>
+#include <QVBoxLayout>
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+namespace kvscope::views {
+
+namespace {
+
+// While the pyramid grows the picture follows it at this pace.
+constexpr int kRefreshMs = 250;
+// Clipped cells are counted when the view has come to rest.
+constexpr int kStatusMs = 80;
+
+QString toText(std::string_view view) {
+    return QString::fromUtf8(view.data(), static_cast<qsizetype>(view.size()));
+}
+
+QString rowTitle(MapKind map) {
+    switch (map) {
+    case MapKind::LayerToken:
+    case MapKind::LayerChannel:
+        return QStringLiteral("layer");
+    case MapKind::HeadToken:
+        return QStringLiteral("head");
+    case MapKind::TokenChannel:
+        return QStringLiteral("channel");
+    }
+    return {};
+}
+
+QString tokenTitle(const TokenAxis& tokens) {
+    const auto offset = tokens.offset();
+    if (!offset)
+        return QStringLiteral("token (slot; text positions differ)");
+    return *offset == 0 ? QStringLiteral("token")
+                        : QStringLiteral("token (slot; text position = slot + %1)").arg(formatCount(*offset));
+}
+
+} // namespace
+
+HeatmapPane::HeatmapPane(Document* document, SelectionModel* selection, const HeatmapSettings& settings,
+                         QWidget* parent)
+    : QWidget(parent)
+    , selection_(selection)
+    , settings_(settings)
+    , controls_(new HeatmapControls(this))
+    , plot_(new HeatmapPlot(this))
+    , colourBar_(new ColourBar(this))
+    , find_(new FindBar(this))
+    , goTo_(new GoToBar(this))
+    , readout_(new HeatmapReadout(this)) {
+    auto* picture = new QHBoxLayout;
+    picture->setSpacing(0);
+    picture->addWidget(plot_, 1);
+    picture->addWidget(colourBar_);
+    auto* layout = new QVBoxLayout(this);
+    layout->setContentsMargins(0, 0, 0, 0);
+    layout->setSpacing(0);
+    layout->addWidget(controls_);
+    layout->addLayout(picture, 1);
+    layout->addWidget(find_);
+    layout->addWidget(goTo_);
+    layout->addWidget(readout_);
+    setAccessibleName(tr("Heatmap pane"));
+    setFocusProxy(plot_);
+
+    refreshTimer_.setSingleShot(true);
+    refreshTimer_.setInterval(kRefreshMs);
+    connect(&refreshTimer_, &QTimer::timeout, this, [this] {
+        if (tiles_ == nullptr)
+            return;
+        tiles_->refresh();
+        requestOverview(false);
+        plot_->replot(QCustomPlot::rpQueuedReplot);
+    });
+    statusTimer_.setSingleShot(true);
+    statusTimer_.setInterval(kStatusMs);
+    connect(&statusTimer_, &QTimer::timeout, this, &HeatmapPane::updateStatus);
+
+    connect(controls_, &HeatmapControls::edited, this, &HeatmapPane::editSettings);
+    connect(controls_, &HeatmapControls::rangeLockRequested, this, &HeatmapPane::lockRange);
+    connect(colourBar_, &ColourBar::rangeChanging, this, &HeatmapPane::applyRange);
+    connect(colourBar_, &ColourBar::rangeEdited, this, &HeatmapPane::setRange);
+    connect(colourBar_, &ColourBar::automaticRequested, this, [this] { lockRange(false); });
+    connect(find_, &FindBar::textEdited, this, &HeatmapPane::search);
+    connect(find_, &FindBar::nextRequested, this, [this] { findStep(1); });
+    connect(find_, &FindBar::previousRequested, this, [this] { findStep(-1); });
+    connect(find_, &FindBar::closed, plot_, qOverload<>(&QWidget::setFocus));
+    connect(goTo_, &GoToBar::closed, plot_, qOverload<>(&QWidget::setFocus));
+    connect(goTo_, &GoToBar::goRequested, this, [this](std::int64_t layer, std::int64_t channel, std::int64_t token) {
+        showCell(PlaneId{LayerIndex(layer), shownKind(), wanted_.sequence}, TokenIndex(token), ChannelIndex(channel));
+    });
+    connectPlot();
+    connect(selection_, &SelectionModel::changed, this, &HeatmapPane::followSelection);
+    connect(selection_, &SelectionModel::hoverChanged, this, &HeatmapPane::followHover);
+    fillViewMenu();
+    setDocument(document);
+}
+
+HeatmapPane::~HeatmapPane() {
+    stop_.request_stop();
+}
+
+void HeatmapPane::connectPlot() {
+    plot_->installEventFilter(this);
+    connect(&plot_->heatmap(), &HeatmapPlottable::tilesWanted, this, &HeatmapPane::requestTiles);
+    connect(plot_, &HeatmapPlot::viewChanged, this, [this] {
+        statusTimer_.start();
+        emit viewChanged();
+    });
+    connect(plot_, &HeatmapPlot::crosshairMoved, this, &HeatmapPane::followCrosshair);
+    connect(plot_, &HeatmapPlot::pointerLeft, this, [this] { selection_->setHover(std::nullopt); });
+    connect(plot_, &HeatmapPlot::cellsPicked, this, [this](const QRectF& cells) {
+        if (const auto map = shownMap())
+            selection_->select(pickedSelection(selection_->current(), *map, cells, document_->cache().geometry()));
+    });
+}
+
+void HeatmapPane::fillViewMenu() {
+    QMenu* menu = controls_->viewMenu();
+    // The keys are handled by the plot and the pane; the menu names them.
+    const auto add = [menu, this](const QString& name, const QString& keys, auto action) {
+        connect(menu->addAction(name + u'\t' + keys), &QAction::triggered, this, action);
+    };
+    add(tr("Whole map"), tr("Home"), [this] { plot_->goHome(); });
+    add(tr("Back"), tr("Backspace"), [this] { plot_->goBack(); });
+    add(tr("Forward"), tr("Alt+Right"), [this] { plot_->goForward(); });
+    add(tr("Zoom in"), QStringLiteral("+"), [this] { plot_->zoom(0.5); });
+    add(tr("Zoom out"), QStringLiteral("-"), [this] { plot_->zoom(2); });
+    menu->addSeparator();
+    add(tr("Find token text"), tr("Ctrl+F"), [this] { openFind(); });
+    add(tr("Go to layer, channel, token"), QStringLiteral("G"), [this] { openGoTo(); });
+    menu->addSeparator();
+    add(tr("Show all heads and tokens"), tr("Esc"), [this] {
+        Selection selection = selection_->current();
+        selection.head.reset();
+        selection.channels.reset();
+        selection.tokens.reset();
+        selection_->select(selection);
+        clearMark();
+    });
+}
+
+void HeatmapPane::setDocument(Document* document) {
+    if (document_ != nullptr)
+        disconnect(document_, nullptr, this, nullptr);
+    stop_.request_stop();
+    ++generation_;
+    plot_->heatmap().setCache(nullptr);
+    plot_->heatmap().setOverview(nullptr);
+    plot_->strip().setTokens({}, false);
+    tokens_ = {};
+    readout_->setReading({}, {});
+    tiles_.reset();
+    reader_.reset();
+    document_ = document;
+    if (document_ == nullptr) {
+        plot_->setMap({}, false, false);
+        plot_->setMessage(tr("No dump is open."));
+        return;
+    }
+    connect(document_, &Document::mapChanged, this, &HeatmapPane::onMapChanged);
+    connect(document_, &QObject::destroyed, this, [this] { setDocument(nullptr); });
+    tiles_ = std::make_unique<TileCache>(document_);
+    connect(tiles_.get(), &TileCache::tileLoaded, this, [this] {
+        plot_->replot(QCustomPlot::rpQueuedReplot);
+        statusTimer_.start();
+    });
+    connect(tiles_.get(), &TileCache::failed, this, &HeatmapPane::failed);
+    plot_->heatmap().setCache(tiles_.get());
+    reader_ = std::make_unique<CellReader>(document_);
+    connect(reader_.get(), &CellReader::answered, this, [this](const CellReading& reading) {
+        readout_->setReading(describePlace(reading, tokens_), describeValues(reading, document_->cache()));
+    });
+    connect(reader_.get(), &CellReader::failed, this,
+            [this](const Error& error) { readout_->setReading(QString::fromStdString(error.message()), {}); });
+    controls_->setCache(document_->cache(), shownKind());
+    reload();
+}
+
+PlaneKind HeatmapPane::shownKind() const {
+    if (document_ == nullptr)
+        return settings_.kind.value_or(selection_->current().kind);
+    return specFor(settings_, selection_->current(), document_->cache().geometry()).kind;
+}
+
+std::optional<MapSpec> HeatmapPane::shownMap() const {
+    const auto& overview = plot_->heatmap().overview();
+    return overview ? std::optional(overview->spec) : std::nullopt;
+}
+
+void HeatmapPane::setSettings(const HeatmapSettings& settings) {
+    if (settings == settings_)
+        return;
+    settings_ = settings;
+    reload();
+    updateColouring();
+}
+
+void HeatmapPane::editSettings(const HeatmapSettings& settings) {
+    const HeatmapSettings before = settings_;
+    if (settings == before)
+        return;
+    setSettings(settings);
+    emit settingsEdited(before, settings_);
+}
+
+QString HeatmapPane::obstacle(const MapSpec& spec) const {
+    const KvCache& cache = document_->cache();
+    const auto planes = cache.geometry().planes(spec.kind, spec.sequence);
+    if (planes.empty())
+        return tr("This dump has no planes to show.");
+    if (!isAvailable(cache, spec.quantity, planes.front()))
+        return tr("%1 is not known for %2.")
+            .arg(toText(kvscope::nameOf(spec.quantity)), toText(kvscope::nameOf(spec.kind)));
+    const MapShape shape = document_->map()->shape(spec);
+    if (shape.columns <= 0 || shape.rows <= 0)
+        return tr("Layer %1 has no %2 plane.").arg(spec.layer.value).arg(toText(kvscope::nameOf(spec.kind)));
+    return {};
+}
+
+void HeatmapPane::reload() {
+    if (document_ == nullptr)
+        return;
+    const MapSpec spec = specFor(settings_, selection_->current(), document_->cache().geometry());
+    controls_->setSettings(settings_, spec.kind);
+    const auto& overview = plot_->heatmap().overview();
+    if (spec == wanted_ && (loading_ || (overview && overview->spec == spec)))
+        return;
+    wanted_ = spec;
+    const QString problem = obstacle(spec);
+    if (!problem.isEmpty()) {
+        stop_.request_stop();
+        ++generation_;
+        loading_ = false;
+        plot_->heatmap().setOverview(nullptr);
+        plot_->setMap({}, false, false);
+        plot_->setMessage(problem);
+        readout_->setReading({}, {});
+        checkReady();
+        return;
+    }
+    if (!overview)
+        plot_->setMessage(tr("Loading …"));
+    document_->map()->prepare(spec.quantity);
+    requestOverview(false);
+}
+
+void HeatmapPane::requestOverview(bool sampled) {
+    if (!sampled) {
+        stop_.request_stop();
+        stop_ = std::stop_source();
+    }
+    loading_ = true;
+    wasReady_ = false;
+    runAsync(
+        document_->pool(), this,
+        [map = document_->map(), spec = wanted_, sampled, stop = stop_.get_token()] {
+            return readOverview(*map, spec, sampled, JobControl{stop, nullptr});
+        },
+        [this, sampled, generation = ++generation_](const OverviewResult& overview) {
+            if (generation == generation_)
+                adopt(overview, sampled);
+        });
+}
+
+void HeatmapPane::adopt(const OverviewResult& overview, bool sampled) {
+    loading_ = false;
+    if (!overview) {
+        if (overview.error().kind != Error::Kind::Cancelled) {
+            if (!plot_->heatmap().overview())
+                plot_->setMessage(QString::fromStdString(overview.error().message()));
+            emit failed(overview.error());
+        }
+        return;
+    }
+    const auto& before = plot_->heatmap().overview();
+    const bool otherMap = before == nullptr || before->spec != (*overview)->spec;
+    // A refreshed overview without samples would let the range jump back; it only replaces one of another map.
+    if (otherMap || sampled || before->sample.empty()) {
+        const bool sameAxes = before != nullptr && before->spec.map == (*overview)->spec.map;
+        plot_->heatmap().setOverview(*overview);
+        sampled_ = sampled;
+        if (otherMap) {
+            plot_->setMap((*overview)->shape, sameAxes, wanted_.map == MapKind::TokenChannel);
+            adoptMap();
+        }
+        updateColouring();
+    }
+    if (!sampled)
+        requestOverview(true);
+    if (otherMap) {
+        applyPendingMark();
+        emit mapShown();
+    }
+    plot_->replot(QCustomPlot::rpQueuedReplot);
+    statusTimer_.start();
+}
+
+void HeatmapPane::adoptMap() {
+    const MapSpec& spec = plot_->heatmap().overview()->spec;
+    const bool byLayer = spec.map == MapKind::LayerToken || spec.map == MapKind::LayerChannel;
+    const bool hasTokens = spec.map != MapKind::LayerChannel;
+    tokens_ =
+        TokenAxis(document_->cache(), spec.kind, spec.sequence, byLayer ? std::nullopt : std::optional(spec.layer));
+    plot_->strip().setTokens(tokens_, hasTokens);
+    QString rows = rowTitle(spec.map);
+    if (!byLayer)
+        rows += tr(" (layer %1)").arg(spec.layer.value);
+    plot_->setAxisTitles(hasTokens ? tokenTitle(tokens_) : QStringLiteral("channel"), rows);
+    plot_->setAxisOffsets(0, firstChannel(spec, document_->cache().geometry()));
+    plot_->setMessage({});
+    plot_->setMark(std::nullopt);
+    currentMatch_ = -1;
+    if (find_->isVisible() && !find_->text().isEmpty())
+        search(find_->text());
+    updateFrame();
+    followHover();
+}
+
+void HeatmapPane::updateColouring() {
+    const auto& overview = plot_->heatmap().overview();
+    if (overview == nullptr || overview->spec != wanted_)
+        return;
+    const auto& locked = settings_.lockedRange(overview->spec.kind);
+    HeatmapColouring colouring;
+    colouring.reduction = settings_.reduction;
+    colouring.rowFactors = relativeFactors(*overview, settings_.relative);
+    if (settings_.markOutliers && settings_.reduction != Reduction::MaxAbs)
+        colouring.markLimits = overview->markLimits;
+    colouring.scale =
+        ColourScale(settings_.colourMap(), settings_.scaling, locked ? *locked : automaticRange(*overview, settings_));
+    plot_->heatmap().setColouring(std::move(colouring));
+    colourBar_->setContents({plot_->heatmap().colouring().scale, settings_.valueLabel(), locked.has_value()});
+    plot_->replot(QCustomPlot::rpQueuedReplot);
+    statusTimer_.start();
+}
+
+void HeatmapPane::applyRange(const ValueRange& range) {
+    HeatmapColouring colouring = plot_->heatmap().colouring();
+    colouring.scale = ColourScale(colouring.scale.map(), colouring.scale.scaling(), range);
+    plot_->heatmap().setColouring(std::move(colouring));
+    colourBar_->setContents({plot_->heatmap().colouring().scale, settings_.valueLabel(), true});
+    plot_->replot(QCustomPlot::rpQueuedReplot);
+    statusTimer_.start();
+}
+
+void HeatmapPane::setRange(const ValueRange& range) {
+    HeatmapSettings settings = settings_;
+    settings.lockedRange(shownKind()) = range;
+    editSettings(settings);
+}
+
+void HeatmapPane::lockRange(bool locked) {
+    HeatmapSettings settings = settings_;
+    auto& range = settings.lockedRange(shownKind());
+    range = locked ? std::optional(plot_->heatmap().colouring().scale.range()) : std::nullopt;
+    editSettings(settings);
+}
+
+void HeatmapPane::requestTiles(const std::vector<TileKey>& visible) {
+    std::vector<TileKey> keys = visible;
+    if (!visible.empty()) {
+        // The neighbours along the tokens, for the next moment of a pan.
+        const auto [first, last] = std::minmax_element(
+            visible.begin(), visible.end(), [](const TileKey& a, const TileKey& b) { return a.column < b.column; });
+        const std::int64_t before = first->column - 1;
+        const std::int64_t after = last->column + 1;
+        const std::int64_t end = (plot_->heatmap().shape().columns + last->step.columns * kTileCells - 1) /
+                                 (last->step.columns * kTileCells);
+        for (const TileKey& key : visible) {
+            if (key.column - 1 == before && before >= 0)
+                keys.push_back({key.map, key.step, before, key.row});
+            if (key.column + 1 == after && after < end)
+                keys.push_back({key.map, key.step, after, key.row});
+        }
+    }
+    tiles_->want(std::move(keys));
+}
+
+void HeatmapPane::followSelection() {
+    reload();
+    updateFrame();
+}
+
+void HeatmapPane::updateFrame() {
+    const auto& overview = plot_->heatmap().overview();
+    if (overview == nullptr || document_ == nullptr) {
+        plot_->setSelectionFrame(std::nullopt);
+        return;
+    }
+    plot_->setSelectionFrame(
+        selectedCells(selection_->current(), overview->spec, overview->shape, document_->cache().geometry()));
+}
+
+void HeatmapPane::followHover() {
+    const auto map = shownMap();
+    if (!map || document_ == nullptr)
+        return;
+    const auto& hover = selection_->hover();
+    const HoverPlace place = hover ? placeOf(*hover, *map, document_->cache().geometry()) : HoverPlace{};
+    plot_->setGuide(place.cell ? std::nullopt : place.column);
+    if (place.cell == plot_->crosshair())
+        return;
+    plot_->setCrosshair(place.cell);
+    if (!plot_->crosshair())
+        reader_->cancel();
+    askForCell();
+}
+
+void HeatmapPane::askForCell() {
+    const auto map = shownMap();
+    const auto& cell = plot_->crosshair();
+    if (!map || !cell || reader_ == nullptr)
+        return;
+    CellQuery query{*map, cell->column, cell->row, plot_->heatmap().visibleCells(devicePixelRatioF()).step, {}};
+    const auto& mark = plot_->overlay().mark();
+    if (mark && mark->topLeft() == QPointF(static_cast<double>(cell->column), static_cast<double>(cell->row)))
+        query.channel = markedChannel_;
+    reader_->ask(query);
+}
+
+void HeatmapPane::followCrosshair() {
+    const auto map = shownMap();
+    const auto& cell = plot_->crosshair();
+    if (!map || !cell) {
+        selection_->setHover(std::nullopt);
+        return;
+    }
+    askForCell();
+    selection_->setHover(hoverAt(*map, *cell, document_->cache().geometry()));
+}
+
+void HeatmapPane::showCell(PlaneId plane, TokenIndex token, ChannelIndex channel) {
+    if (document_ == nullptr || (settings_.kind && *settings_.kind != plane.kind))
+        return;
+    const PlaneGeometry* geometry = document_->cache().geometry().find(plane);
+    if (geometry == nullptr || token.value >= geometry->tokens || channel.value >= geometry->channels())
+        return;
+    Selection selection = selection_->current();
+    selection.kind = plane.kind;
+    selection.sequence = plane.sequence;
+    selection.layers = {plane.layer, plane.layer + 1};
+    if (selection.head)
+        selection.head = geometry->headOf(channel);
+    selection.channels = ChannelRange{channel, channel + 1};
+    selection.tokens = TokenRange{token, token + 1};
+    pendingMark_ = PendingMark{plane, token, channel};
+    selection_->select(selection);
+    if (!loading_ || (shownMap() && *shownMap() == wanted_))
+        applyPendingMark();
+}
+
+void HeatmapPane::applyPendingMark() {
+    const auto map = shownMap();
+    if (!pendingMark_ || !map || *map != wanted_)
+        return;
+    const PendingMark mark = *std::exchange(pendingMark_, std::nullopt);
+    const Hover place{mark.plane.kind, mark.plane.sequence, mark.plane.layer, mark.channel, mark.token};
+    const auto cell = placeOf(place, *map, document_->cache().geometry()).cell;
+    if (!cell)
+        return;
+    plot_->reveal(*cell);
+    plot_->setMark(*cell);
+    markedChannel_ = mark.channel;
+    plot_->setCrosshair(*cell);
+    askForCell();
+    selection_->setHover(place);
+}
+
+void HeatmapPane::clearMark() {
+    pendingMark_.reset();
+    plot_->setMark(std::nullopt);
+}
+
+void HeatmapPane::onMapChanged() {
+    const auto& overview = plot_->heatmap().overview();
+    updateStatus();
+    if ((overview == nullptr || !overview->exact || !isReady()) && !refreshTimer_.isActive())
+        refreshTimer_.start();
+}
+
+void HeatmapPane::updateStatus() {
+    const auto map = shownMap();
+    if (!map || document_ == nullptr) {
+        readout_->setClipped({});
+        readout_->setProgress({});
+        return;
+    }
+    const auto count = plot_->heatmap().countClipped(plot_->heatmap().visibleCells(devicePixelRatioF()));
+    readout_->setClipped(tr("%1 of %2 cells clipped").arg(formatCount(count.clipped), formatCount(count.cells)));
+    CacheMap& cacheMap = *document_->map();
+    if (const auto error = cacheMap.buildError(map->quantity))
+        readout_->setProgress(QString::fromStdString(error->message()));
+    else if (!cacheMap.isComplete(map->quantity))
+        readout_->setProgress(tr("refining %1%").arg(static_cast<int>(100 * cacheMap.progress(map->quantity))));
+    else
+        readout_->setProgress({});
+    checkReady();
+}
+
+bool HeatmapPane::isReady() const {
+    if (document_ == nullptr)
+        return true;
+    const auto& overview = plot_->heatmap().overview();
+    if (overview == nullptr)
+        return !loading_;
+    if (loading_ || !sampled_ || overview->spec != wanted_ || !overview->exact || refreshTimer_.isActive())
+        return false;
+    const auto keys = plot_->heatmap().visibleTiles(plot_->heatmap().visibleCells(devicePixelRatioF()));
+    return std::all_of(keys.begin(), keys.end(), [this](const TileKey& key) { return tiles_->isSettled(key); });
+}
+
+void HeatmapPane::whenReady(std::function<void()> callback) {
+    readyCallbacks_.push_back(std::move(callback));
+    statusTimer_.start();
+}
+
+void HeatmapPane::checkReady() {
+    if (!isReady()) {
+        wasReady_ = false;
+        return;
+    }
+    if (!std::exchange(wasReady_, true))
+        emit ready();
+    for (const auto& callback : std::exchange(readyCallbacks_, {}))
+        callback();
+}
+
+void HeatmapPane::openFind() {
+    find_->open();
+    search(find_->text());
+}
+
+void HeatmapPane::search(const QString& text) {
+    if (document_ == nullptr)
+        return;
+    runAsync(
+        document_->pool(), this, [tokens = tokens_, text] { return findTokens(tokens, text); },
+        [this, ticket = ++searches_](std::vector<TokenMatch> matches) {
+            if (ticket != searches_)
+                return;
+            plot_->strip().setMatches(std::move(matches), -1);
+            currentMatch_ = -1;
+            if (plot_->strip().matches().empty()) {
+                find_->setCount(-1, 0);
+                plot_->replot(QCustomPlot::rpQueuedReplot);
+            } else {
+                goToMatch(0);
+            }
+        });
+}
+
+void HeatmapPane::findStep(int step) {
+    const auto count = static_cast<int>(plot_->strip().matches().size());
+    if (count > 0)
+        goToMatch((currentMatch_ + step + count) % count);
+}
+
+void HeatmapPane::goToMatch(int index) {
+    const auto matches = plot_->strip().matches();
+    currentMatch_ = index;
+    const TokenMatch& match = matches[static_cast<std::size_t>(index)];
+    plot_->strip().setMatches(matches, index);
+    find_->setCount(index, static_cast<int>(matches.size()));
+    const PlotView view = plot_->view();
+    const auto row = static_cast<std::int64_t>(std::lround(std::max(0.0, view.rows.center())));
+    plot_->reveal({match.begin, plot_->crosshair() ? plot_->crosshair()->row : row});
+    plot_->setGuide(match.begin);
+    plot_->replot(QCustomPlot::rpQueuedReplot);
+}
+
+void HeatmapPane::openGoTo() {
+    if (document_ == nullptr)
+        return;
+    const KvGeometry& geometry = document_->cache().geometry();
+    const PlaneKind kind = shownKind();
+    const Selection& selection = selection_->current();
+    const auto& hover = selection_->hover();
+    GoToBar::Place current{selection.layer().value, selection.channels ? selection.channels->begin.value : 0,
+                           selection.tokens ? selection.tokens->begin.value : 0};
+    if (hover)
+        current = {hover->layer.value, hover->channel.value_or(ChannelIndex(current.channel)).value,
+                   hover->token.value_or(TokenIndex(current.token)).value};
+    goTo_->open({geometry.layerCount(), geometry.maxChannels(kind), geometry.maxTokens(kind)}, current);
+}
+
+void HeatmapPane::keyPressEvent(QKeyEvent* event) {
+    if (event->matches(QKeySequence::Find)) {
+        openFind();
+    } else if (event->matches(QKeySequence::FindNext)) {
+        findStep(1);
+    } else if (event->matches(QKeySequence::FindPrevious)) {
+        findStep(-1);
+    } else if (event->key() == Qt::Key_G && event->modifiers() == Qt::NoModifier) {
+        openGoTo();
+    } else if (event->key() == Qt::Key_Escape) {
+        Selection selection = selection_->current();
+        selection.head.reset();
+        selection.channels.reset();
+        selection.tokens.reset();
+        selection_->select(selection);
+        clearMark();
+    } else {
+        QWidget::keyPressEvent(event);
+    }
+}
+
+bool HeatmapPane::eventFilter(QObject* watched, QEvent* event) {
+    if (watched == plot_ && event->type() == QEvent::ToolTip) {
+        const auto* help = static_cast<QHelpEvent*>(event);
+        if (plot_->crosshair() && !readout_->place().isEmpty())
+            QToolTip::showText(help->globalPos(), readout_->place() + u'\n' + readout_->values(), plot_);
+        return true;
+    }
+    if (watched == plot_ && event->type() == QEvent::Resize)
+        statusTimer_.start();
+    return QWidget::eventFilter(watched, event);
+}
+
+} // namespace kvscope::views

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "views/document.h"
+#include "views/exportable.h"
+#include "views/heatmap_plot.h"
+#include "views/heatmap_readout.h"
+#include "views/heatmap_settings.h"
+#include "views/selection.h"
+
+#include <QTimer>
+#include <QWidget>
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <vector>
+
+namespace kvscope::views {
+
+class ColourBar;
+class FindBar;
+class GoToBar;
+class HeatmapControls;
+
+/// One heatmap of a dump: controls, picture, colour bar, token texts, and what lies under the crosshair. Reads nothing
+/// on the window's thread; the old picture stays until a new one is there. Works without a document (says so) and
+/// with caches that lack what the settings ask for (says that).
+class HeatmapPane : public QWidget, public ExportableView {
+    Q_OBJECT
+
+public:
+    HeatmapPane(Document* document, SelectionModel* selection, const HeatmapSettings& settings,
+                QWidget* parent = nullptr);
+    ~HeatmapPane() override;
+
+    /// Shows another dump, or none; it must outlive its being shown here.
+    void setDocument(Document* document);
+    [[nodiscard]] Document* document() const { return document_; }
+    [[nodiscard]] const HeatmapSettings& settings() const { return settings_; }
+    /// Takes settings over without telling anyone (layouts, undo).
+    void setSettings(const HeatmapSettings& settings);
+    /// What the user does through the controls: emits settingsEdited.
+    void editSettings(const HeatmapSettings& settings);
+
+    [[nodiscard]] HeatmapPlot& plot() const { return *plot_; }
+    [[nodiscard]] ColourBar& colourBar() const { return *colourBar_; }
+    [[nodiscard]] HeatmapReadout& readout() const { return *readout_; }
+    /// The map on screen; nothing while the first one is loading.
+    [[nodiscard]] std::optional<MapSpec> shownMap() const;
+
+    /// Selects a value, brings its cell into view and marks it. A pane held on another kind ignores it.
+    void showCell(PlaneId plane, TokenIndex token, ChannelIndex channel);
+    void clearMark();
+
+    void openFind();
+    void openGoTo();
+    /// Steps to the next (1) or previous (-1) place where the searched text stands.
+    void findStep(int step);
+
+    /// Calls back once when the picture is complete: every visible cell there, none from a sample.
+    void whenReady(std::function<void()> callback);
+
+    [[nodiscard]] QString exportName() const override;
+    void paintTo(QPainter& painter, const QRectF& target) override;
+    [[nodiscard]] QString toCsv() const override;
+    [[nodiscard]] bool isReady() const override;
+
+    [[nodiscard]] QSize sizeHint() const override { return {720, 420}; }
+
+signals:
+    void settingsEdited(const kvscope::views::HeatmapSettings& before, const kvscope::views::HeatmapSettings& after);
+    /// The visible part changed by the user or by a link.
+    void viewChanged();
+    /// Another map is on screen.
+    void mapShown();
+    void ready();
+    void failed(const kvscope::Error& error);
+
+protected:
+    void keyPressEvent(QKeyEvent* event) override;
+    bool eventFilter(QObject* watched, QEvent* event) override;
+
+private:
+    using OverviewResult = Result<std::shared_ptr<const HeatmapOverview>>;
+
+    void connectPlot();
+    void fillViewMenu();
+    [[nodiscard]] PlaneKind shownKind() const;
+    /// Why the settings cannot be shown for the dump; empty when they can.
+    [[nodiscard]] QString obstacle(const MapSpec& spec) const;
+    void reload();
+    void requestOverview(bool sampled);
+    void adopt(const OverviewResult& overview, bool sampled);
+    void adoptMap();
+    void updateColouring();
+    void applyRange(const ValueRange& range);
+    void requestTiles(const std::vector<TileKey>& visible);
+    void followSelection();
+    void followHover();
+    void followCrosshair();
+    void askForCell();
+    void updateFrame();
+    void applyPendingMark();
+    void updateStatus();
+    void onMapChanged();
+    void checkReady();
+    void search(const QString& text);
+    void goToMatch(int index);
+    void lockRange(bool locked);
+    void setRange(const ValueRange& range);
+
+    Document* document_ = nullptr;
+    SelectionModel* selection_;
+    HeatmapSettings settings_;
+    std::unique_ptr<TileCache> tiles_;
+    std::unique_ptr<CellReader> reader_;
+
+    HeatmapControls* controls_;
+    HeatmapPlot* plot_;
+    ColourBar* colourBar_;
+    FindBar* find_;
+    GoToBar* goTo_;
+    HeatmapReadout* readout_;
+
+    /// The map asked for; on screen is the one of the plottable's overview.
+    MapSpec wanted_;
+    int generation_ = 0;
+    bool loading_ = false;
+    bool sampled_ = false;
+    std::stop_source stop_;
+    TokenAxis tokens_;
+    int currentMatch_ = -1;
+    int searches_ = 0;
+    struct PendingMark {
+        PlaneId plane;
+        TokenIndex token;
+        ChannelIndex channel;
+    };
+    /// Waits for its map to be on screen.
+    std::optional<PendingMark> pendingMark_;
+    /// The channel of the marked cell, for maps whose cells cover many.
+    std::optional<ChannelIndex> markedChannel_;
+    QTimer refreshTimer_;
+    QTimer statusTimer_;
+    std::vector<std::function<void()>> readyCallbacks_;
+    bool wasReady_ = false;
+};
+
+} // namespace kvscope::views

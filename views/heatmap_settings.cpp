@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "views/heatmap_settings.h"
+
+#include <QJsonArray>
+
+#include <cmath>
+#include <string>
+#include <string_view>
+
+namespace kvscope::views {
+
+namespace {
+
+constexpr std::array<std::string_view, 4> kMapKeys{"layer-token", "head-token", "token-channel", "layer-channel"};
+constexpr std::array<std::string_view, 5> kKindKeys{"key", "value", "latent", "query", "key-before-rope"};
+constexpr std::array<std::string_view, 6> kQuantityKeys{"value",        "magnitude",         "delta-previous",
+                                                        "delta-anchor", "channel-deviation", "key-before-rope"};
+constexpr std::array<std::string_view, 6> kReductionKeys{"rms", "max-abs", "mean", "min", "max", "std"};
+constexpr std::array<std::string_view, 5> kColourKeys{"automatic", "viridis", "magma", "cividis", "blue-white-red"};
+constexpr std::array<std::string_view, 2> kScalingKeys{"linear", "symmetric-log"};
+
+QString text(std::string_view view) {
+    return QString::fromUtf8(view.data(), static_cast<qsizetype>(view.size()));
+}
+
+template <class Enum, std::size_t N> QString keyOf(Enum value, const std::array<std::string_view, N>& keys) {
+    return text(keys[static_cast<std::size_t>(value)]);
+}
+
+tl::unexpected<Error> wrongMember(const QString& name) {
+    return fail("unknown or wrong value", "heatmap settings, \"" + name.toStdString() + "\"",
+                "Restore the default layout.");
+}
+
+/// Sets `value` from a member when it is there.
+template <class Enum, std::size_t N>
+Result<void> readEnum(const QJsonObject& json, const QString& name, const std::array<std::string_view, N>& keys,
+                      Enum& value) {
+    const QJsonValue member = json.value(name);
+    if (member.isUndefined())
+        return {};
+    for (std::size_t i = 0; i < N; ++i) {
+        if (member.toString() == text(keys[i])) {
+            value = static_cast<Enum>(i);
+            return {};
+        }
+    }
+    return wrongMember(name);
+}
+
+Result<void> readBool(const QJsonObject& json, const QString& name, bool& value) {
+    const QJsonValue member = json.value(name);
+    if (member.isUndefined())
+        return {};
+    if (!member.isBool())
+        return wrongMember(name);
+    value = member.toBool();
+    return {};
+}
+
+Result<ValueRange> readRange(const QJsonValue& json) {
+    const QJsonArray ends = json.toArray();
+    if (ends.size() != 2 || !ends[0].isDouble() || !ends[1].isDouble() || ends[0].toDouble() >= ends[1].toDouble())
+        return wrongMember(QStringLiteral("ranges"));
+    return ValueRange{ends[0].toDouble(), ends[1].toDouble()};
+}
+
+} // namespace
+
+bool HeatmapSettings::isSignedView() const {
+    const bool signedReduction =
+        reduction == Reduction::Mean || reduction == Reduction::Min || reduction == Reduction::Max;
+    return signedReduction && isSigned(quantity);
+}
+
+ColourMapId HeatmapSettings::colourMap() const {
+    switch (colours) {
+    case ColourChoice::Viridis:
+        return ColourMapId::Viridis;
+    case ColourChoice::Magma:
+        return ColourMapId::Magma;
+    case ColourChoice::Cividis:
+        return ColourMapId::Cividis;
+    case ColourChoice::BlueWhiteRed:
+        return ColourMapId::BlueWhiteRed;
+    case ColourChoice::Automatic:
+        break;
+    }
+    return isSignedView() ? ColourMapId::BlueWhiteRed : ColourMapId::Viridis;
+}
+
+QString HeatmapSettings::valueLabel() const {
+    const QString what = QStringLiteral("%1 of %2").arg(nameOf(reduction), text(kvscope::nameOf(quantity)));
+    return relative ? QStringLiteral("%1 / layer rms").arg(what) : what;
+}
+
+HeatmapSettings HeatmapSettings::defaults(MapKind map, std::optional<PlaneKind> kind) {
+    HeatmapSettings settings;
+    settings.map = map;
+    settings.kind = kind;
+    settings.relative = map == MapKind::LayerToken || map == MapKind::LayerChannel;
+    return settings;
+}
+
+QJsonObject HeatmapSettings::toJson() const {
+    QJsonObject json{{QStringLiteral("map"), keyOf(map, kMapKeys)},
+                     {QStringLiteral("quantity"), keyOf(quantity, kQuantityKeys)},
+                     {QStringLiteral("reduction"), keyOf(reduction, kReductionKeys)},
+                     {QStringLiteral("colours"), keyOf(colours, kColourKeys)},
+                     {QStringLiteral("scaling"), keyOf(scaling, kScalingKeys)},
+                     {QStringLiteral("clipPercentile"), clipPercentile},
+                     {QStringLiteral("relative"), relative},
+                     {QStringLiteral("markOutliers"), markOutliers}};
+    if (kind)
+        json.insert(QStringLiteral("kind"), keyOf(*kind, kKindKeys));
+    QJsonObject ranges;
+    for (const PlaneKind plane : kAllPlaneKinds) {
+        if (const auto& range = lockedRange(plane))
+            ranges.insert(keyOf(plane, kKindKeys), QJsonArray{range->lower, range->upper});
+    }
+    if (!ranges.isEmpty())
+        json.insert(QStringLiteral("ranges"), ranges);
+    return json;
+}
+
+Result<HeatmapSettings> HeatmapSettings::fromJson(const QJsonObject& json) {
+    HeatmapSettings settings;
+    KVSCOPE_TRY(readEnum(json, QStringLiteral("map"), kMapKeys, settings.map));
+    if (json.contains(QStringLiteral("kind"))) {
+        settings.kind = PlaneKind::Key;
+        KVSCOPE_TRY(readEnum(json, QStringLiteral("kind"), kKindKeys, *settings.kind));
+    }
+    KVSCOPE_TRY(readEnum(json, QStringLiteral("quantity"), kQuantityKeys, settings.quantity));
+    KVSCOPE_TRY(readEnum(json, QStringLiteral("reduction"), kReductionKeys, settings.reduction));
+    KVSCOPE_TRY(readEnum(json, QStringLiteral("colours"), kColourKeys, settings.colours));
+    KVSCOPE_TRY(readEnum(json, QStringLiteral("scaling"), kScalingKeys, settings.scaling));
+    KVSCOPE_TRY(readBool(json, QStringLiteral("relative"), settings.relative));
+    KVSCOPE_TRY(readBool(json, QStringLiteral("markOutliers"), settings.markOutliers));
+    const QString percentile = QStringLiteral("clipPercentile");
+    settings.clipPercentile = json.value(percentile).toDouble(json.contains(percentile) ? -1 : settings.clipPercentile);
+    if (!(settings.clipPercentile > 0 && settings.clipPercentile <= 100))
+        return wrongMember(percentile);
+    const QJsonObject ranges = json.value(QStringLiteral("ranges")).toObject();
+    for (auto it = ranges.begin(); it != ranges.end(); ++it) {
+        PlaneKind plane = PlaneKind::Key;
+        KVSCOPE_TRY(
+            readEnum(QJsonObject{{QStringLiteral("ranges"), it.key()}}, QStringLiteral("ranges"), kKindKeys, plane));
+        KVSCOPE_ASSIGN(settings.lockedRange(plane), readRange(it.value()));
+    }
+    return settings;
+}
+
+QString nameOf(MapKind map) {
+    switch (map) {
+    case MapKind::LayerToken:
+        return QStringLiteral("layer × token");
+    case MapKind::HeadToken:
+        return QStringLiteral("head × token");
+    case MapKind::TokenChannel:
+        return QStringLiteral("token × channel");
+    case MapKind::LayerChannel:
+        return QStringLiteral("layer × channel");
+    }
+    return {};
+}
+
+QString nameOf(Reduction reduction) {
+    return keyOf(reduction, kReductionKeys);
+}
+
+QString nameOf(ColourChoice colours) {
+    return keyOf(colours, kColourKeys);
+}
+
+QString nameOf(Scaling scaling) {
+    return scaling == Scaling::Linear ? QStringLiteral("linear") : QStringLiteral("symmetric log");
+}
+
+} // namespace kvscope::views
