@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/io/pickle.h"
 
-#include "core/io/pickle_input.h"
+#include "core/io/sequential_reader.h"
 
 #include <array>
 #include <bit>
@@ -197,7 +197,7 @@ private:
     }
     [[nodiscard]] std::vector<PickleId> pairsOf(PickleId list) const;
 
-    PickleInput input_;
+    SequentialReader input_;
     PickleTree tree_;
     std::vector<PickleId> stack_;
     std::vector<std::size_t> marks_;

@@ -121,7 +121,7 @@ Result<void> Collector::visit(PickleId id, const std::string& path) {
     return result;
 }
 
-/// A list of integers is an array (token ids); one of texts goes to the metadata (tokens as text).
+/// A list of integers is an array (token ids); a tuple of them (a shape) and texts (tokens) go to the metadata.
 Result<void> Collector::visitSequence(const PickleNode& node, const std::string& path) {
     const auto all = [&](PickleKind kind) {
         return !node.items.empty() && std::all_of(node.items.begin(), node.items.end(),
@@ -144,10 +144,14 @@ Result<void> Collector::visitSequence(const PickleNode& node, const std::string&
     visits_ += static_cast<std::int64_t>(node.items.size());
     if (listBytes_ > kMaxListBytes)
         return tooMuch("holds more than " + std::to_string(kMaxListBytes >> 20) + " MiB of plain lists");
-    if (texts) {
+    if (texts || node.kind == PickleKind::Tuple) {
         auto list = nlohmann::json::array();
-        for (const auto item : node.items)
-            list.push_back(tree_[item].text);
+        for (const auto item : node.items) {
+            if (texts)
+                list.push_back(tree_[item].text);
+            else
+                list.push_back(tree_[item].integer);
+        }
         table_.metadata[path] = list.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
         return {};
     }

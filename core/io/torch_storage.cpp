@@ -206,6 +206,10 @@ Result<LegacyTorch> readLegacyTorch(const ByteSourcePtr& file) {
         KVSCOPE_ASSIGN(legacy.objects, readPickle(*file, system.end));
         KVSCOPE_TRY(storages->index(legacy.objects));
     }
+    const auto kind = legacy.objects.top().kind;
+    if (!legacy.torch && (kind == PickleKind::BigInteger || kind == PickleKind::Integer))
+        return fail("begins with a number that is not the one by which torch marks its files", file->name(),
+                    std::string(kDamaged));
     legacy.storages = std::move(storages);
     return legacy;
 }

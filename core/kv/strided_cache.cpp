@@ -193,7 +193,9 @@ public:
 
     [[nodiscard]] bool nativeIsExact(PlaneId plane) const override {
         const auto& parts = planes_.at(plane);
-        return std::all_of(parts.begin(), parts.end(), [](const StridedPart& part) { return part.scale == 1.0F; });
+        // A named storage is quantised in blocks, of which f32 is only the decoded form.
+        return geometry_.find(plane)->storage.empty() &&
+               std::all_of(parts.begin(), parts.end(), [](const StridedPart& part) { return part.scale == 1.0F; });
     }
 
 private:

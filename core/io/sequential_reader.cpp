@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "core/io/pickle_input.h"
+#include "core/io/sequential_reader.h"
 
 #include <algorithm>
 
@@ -11,13 +11,13 @@ constexpr std::int64_t kBufferBytes = 64 * 1024;
 
 } // namespace
 
-tl::unexpected<Error> PickleInput::ended(std::uint64_t needed) const {
+tl::unexpected<Error> SequentialReader::ended(std::uint64_t needed) const {
     return fail("needs " + std::to_string(needed) + " more bytes at byte " + std::to_string(position_) +
                     " but ends at " + std::to_string(source_.size()),
                 name(), "The file is truncated or damaged");
 }
 
-Result<std::uint8_t> PickleInput::byte() {
+Result<std::uint8_t> SequentialReader::byte() {
     if (remaining() <= 0)
         return ended(1);
     if (position_ < bufferBegin_ || position_ >= bufferBegin_ + static_cast<std::int64_t>(buffer_.size())) {
@@ -29,7 +29,7 @@ Result<std::uint8_t> PickleInput::byte() {
     return value;
 }
 
-Result<std::uint64_t> PickleInput::number(int bytes) {
+Result<std::uint64_t> SequentialReader::number(int bytes) {
     std::uint64_t value = 0;
     for (int i = 0; i < bytes; ++i) {
         KVSCOPE_ASSIGN(const std::uint64_t next, byte());
@@ -38,7 +38,7 @@ Result<std::uint64_t> PickleInput::number(int bytes) {
     return value;
 }
 
-Result<std::string> PickleInput::text(std::uint64_t count) {
+Result<std::string> SequentialReader::text(std::uint64_t count) {
     if (remaining() < 0 || count > static_cast<std::uint64_t>(remaining()))
         return ended(count);
     std::string text;
@@ -56,7 +56,7 @@ Result<std::string> PickleInput::text(std::uint64_t count) {
     return text;
 }
 
-Result<std::string> PickleInput::line(std::int64_t limit) {
+Result<std::string> SequentialReader::line(std::int64_t limit) {
     const auto begin = position_;
     std::string line;
     while (true) {
@@ -66,12 +66,12 @@ Result<std::string> PickleInput::line(std::int64_t limit) {
         if (static_cast<std::int64_t>(line.size()) >= limit)
             return fail("the line at byte " + std::to_string(begin) + " is longer than " + std::to_string(limit) +
                             " bytes",
-                        name(), "The file is damaged or no pickle");
+                        name(), "The file is damaged");
         line.push_back(static_cast<char>(next));
     }
 }
 
-Result<void> PickleInput::skip(std::uint64_t count) {
+Result<void> SequentialReader::skip(std::uint64_t count) {
     if (remaining() < 0 || count > static_cast<std::uint64_t>(remaining()))
         return ended(count);
     position_ += static_cast<std::int64_t>(count);

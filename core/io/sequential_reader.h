@@ -12,9 +12,9 @@ namespace kvscope {
 
 /// Reads a byte source from front to back through a small buffer; all numbers are little-endian. Errors say at which
 /// byte the stream ended.
-class PickleInput {
+class SequentialReader {
 public:
-    PickleInput(const ByteSource& source, std::int64_t offset)
+    SequentialReader(const ByteSource& source, std::int64_t offset)
         : source_(source)
         , position_(offset) {}
 
