@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/io/open_dump.h"
 
+#include "core/io/llama_reader.h"
+#include "core/io/llama_state.h"
 #include "core/io/npy.h"
 #include "core/io/raw_dump.h"
 #include "core/io/safetensors.h"
@@ -63,6 +65,10 @@ constexpr std::array kSignatures{
     Signature{[](const Candidate& file) { return looksLikePickle(file.head); },
               [](const Candidate& file, const OpenOptions& options, const JobControl& job) {
                   return assembled(readTorchLegacy(file.bytes, file.path), options, job);
+              }},
+    Signature{[](const Candidate& file) { return looksLikeLlamaState(file.head); },
+              [](const Candidate& file, const OpenOptions& options, const JobControl&) {
+                  return openLlamaState(file.bytes, file.path, options);
               }},
 };
 
@@ -132,6 +138,7 @@ std::vector<DumpFormat> dumpFormats() {
     return {{"NumPy", {"*.npy", "*.npz"}},
             {"safetensors", {"*.safetensors"}},
             {"torch", {"*.pt", "*.pth", "*.pkl"}},
+            {"llama.cpp state", {"*.bin", "*.ggsn", "*.ggsq", "*.session", "*.state"}},
             {"raw values", {"*.bin", "*.raw", "*.dat"}}};
 }
 

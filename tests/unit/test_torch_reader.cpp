@@ -5,12 +5,12 @@
 #include <QTest>
 
 using namespace kvscope;
-using namespace kvscope::testing;
+using namespace kvscope::test;
 
 namespace {
 
 Result<TensorTable> read(const QString& name) {
-    const std::filesystem::path path = goldenPath(name).toStdString();
+    const std::filesystem::path path = (goldenFolder("") + name).toStdString();
     KVSCOPE_ASSIGN(auto file, openFile(path));
     KVSCOPE_ASSIGN(const auto head, file->read(0, std::min<std::int64_t>(file->size(), 16)));
     if (!looksLikeZip(head))
@@ -135,7 +135,7 @@ private slots:
     void refusesHostileFiles_data() {
         QTest::addColumn<QString>("name");
         QTest::addColumn<QString>("must");
-        QFile list(goldenPath("hostile/hostile.json"));
+        QFile list(goldenFolder("hostile/hostile.json"));
         QVERIFY(list.open(QIODevice::ReadOnly));
         for (const auto& item : QJsonDocument::fromJson(list.readAll()).array()) {
             const auto name = item.toObject()["file"].toString();
