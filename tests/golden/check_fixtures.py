@@ -72,6 +72,23 @@ def check_raw(path, expected):
     return from_named({"": as_float(x.reshape([size[a] for a in expected["layout"]]), expected["dtype"])}, expected)
 
 
+def check_sidecar(path, expected):
+    side = json.loads(path.with_name(path.name + ".json").read_text())
+    kind = {"f32": "f4", "f16": "f2"}[side["dtype"]]
+    x = np.fromfile(path, (">" if side.get("byte_order") == "big" else "<") + kind, offset=side.get("offset", 0))
+    if "layer_overrides" not in side:
+        x = x.reshape(side["layers"], 2, side["batch"], side["tokens"], -1)
+        return [x[p["layer"], "KV".index(p["kind"]), p["batch"]] for p in expected["planes"]]
+    planes, at = [], 0
+    for p in expected["planes"]:
+        sizes = {**side, **next((o for o in side["layer_overrides"] if o["layer"] == p["layer"]), {})}
+        shape = (sizes["heads"], sizes["tokens"], sizes["head_dim"])
+        planes.append(x[at:at + np.prod(shape)].reshape(shape).transpose(1, 0, 2).reshape(shape[1], -1))
+        at += np.prod(shape)
+    assert at == len(x)
+    return planes
+
+
 def check_npz(path, expected):
     with np.load(path) as z:
         return from_named({n: as_float(z[n], expected["dtype"]) if n != "tokens" else z[n] for n in z.files}, expected)
@@ -225,7 +242,7 @@ def check_paged(path, expected):
     return planes
 
 
-CHECKS = {"npy": check_npy, "npz": check_npz, "raw": check_raw, "safetensors": check_safetensors, "torch": check_torch,
+CHECKS = {"npy": check_npy, "npz": check_npz, "raw": check_raw, "raw with sidecar": check_sidecar, "safetensors": check_safetensors, "torch": check_torch,
           "llama.cpp": check_llamacpp, "lmcache folder": check_lmcache, "vllm folder": check_vllm, "paged": check_paged}
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """numpy's own .npy and .npz files.  python3 make_numpy.py"""
-import io
+import json
 import sys
 import zipfile
 from pathlib import Path
@@ -9,7 +9,7 @@ import ml_dtypes
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import HEAD_DIM, KV_HEADS, expect, from_bf16_bits, lkhtd, lkthd, planes_of, real_kv, to_bf16_bits  # noqa: E402
+from common import HEAD_DIM, KV_HEADS, expect, from_bf16_bits, lkhtd, lkthd, plane, planes_of, real_kv, to_bf16_bits  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
 PRODUCER = f"numpy {np.__version__}"
@@ -84,6 +84,28 @@ for name, values, about, dtype, layout, offset in (("f16.lkthd.raw", F16, "heade
         (lkthd(F16) if dtype == "f16" else np.ascontiguousarray(lkhtd(BF16).transpose(1, 0, 2, 3, 4))).tofile(f)
     expect(HERE / name, format="raw", producer=PRODUCER, about=about, dtype=dtype, layout=layout, planes=planes_of(values), offset=offset,
            needs=["dtype", "layout", "layers", "kv_heads", "head_dim"] + (["offset"] if offset else []))
+
+# Headerless values with the sidecar that core/io/RAW_SIDECAR.md describes.
+two32 = np.stack([SHORT[:, :, :7], SHORT[:, :, 2:9]])  # [S][L][2][T][C]
+(HERE / "sidecar.f32be.raw").write_bytes(b"sixteen bytes ok" + two32.transpose(1, 2, 0, 3, 4).astype(">f4").tobytes())
+(HERE / "sidecar.f32be.raw.json").write_text(json.dumps({
+    "dtype": "f32", "byte_order": "big", "axes": "LXSTC", "batch": 2, "layers": 3, "heads": KV_HEADS, "head_dim": HEAD_DIM, "tokens": 7, "offset": 16, "first_position": 100,
+    "rope": {"theta": 10000, "pairing": "interleaved"}, "model": "stories260K"}, indent=1) + "\n")
+expect(HERE / "sidecar.f32be.raw", format="raw with sidecar", producer=PRODUCER, about="big-endian float32 after 16 bytes, batch of 2, first position 100; the sidecar tells all",
+       dtype="f32", layout="L2STC", planes=[{**p, "first_position": 100} for b in range(2) for p in planes_of(two32[b], batch=b)])
+parts = [(4, 8, 9, 0), (2, 16, 5, 4), (1, 8, 9, 0)]  # heads, dimension, tokens, first position of each layer
+ragged, raw = [], b""
+for i, (h, d, t, first) in enumerate(parts):
+    for k in range(2):
+        x = SHORT[i, k, first:first + t, :h * d].astype(np.float16)
+        ragged.append(plane(i, "KV"[k], x, h, d, first_position=first))
+        raw += np.ascontiguousarray(x.reshape(t, h, d).transpose(1, 0, 2)).tobytes()
+(HERE / "sidecar.ragged.raw").write_bytes(raw)
+(HERE / "sidecar.ragged.raw.json").write_text(json.dumps({
+    "dtype": "f16", "axes": "LXHTD", "layers": 3, "heads": 4, "head_dim": 8, "tokens": 9, "rope": None,
+    "layer_overrides": [{"layer": 1, "heads": 2, "head_dim": 16, "tokens": 5, "first_position": 4}, {"layer": 2, "heads": 1}]}, indent=1) + "\n")
+expect(HERE / "sidecar.ragged.raw", format="raw with sidecar", producer=PRODUCER, about="layers of different heads, dimension, length and first position, by layer_overrides",
+       dtype="f16", layout="L2HTD", planes=ragged)
 
 heads = lkhtd(KV)[:, :, None]  # [L][2][B=1][H][T][D]
 np.savez(HERE / "stored.perlayer.npz", **{f"layer_{i}_{n}": heads[i, k].astype(np.float16) for i in range(3) for k, n in enumerate(("key", "value"))})
