@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "app/cli.h"
+
+#include "app/cli_options.h"
+
+#include <QCoreApplication>
+
+#include <algorithm>
+#include <array>
+
+namespace kvscope::app {
+
+namespace {
+
+constexpr std::array<std::string_view, 3> kCommands{"inspect", "convert", "render"};
+
+void printHelp() {
+    print(QObject::tr("Usage:\n"
+                      "  kvscope [FILE|FOLDER ...]             the window; a second dump is compared with the first\n"
+                      "  kvscope inspect FILE                  geometry, dtype, layout, statistics of every layer\n"
+                      "  kvscope convert FILE -o OUT           to .npy, .npz, .safetensors or raw; fp16 or bf16; RoPE "
+                      "undone or applied\n"
+                      "  kvscope render FILE --view NAME -o OUT.png|.svg|.pdf|.csv\n"
+                      "\n"
+                      "  kvscope COMMAND --help                the options of a command\n"
+                      "  kvscope --version\n"
+                      "\n"
+                      "Every command but render takes --json. Exit code 1: bad input; 2: bad usage.\n"));
+}
+
+} // namespace
+
+bool isCommand(std::string_view argument) {
+    return std::find(kCommands.begin(), kCommands.end(), argument) != kCommands.end() || argument == "--help" ||
+           argument == "-h" || argument == "--version" || argument == "help";
+}
+
+int runCommand(int argc, char** argv) {
+    const std::string_view command = argv[1];
+    if (command == "render")
+        return runRender(argc, argv);
+    const QCoreApplication application(argc, argv);
+    QStringList arguments = QCoreApplication::arguments();
+    arguments.removeFirst();
+    if (command == "inspect")
+        return runInspect(arguments);
+    if (command == "convert")
+        return runConvert(arguments);
+    if (command == "--version")
+        print(QStringLiteral("kvscope %1\n").arg(QCoreApplication::applicationVersion()));
+    else
+        printHelp();
+    return kExitDone;
+}
+
+} // namespace kvscope::app

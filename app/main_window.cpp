@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "app/main_window.h"
+
+#include "app/maps_area.h"
+#include "app/message_bar.h"
+#include "app/recent_files.h"
+#include "app/view_catalogue.h"
+#include "app/welcome_page.h"
+#include "views/exportable.h"
+#include "views/navigator.h"
+
+#include <QCloseEvent>
+#include <QDockWidget>
+#include <QDragEnterEvent>
+#include <QFileInfo>
+#include <QLabel>
+#include <QMenu>
+#include <QMenuBar>
+#include <QMimeData>
+#include <QProgressBar>
+#include <QSettings>
+#include <QStackedWidget>
+#include <QStatusBar>
+#include <QToolButton>
+#include <QUrl>
+#include <QVBoxLayout>
+
+namespace kvscope::app {
+
+namespace {
+
+QStringList localPaths(const QMimeData* data) {
+    QStringList paths;
+    for (const QUrl& url : data->urls()) {
+        if (url.isLocalFile())
+            paths.append(url.toLocalFile());
+    }
+    return paths;
+}
+
+} // namespace
+
+MainWindow::MainWindow(QWidget* parent)
+    : QMainWindow(parent)
+    , messages_(new MessageBar)
+    , pages_(new QStackedWidget)
+    , welcome_(new WelcomePage)
+    , maps_(new MapsArea(workspace_.selection(), workspace_.undoStack())) {
+    setObjectName(QStringLiteral("mainWindow"));
+    setAcceptDrops(true);
+    setDockOptions(AnimatedDocks | AllowNestedDocks | AllowTabbedDocks);
+    setDockNestingEnabled(true);
+    setTabPosition(Qt::AllDockWidgetAreas, QTabWidget::North);
+    resize(1440, 900);
+
+    pages_->addWidget(welcome_);
+    pages_->addWidget(maps_);
+    auto* centre = new QWidget;
+    auto* layout = new QVBoxLayout(centre);
+    layout->setContentsMargins(0, 0, 0, 0);
+    layout->setSpacing(0);
+    layout->addWidget(messages_);
+    layout->addWidget(pages_, 1);
+    setCentralWidget(centre);
+
+    makeDocks();
+    makeStatusBar();
+    makeCommands();
+    makeMenus();
+    defaultLayout_ = saveState();
+
+    connect(welcome_, &WelcomePage::openRequested, this, [this] { chooseFile(Workspace::Slot::Main); });
+    connect(welcome_, &WelcomePage::openFolderRequested, this, &MainWindow::chooseFolder);
+    connect(welcome_, &WelcomePage::fileChosen, this, [this](const QString& path) { openPaths({path}); });
+    connect(&workspace_, &Workspace::documentsChanged, this, &MainWindow::rebuildViews);
+    connect(&workspace_, &Workspace::failed, this, &MainWindow::showError);
+    connect(&workspace_, &Workspace::opened, this, [this](const QString& path) {
+        messages_->hide();
+        rememberFile(path);
+        updateRecentMenu();
+        openNext();
+    });
+    connect(maps_, &MapsArea::said, this, [this](const QString& text) { statusBar()->showMessage(text); });
+    connect(maps_, &MapsArea::failed, this, [this](const Error& error) { showError(error, {}); });
+    connect(&workspace_.selection(), &views::SelectionModel::hoverChanged, this, &MainWindow::showHover);
+    rebuildViews();
+
+    QSettings settings;
+    restoreGeometry(settings.value(QStringLiteral("geometry")).toByteArray());
+    restoreState(settings.value(QStringLiteral("dockLayout")).toByteArray());
+}
+
+MainWindow::~MainWindow() {
+    // The views let go of the documents before the workspace, a member, destroys them.
+    disconnect(&workspace_, nullptr, this, nullptr);
+    maps_->setDocuments(nullptr, nullptr, nullptr);
+    for (QDockWidget* dock : docks_)
+        delete dock->widget();
+    delete navigatorDock_->widget();
+}
+
+QString MainWindow::errorText() const {
+    return messages_->text();
+}
+
+void MainWindow::openPaths(const QStringList& paths) {
+    waiting_ = paths;
+    openNext();
+}
+
+void MainWindow::openNext() {
+    if (waiting_.isEmpty())
+        return;
+    // The first of a list becomes the main dump; whatever follows is compared with it.
+    const QString path = waiting_.takeFirst();
+    const bool first = workspace_.document(Workspace::Slot::Main) == nullptr ||
+                       QObject::sender() != static_cast<QObject*>(&workspace_);
+    workspace_.open(path.toStdString(), {}, first ? Workspace::Slot::Main : Workspace::Slot::Compared);
+}
+
+void MainWindow::showError(const Error& error, const QString& path) {
+    waiting_.clear();
+    const QString text = QString::fromStdString(error.message());
+    if (error.kind == Error::Kind::Input && !path.isEmpty())
+        messages_->showError(text, tr("Say how to read it ..."), [this, path] { openWithLayout(path, {}, {}); });
+    else if (error.kind != Error::Kind::Cancelled)
+        messages_->showError(text);
+}
+
+void MainWindow::showView(const QString& name) {
+    QDockWidget* dock = docks_.value(name);
+    if (dock == nullptr)
+        return;
+    dock->show();
+    dock->raise();
+    if (dock->widget() != nullptr)
+        dock->widget()->setFocus();
+}
+
+QMap<QString, views::ExportableView*> MainWindow::exportableViews() const {
+    QMap<QString, views::ExportableView*> views = maps_->exportableViews();
+    for (auto dock = docks_.begin(); dock != docks_.end(); ++dock) {
+        if (auto* view = dynamic_cast<views::ExportableView*>(dock.value()->widget()))
+            views.insert(dock.key(), view);
+    }
+    return views;
+}
+
+void MainWindow::dragEnterEvent(QDragEnterEvent* event) {
+    if (!localPaths(event->mimeData()).isEmpty())
+        event->acceptProposedAction();
+}
+
+void MainWindow::dropEvent(QDropEvent* event) {
+    const QStringList paths = localPaths(event->mimeData());
+    if (paths.isEmpty())
+        return;
+    event->acceptProposedAction();
+    openPaths(paths);
+}
+
+void MainWindow::closeEvent(QCloseEvent* event) {
+    QSettings settings;
+    settings.setValue(QStringLiteral("geometry"), saveGeometry());
+    settings.setValue(QStringLiteral("dockLayout"), saveState());
+    QMainWindow::closeEvent(event);
+}
+
+void MainWindow::makeDocks() {
+    navigatorDock_ = new QDockWidget(tr("Dump"), this);
+    navigatorDock_->setObjectName(QStringLiteral("dock.navigator"));
+    addDockWidget(Qt::LeftDockWidgetArea, navigatorDock_);
+    QDockWidget* first = nullptr;
+    for (const ViewEntry& entry : viewCatalogue()) {
+        auto* dock = new QDockWidget(entry.title, this);
+        dock->setObjectName(QStringLiteral("dock.") + entry.name);
+        addDockWidget(Qt::RightDockWidgetArea, dock);
+        if (first == nullptr)
+            first = dock;
+        else
+            tabifyDockWidget(first, dock);
+        docks_.insert(entry.name, dock);
+        dockOrder_.append(entry.name);
+    }
+    if (first != nullptr)
+        first->raise();
+    arrangeDefault();
+}
+
+void MainWindow::arrangeDefault() {
+    QList<QDockWidget*> columns{navigatorDock_};
+    QList<int> widths{std::max(190, width() / 7)};
+    if (!dockOrder_.isEmpty()) {
+        columns.append(docks_.value(dockOrder_.front()));
+        widths.append(std::max(360, width() * 32 / 100));
+    }
+    resizeDocks(columns, widths, Qt::Horizontal);
+}
+
+void MainWindow::makeStatusBar() {
+    hoverLabel_ = new QLabel;
+    hoverLabel_->setObjectName(QStringLiteral("hoverLabel"));
+    jobLabel_ = new QLabel;
+    jobProgress_ = new QProgressBar;
+    jobProgress_->setMaximumWidth(160);
+    jobProgress_->setMaximumHeight(14);
+    jobCancel_ = new QToolButton;
+    jobCancel_->setText(tr("Cancel"));
+    statusBar()->addWidget(hoverLabel_, 1);
+    for (QWidget* widget : std::initializer_list<QWidget*>{jobLabel_, jobProgress_, jobCancel_}) {
+        statusBar()->addPermanentWidget(widget);
+        widget->hide();
+    }
+    connect(jobCancel_, &QToolButton::clicked, this, [this] {
+        waiting_.clear();
+        workspace_.cancelOpening();
+    });
+    connect(&workspace_, &Workspace::openingStarted, this, [this](const QString& name) {
+        jobLabel_->setText(tr("Opening %1").arg(name));
+        jobProgress_->setRange(0, 0);
+        jobLabel_->show();
+        jobProgress_->show();
+        jobCancel_->show();
+    });
+    connect(&workspace_, &Workspace::openingProgress, this, [this](double fraction) {
+        jobProgress_->setRange(0, fraction > 0 ? 100 : 0);
+        jobProgress_->setValue(static_cast<int>(fraction * 100));
+    });
+    connect(&workspace_, &Workspace::openingFinished, this, [this] {
+        jobLabel_->hide();
+        jobProgress_->hide();
+        jobCancel_->hide();
+    });
+}
+
+void MainWindow::rebuildViews() {
+    auto* main = workspace_.document(Workspace::Slot::Main);
+    maps_->setDocuments(main, workspace_.document(Workspace::Slot::Compared), workspace_.difference());
+    for (const ViewEntry& entry : viewCatalogue()) {
+        QDockWidget* dock = docks_.value(entry.name);
+        delete dock->widget();
+        if (main != nullptr)
+            dock->setWidget(entry.make(main, &workspace_.selection()));
+    }
+    delete navigatorDock_->widget();
+    if (main != nullptr)
+        navigatorDock_->setWidget(new views::Navigator(main, &workspace_.selection()));
+    if (main == nullptr)
+        welcome_->refresh();
+    pages_->setCurrentWidget(main != nullptr ? static_cast<QWidget*>(maps_) : welcome_);
+    for (const char* id : {"file.compare", "file.layout", "file.close", "file.export", "view.nextOutlier",
+                           "view.previousOutlier", "edit.find", "edit.goTo", "edit.copy"}) {
+        if (QAction* action = commands_.find(QLatin1String(id)))
+            action->setEnabled(main != nullptr);
+    }
+    if (QAction* action = commands_.find(QStringLiteral("file.closeCompared")))
+        action->setEnabled(workspace_.document(Workspace::Slot::Compared) != nullptr);
+    updateTitle();
+}
+
+void MainWindow::updateTitle() {
+    const auto* main = workspace_.document(Workspace::Slot::Main);
+    const auto* compared = workspace_.document(Workspace::Slot::Compared);
+    QString title = QStringLiteral("KVScope");
+    if (main != nullptr) {
+        const auto name = [](const views::Document* document) {
+            const CacheInfo& info = document->cache().info();
+            return QString::fromStdString(info.name) + (info.synthetic ? tr(" [synthetic]") : QString());
+        };
+        title =
+            name(main) + (compared != nullptr ? tr(" vs ") + name(compared) : QString()) + QStringLiteral(" - KVScope");
+    }
+    setWindowTitle(title);
+}
+
+void MainWindow::showHover() {
+    const auto& hover = workspace_.selection().hover();
+    const auto* main = workspace_.document(Workspace::Slot::Main);
+    if (!hover || main == nullptr) {
+        hoverLabel_->clear();
+        return;
+    }
+    statusBar()->clearMessage();
+    const std::string_view kind = nameOf(hover->kind);
+    QStringList parts{tr("layer %1").arg(hover->layer.value),
+                      QString::fromUtf8(kind.data(), static_cast<qsizetype>(kind.size()))};
+    const PlaneGeometry* plane = main->cache().geometry().find({hover->layer, hover->kind, hover->sequence});
+    if (hover->channel && plane != nullptr)
+        parts << tr("head %1").arg(plane->headOf(*hover->channel).value) << tr("channel %1").arg(hover->channel->value);
+    if (hover->token && plane != nullptr && hover->token->value < plane->tokens) {
+        const std::int64_t position = plane->position(*hover->token);
+        parts << tr("token %1").arg(hover->token->value);
+        if (position != hover->token->value)
+            parts << tr("position %1").arg(position);
+        const std::string text = main->cache().tokenText(hover->sequence, position);
+        if (!text.empty())
+            parts << QStringLiteral("\u201C%1\u201D")
+                         .arg(QString::fromStdString(text).replace(QLatin1Char('\n'), QStringLiteral("\u21B5")));
+    }
+    hoverLabel_->setText(parts.join(QStringLiteral("  \u00B7  ")));
+}
+
+} // namespace kvscope::app

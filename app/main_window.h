@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "app/command_table.h"
+#include "app/workspace.h"
+
+#include <QMainWindow>
+#include <QMap>
+#include <QPointer>
+
+class QDockWidget;
+class QLabel;
+class QProgressBar;
+class QStackedWidget;
+class QToolButton;
+
+namespace kvscope::views {
+class ExportableView;
+} // namespace kvscope::views
+
+namespace kvscope::app {
+
+class MapsArea;
+class MessageBar;
+class WelcomePage;
+
+/// The one window: the navigator, the heatmaps in the middle, and the statistics views as docks around them.
+class MainWindow : public QMainWindow {
+    Q_OBJECT
+
+public:
+    explicit MainWindow(QWidget* parent = nullptr);
+    ~MainWindow() override;
+
+    [[nodiscard]] Workspace& workspace() { return workspace_; }
+    [[nodiscard]] const CommandTable& commands() const { return commands_; }
+    [[nodiscard]] MapsArea* maps() const { return maps_; }
+    [[nodiscard]] QString errorText() const;
+
+    /// Opens paths given by the user: the first becomes the main dump, a second one is compared with it.
+    void openPaths(const QStringList& paths);
+
+    /// Brings a statistics view to the front; does nothing for maps, which are always there.
+    void showView(const QString& name);
+    /// Gives navigator, maps and statistics their default shares of the width.
+    void arrangeDefault();
+
+    /// All views that can be exported, by the name `kvscope render --view` takes; those of docks that are hidden too.
+    [[nodiscard]] QMap<QString, views::ExportableView*> exportableViews() const;
+
+protected:
+    void dragEnterEvent(QDragEnterEvent* event) override;
+    void dropEvent(QDropEvent* event) override;
+    void closeEvent(QCloseEvent* event) override;
+
+private:
+    void makeCommands();
+    void makeFileCommands();
+    void makeEditCommands();
+    void makeViewCommands();
+    void makeHelpCommands();
+    void makeMenus();
+    void makeStatusBar();
+    void makeDocks();
+
+    void chooseFile(Workspace::Slot slot);
+    void chooseFolder();
+    /// Asks how to read a file, and opens it so as the main dump.
+    void openWithLayout(const QString& path, const OpenOptions& options, const std::vector<LayoutCandidate>& layouts);
+    void openNext();
+    void showError(const Error& error, const QString& path);
+    void rebuildViews();
+    void updateTitle();
+    void updateRecentMenu();
+    void exportCurrent();
+    void copyCurrent();
+    void showPalette();
+    void showShortcuts();
+    void showAbout();
+    void saveLayout();
+    void restoreLayout(const QByteArray& state);
+    void updateLayoutMenu();
+    void showHover();
+
+    Workspace workspace_;
+    CommandTable commands_;
+    MessageBar* messages_;
+    QStackedWidget* pages_;
+    WelcomePage* welcome_;
+    MapsArea* maps_;
+    QDockWidget* navigatorDock_ = nullptr;
+    /// The statistics docks by the name of their view.
+    QMap<QString, QDockWidget*> docks_;
+    QList<QString> dockOrder_;
+    QMenu* recentMenu_ = nullptr;
+    QMenu* layoutMenu_ = nullptr;
+    QLabel* hoverLabel_ = nullptr;
+    QLabel* jobLabel_ = nullptr;
+    QProgressBar* jobProgress_ = nullptr;
+    QToolButton* jobCancel_ = nullptr;
+    QStringList waiting_;
+    QByteArray defaultLayout_;
+};
+
+} // namespace kvscope::app

@@ -1,0 +1,352 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "app/command_palette.h"
+#include "app/export.h"
+#include "app/main_window.h"
+#include "app/maps_area.h"
+#include "app/message_bar.h"
+#include "app/open_dialog.h"
+#include "app/recent_files.h"
+#include "app/theme.h"
+#include "app/view_catalogue.h"
+#include "app/welcome_page.h"
+
+#include <QActionGroup>
+#include <QApplication>
+#include <QClipboard>
+#include <QDialog>
+#include <QDialogButtonBox>
+#include <QDockWidget>
+#include <QFileDialog>
+#include <QFileInfo>
+#include <QHeaderView>
+#include <QInputDialog>
+#include <QMenu>
+#include <QMenuBar>
+#include <QMessageBox>
+#include <QSettings>
+#include <QTableWidget>
+#include <QVBoxLayout>
+
+namespace kvscope::app {
+
+namespace {
+
+constexpr auto kLayouts = "layouts";
+
+QString withoutMnemonic(QString text) {
+    return text.remove(QLatin1Char('&'));
+}
+
+} // namespace
+
+void MainWindow::makeCommands() {
+    makeFileCommands();
+    makeEditCommands();
+    makeViewCommands();
+    makeHelpCommands();
+}
+
+void MainWindow::makeFileCommands() {
+    const QString menu = tr("&File");
+    commands_.add({QStringLiteral("file.open"), menu, tr("&Open ..."), tr("Open a dump"), QKeySequence::Open},
+                  [this] { chooseFile(Workspace::Slot::Main); });
+    commands_.add({QStringLiteral("file.openFolder"), menu, tr("Open &folder ..."),
+                   tr("Open a folder of files as one dump"), QKeySequence(tr("Ctrl+Shift+O"))},
+                  [this] { chooseFolder(); });
+    commands_.add({QStringLiteral("file.compare"), menu, tr("&Compare with ..."),
+                   tr("Show another dump beside this one, and their difference"), QKeySequence(tr("Ctrl+D"))},
+                  [this] { chooseFile(Workspace::Slot::Compared); });
+    commands_.add({QStringLiteral("file.layout"), menu, tr("Read with another &layout ..."),
+                   tr("Say how the shape is to be read, and which model it belongs to"), QKeySequence(tr("Ctrl+L"))},
+                  [this] {
+                      const auto* document = workspace_.document(Workspace::Slot::Main);
+                      openWithLayout(QString::fromStdString(document->cache().info().path.string()),
+                                     workspace_.options(Workspace::Slot::Main),
+                                     workspace_.layouts(Workspace::Slot::Main));
+                  });
+    commands_.add({QStringLiteral("file.closeCompared"), menu, tr("Close the com&pared dump"),
+                   tr("Go back to one dump"), QKeySequence(tr("Ctrl+Shift+W"))},
+                  [this] { workspace_.close(Workspace::Slot::Compared); });
+    commands_.add({QStringLiteral("file.close"), menu, tr("&Close"), tr("Close the dump"), QKeySequence(tr("Ctrl+W"))},
+                  [this] { workspace_.close(Workspace::Slot::Main); });
+    commands_.add({QStringLiteral("file.export"), menu, tr("&Export view ..."),
+                   tr("Write the view that has the focus as PNG, SVG, PDF or CSV"), QKeySequence(tr("Ctrl+E"))},
+                  [this] { exportCurrent(); });
+    commands_.add({QStringLiteral("file.forgetRecent"), menu, tr("Forget recent files"),
+                   tr("Empty the list of recent dumps"), QKeySequence(tr("Ctrl+Shift+Del"))},
+                  [this] {
+                      forgetRecentFiles();
+                      updateRecentMenu();
+                  });
+    commands_.add({QStringLiteral("file.quit"), menu, tr("&Quit"), tr("Leave KVScope"), QKeySequence(tr("Ctrl+Q"))},
+                  [this] { close(); });
+}
+
+void MainWindow::makeEditCommands() {
+    const QString menu = tr("&Edit");
+    commands_.adopt({QStringLiteral("edit.undo"), menu, {}, tr("Take back the last change"), QKeySequence::Undo},
+                    workspace_.undoStack().createUndoAction(&commands_, tr("&Undo")));
+    commands_.adopt(
+        {QStringLiteral("edit.redo"), menu, {}, tr("Make the change again"), QKeySequence(tr("Ctrl+Shift+Z"))},
+        workspace_.undoStack().createRedoAction(&commands_, tr("&Redo")));
+    commands_.add({QStringLiteral("edit.copy"), menu, tr("&Copy picture"),
+                   tr("Copy the view that has the focus as a picture"), QKeySequence(tr("Ctrl+Shift+C"))},
+                  [this] { copyCurrent(); });
+    commands_.add(
+        {QStringLiteral("edit.find"), menu, tr("&Find token ..."), tr("Find tokens by their text"), QKeySequence::Find},
+        [this] { maps_->findToken(); });
+    commands_.add({QStringLiteral("edit.goTo"), menu, tr("&Go to ..."),
+                   tr("Go to a layer, token and channel by number"), QKeySequence(tr("Ctrl+G"))},
+                  [this] { maps_->goTo(); });
+}
+
+void MainWindow::makeViewCommands() {
+    const QString menu = tr("&View");
+    commands_.add({QStringLiteral("view.nextOutlier"), menu, tr("&Next outlier"),
+                   tr("Go to the next of the largest values, measured in rms of their plane"), QKeySequence(tr("F3"))},
+                  [this] { maps_->stepOutlier(1); });
+    commands_.add({QStringLiteral("view.previousOutlier"), menu, tr("&Previous outlier"),
+                   tr("Go back to the outlier before"), QKeySequence(tr("Shift+F3"))},
+                  [this] { maps_->stepOutlier(-1); });
+    commands_.addToggle({QStringLiteral("view.link"), menu, tr("&Link panes"),
+                         tr("Move and zoom all maps with a token axis together"), QKeySequence(tr("Ctrl+Shift+L"))},
+                        true, [this](bool on) { maps_->setLinked(on); });
+    commands_.addToggle({QStringLiteral("view.onePane"), menu, tr("&One map only"),
+                         tr("Give the map that has the focus all the room"), QKeySequence(tr("Ctrl+1"))},
+                        false, [this](bool on) { maps_->setSinglePane(on); });
+    navigatorDock_->toggleViewAction();
+    commands_.adopt(
+        {QStringLiteral("view.navigator"), menu, {}, tr("Show or hide what is in the dump"), QKeySequence(tr("F2"))},
+        navigatorDock_->toggleViewAction());
+    for (const ViewEntry& entry : viewCatalogue()) {
+        commands_.add({QStringLiteral("view.") + entry.name, menu, entry.title, entry.help, entry.shortcut},
+                      [this, name = entry.name] { showView(name); });
+    }
+    auto* themes = new QActionGroup(this);
+    const auto addTheme = [&](const QString& id, const QString& text, const QString& keys, ThemeChoice choice) {
+        QAction* action =
+            commands_.addToggle({id, menu, text, tr("Colours of the window and the plots"), QKeySequence(keys)},
+                                savedTheme() == choice, [choice](bool on) {
+                                    if (!on)
+                                        return;
+                                    saveTheme(choice);
+                                    applyTheme(choice);
+                                });
+        themes->addAction(action);
+    };
+    addTheme(QStringLiteral("view.themeSystem"), tr("Theme of the &desktop"), tr("Ctrl+Alt+0"), ThemeChoice::System);
+    addTheme(QStringLiteral("view.themeLight"), tr("L&ight theme"), tr("Ctrl+Alt+1"), ThemeChoice::Light);
+    addTheme(QStringLiteral("view.themeDark"), tr("Dar&k theme"), tr("Ctrl+Alt+2"), ThemeChoice::Dark);
+    commands_.add({QStringLiteral("view.saveLayout"), menu, tr("&Save layout ..."),
+                   tr("Keep the arrangement of docks and maps under a name"), QKeySequence(tr("Ctrl+Alt+S"))},
+                  [this] { saveLayout(); });
+    commands_.add({QStringLiteral("view.defaultLayout"), menu, tr("&Restore default layout"),
+                   tr("Put every dock and map back"), QKeySequence(tr("Ctrl+Alt+R"))},
+                  [this] {
+                      restoreState(defaultLayout_);
+                      maps_->resetSettings();
+                      arrangeDefault();
+                  });
+    commands_.addToggle({QStringLiteral("view.fullScreen"), menu, tr("F&ull screen"), tr("Use the whole screen"),
+                         QKeySequence(tr("F11"))},
+                        false, [this](bool on) { on ? showFullScreen() : showNormal(); });
+}
+
+void MainWindow::makeHelpCommands() {
+    const QString menu = tr("&Help");
+    commands_.add({QStringLiteral("help.palette"), menu, tr("Command &palette ..."),
+                   tr("Find and run any command by typing"), QKeySequence(tr("Ctrl+Shift+P"))},
+                  [this] { showPalette(); });
+    commands_.add({QStringLiteral("help.shortcuts"), menu, tr("&Keyboard and mouse"),
+                   tr("What every key and gesture does"), QKeySequence(tr("F1"))},
+                  [this] { showShortcuts(); });
+    commands_.add({QStringLiteral("help.about"), menu, tr("&About KVScope"), tr("Version and licence"),
+                   QKeySequence(tr("Shift+F1"))},
+                  [this] { showAbout(); });
+}
+
+void MainWindow::makeMenus() {
+    for (const QString& name : commands_.menus()) {
+        QMenu* menu = menuBar()->addMenu(name);
+        menu->setToolTipsVisible(true);
+        for (QAction* action : commands_.actions()) {
+            if (commands_.menuOf(action) != name)
+                continue;
+            menu->addAction(action);
+            if (action->objectName() == QLatin1String("file.openFolder")) {
+                recentMenu_ = menu->addMenu(tr("Open &recent"));
+                menu->addSeparator();
+            } else if (action->objectName() == QLatin1String("view.saveLayout")) {
+                layoutMenu_ = menu->addMenu(tr("Saved la&youts"));
+            } else if (action->objectName() == QLatin1String("file.close") ||
+                       action->objectName() == QLatin1String("file.forgetRecent") ||
+                       action->objectName() == QLatin1String("edit.redo") ||
+                       action->objectName() == QLatin1String("view.onePane") ||
+                       (!dockOrder_.isEmpty() && action->objectName() == QStringLiteral("view.") + dockOrder_.back()) ||
+                       action->objectName() == QLatin1String("view.themeDark")) {
+                menu->addSeparator();
+            }
+        }
+    }
+    // A shortcut works wherever the focus is, also while its menu has never been open.
+    addActions(commands_.actions());
+    updateRecentMenu();
+    updateLayoutMenu();
+}
+
+void MainWindow::chooseFile(Workspace::Slot slot) {
+    QStringList filters{
+        tr("KV-cache dumps (*.npy *.npz *.safetensors *.pt *.pth *.bin *.raw *.data *.gguf-state *.state)")};
+    for (const DumpFormat& format : dumpFormats()) {
+        QStringList patterns;
+        for (const std::string& pattern : format.patterns)
+            patterns.append(QString::fromStdString(pattern));
+        filters.append(
+            QStringLiteral("%1 (%2)").arg(QString::fromStdString(format.name), patterns.join(QLatin1Char(' '))));
+    }
+    filters.append(tr("All files (*)"));
+    const QString folder = QSettings().value(QStringLiteral("openFolder")).toString();
+    const QString path =
+        QFileDialog::getOpenFileName(this, slot == Workspace::Slot::Main ? tr("Open a dump") : tr("Compare with"),
+                                     folder, filters.join(QStringLiteral(";;")));
+    if (path.isEmpty())
+        return;
+    QSettings().setValue(QStringLiteral("openFolder"), QFileInfo(path).absolutePath());
+    workspace_.open(path.toStdString(), {}, slot);
+}
+
+void MainWindow::chooseFolder() {
+    const QString path = QFileDialog::getExistingDirectory(this, tr("Open a folder as one dump"),
+                                                           QSettings().value(QStringLiteral("openFolder")).toString());
+    if (!path.isEmpty())
+        workspace_.open(path.toStdString(), {}, Workspace::Slot::Main);
+}
+
+void MainWindow::openWithLayout(const QString& path, const OpenOptions& options,
+                                const std::vector<LayoutCandidate>& layouts) {
+    OpenDialog dialog(path, options, layouts, this);
+    if (dialog.exec() == QDialog::Accepted)
+        workspace_.open(path.toStdString(), dialog.options(), Workspace::Slot::Main);
+}
+
+void MainWindow::updateRecentMenu() {
+    recentMenu_->clear();
+    for (const QString& path : recentFiles()) {
+        QAction* action = recentMenu_->addAction(QFileInfo(path).fileName());
+        action->setToolTip(path);
+        connect(action, &QAction::triggered, this, [this, path] { openPaths({path}); });
+    }
+    recentMenu_->setEnabled(!recentMenu_->isEmpty());
+    welcome_->refresh();
+}
+
+void MainWindow::exportCurrent() {
+    views::ExportableView* view = maps_->currentExportable();
+    QSize size = maps_->size();
+    for (const QString& name : dockOrder_) {
+        QWidget* widget = docks_.value(name)->widget();
+        if (widget != nullptr && widget->isAncestorOf(QApplication::focusWidget())) {
+            view = dynamic_cast<views::ExportableView*>(widget);
+            size = widget->size();
+        }
+    }
+    if (view == nullptr)
+        return;
+    const QString folder = QSettings().value(QStringLiteral("exportFolder")).toString();
+    QString chosen;
+    QString path = QFileDialog::getSaveFileName(this, tr("Export view"),
+                                                folder + QLatin1Char('/') + view->exportName() + QStringLiteral(".png"),
+                                                exportFilter(), &chosen);
+    if (path.isEmpty())
+        return;
+    if (QFileInfo(path).suffix().isEmpty())
+        path += QLatin1Char('.') + chosen.section(QStringLiteral("*."), 1).chopped(1);
+    QSettings().setValue(QStringLiteral("exportFolder"), QFileInfo(path).absolutePath());
+    if (const auto written = exportView(*view, path, size); !written)
+        messages_->showError(QString::fromStdString(written.error().message()));
+}
+
+void MainWindow::copyCurrent() {
+    if (views::ExportableView* view = maps_->currentExportable())
+        QApplication::clipboard()->setImage(pictureOf(*view, maps_->size(), devicePixelRatioF()));
+}
+
+void MainWindow::showPalette() {
+    auto* palette = new CommandPalette(commands_, this);
+    palette->setAttribute(Qt::WA_DeleteOnClose);
+    palette->show();
+}
+
+void MainWindow::showShortcuts() {
+    QDialog dialog(this);
+    dialog.setWindowTitle(tr("Keyboard and mouse"));
+    const auto gestures = MapsArea::gestures();
+    auto* table = new QTableWidget(static_cast<int>(commands_.actions().size() + gestures.size()), 3, &dialog);
+    table->setHorizontalHeaderLabels({tr("Key or gesture"), tr("Command"), tr("What it does")});
+    table->setEditTriggers(QAbstractItemView::NoEditTriggers);
+    table->verticalHeader()->hide();
+    int row = 0;
+    const auto add = [&](const QString& keys, const QString& name, const QString& help) {
+        table->setItem(row, 0, new QTableWidgetItem(keys));
+        table->setItem(row, 1, new QTableWidgetItem(name));
+        table->setItem(row, 2, new QTableWidgetItem(help));
+        ++row;
+    };
+    for (const QAction* action : commands_.actions())
+        add(action->shortcut().toString(QKeySequence::NativeText), withoutMnemonic(action->text()),
+            action->statusTip());
+    for (const auto& [gesture, help] : gestures)
+        add(gesture, tr("in a map"), help);
+    table->resizeColumnsToContents();
+    table->horizontalHeader()->setStretchLastSection(true);
+    auto* layout = new QVBoxLayout(&dialog);
+    layout->addWidget(table);
+    auto* buttons = new QDialogButtonBox(QDialogButtonBox::Close, &dialog);
+    connect(buttons, &QDialogButtonBox::rejected, &dialog, &QDialog::reject);
+    layout->addWidget(buttons);
+    dialog.resize(820, 620);
+    dialog.exec();
+}
+
+void MainWindow::showAbout() {
+    QMessageBox::about(
+        this, tr("About KVScope"),
+        tr("<b>KVScope %1</b><p>Inspector and streaming visualiser for the KV caches of language models.</p>"
+           "<p>Licence: GPL-3.0-or-later. Built on Qt %2 and QCustomPlot.</p>")
+            .arg(QApplication::applicationVersion(), QString::fromLatin1(qVersion())));
+}
+
+void MainWindow::saveLayout() {
+    bool accepted = false;
+    const QString name =
+        QInputDialog::getText(this, tr("Save layout"), tr("Name"), QLineEdit::Normal, {}, &accepted).trimmed();
+    if (!accepted || name.isEmpty())
+        return;
+    QSettings settings;
+    settings.beginGroup(QLatin1String(kLayouts));
+    settings.setValue(name + QStringLiteral("/docks"), saveState());
+    settings.setValue(name + QStringLiteral("/maps"), maps_->saveSettings());
+    settings.endGroup();
+    updateLayoutMenu();
+}
+
+void MainWindow::restoreLayout(const QByteArray& state) {
+    restoreState(state);
+}
+
+void MainWindow::updateLayoutMenu() {
+    layoutMenu_->clear();
+    QSettings settings;
+    settings.beginGroup(QLatin1String(kLayouts));
+    for (const QString& name : settings.childGroups()) {
+        connect(layoutMenu_->addAction(name), &QAction::triggered, this, [this, name] {
+            QSettings saved;
+            saved.beginGroup(QLatin1String(kLayouts));
+            restoreLayout(saved.value(name + QStringLiteral("/docks")).toByteArray());
+            maps_->restoreSettings(saved.value(name + QStringLiteral("/maps")).toByteArray());
+        });
+    }
+    layoutMenu_->setEnabled(!layoutMenu_->isEmpty());
+}
+
+} // namespace kvscope::app

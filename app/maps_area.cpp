@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "app/maps_area.h"
+
+#include "views/document.h"
+#include "views/heatmap_link.h"
+#include "views/heatmap_pane.h"
+#include "views/outlier_navigator.h"
+
+#include <QApplication>
+#include <QJsonArray>
+#include <QJsonDocument>
+#include <QJsonObject>
+#include <QUndoCommand>
+
+namespace kvscope::app {
+
+namespace {
+
+using views::HeatmapPane;
+using views::HeatmapSettings;
+
+constexpr std::array kPlaceNames{"map-left", "map-right", "map-bottom"};
+
+std::array<HeatmapSettings, 3> singleDefaults() {
+    return {HeatmapSettings::defaults(MapKind::LayerToken, PlaneKind::Key),
+            HeatmapSettings::defaults(MapKind::LayerToken, PlaneKind::Value),
+            HeatmapSettings::defaults(MapKind::TokenChannel)};
+}
+
+std::array<HeatmapSettings, 3> comparingDefaults() {
+    return {HeatmapSettings::defaults(MapKind::LayerToken), HeatmapSettings::defaults(MapKind::LayerToken),
+            HeatmapSettings::defaults(MapKind::LayerToken)};
+}
+
+class SettingsCommand final : public QUndoCommand {
+public:
+    SettingsCommand(std::function<void(const HeatmapSettings&)> apply, HeatmapSettings before, HeatmapSettings after)
+        : QUndoCommand(QObject::tr("map settings"))
+        , apply_(std::move(apply))
+        , before_(std::move(before))
+        , after_(std::move(after)) {}
+
+    void undo() override { apply_(before_); }
+    void redo() override { apply_(after_); }
+
+private:
+    std::function<void(const HeatmapSettings&)> apply_;
+    HeatmapSettings before_;
+    HeatmapSettings after_;
+};
+
+} // namespace
+
+MapsArea::MapsArea(views::SelectionModel& selection, QUndoStack& undo, QWidget* parent)
+    : QSplitter(Qt::Vertical, parent)
+    , selection_(selection)
+    , undo_(undo)
+    , top_(new QSplitter(Qt::Horizontal))
+    , settings_{singleDefaults(), comparingDefaults()}
+    , link_(std::make_unique<views::HeatmapLink>()) {
+    setObjectName(QStringLiteral("maps"));
+    addWidget(top_);
+    for (const Place place : {Left, Right, Bottom})
+        makePane(place);
+    setStretchFactor(0, 1);
+    setStretchFactor(1, 1);
+    top_->setStretchFactor(0, 1);
+    top_->setStretchFactor(1, 1);
+    setChildrenCollapsible(false);
+    top_->setChildrenCollapsible(false);
+    connect(qApp, &QApplication::focusChanged, this, [this](QWidget*, QWidget* now) {
+        for (const Place place : {Left, Right, Bottom}) {
+            if (now != nullptr && panes_[place]->isAncestorOf(now))
+                current_ = place;
+        }
+    });
+}
+
+MapsArea::~MapsArea() = default;
+
+void MapsArea::makePane(Place place) {
+    auto* pane = new HeatmapPane(nullptr, &selection_, settings()[place]);
+    pane->setObjectName(QLatin1String(kPlaceNames[place]));
+    panes_[place] = pane;
+    if (place == Bottom)
+        addWidget(pane);
+    else
+        top_->addWidget(pane);
+    link_->add(pane);
+    connect(pane, &HeatmapPane::settingsEdited, this,
+            [this, place](const HeatmapSettings& before, const HeatmapSettings& after) {
+                const bool comparing = comparing_;
+                undo_.push(new SettingsCommand(
+                    [this, place, comparing](const HeatmapSettings& settings) {
+                        settings_[comparing ? 1 : 0][place] = settings;
+                        if (comparing == comparing_)
+                            panes_[place]->setSettings(settings);
+                    },
+                    before, after));
+            });
+}
+
+void MapsArea::setDocuments(views::Document* main, views::Document* compared, views::Document* difference) {
+    comparing_ = compared != nullptr;
+    main_ = main;
+    outliers_ = main != nullptr ? std::make_unique<views::OutlierNavigator>(main) : nullptr;
+    if (outliers_) {
+        connect(outliers_.get(), &views::OutlierNavigator::reached, this, &MapsArea::showOutlier);
+        connect(outliers_.get(), &views::OutlierNavigator::nothingFound, this,
+                [this] { emit said(tr("There is no value other than zero to stand out")); });
+        connect(outliers_.get(), &views::OutlierNavigator::failed, this, &MapsArea::failed);
+    }
+    const std::array<views::Document*, 3> documents =
+        comparing_ ? std::array{main, compared, difference} : std::array{main, main, main};
+    for (const Place place : {Left, Right, Bottom}) {
+        panes_[place]->setDocument(documents[place]);
+        panes_[place]->setSettings(settings()[place]);
+    }
+    updateVisible();
+}
+
+void MapsArea::updateVisible() {
+    // A cache with latents alone (MLA) has no V to put beside them.
+    const bool single = single_ && main_ != nullptr;
+    const auto has = [this](PlaneKind kind) {
+        return main_ != nullptr && main_->cache().geometry().maxTokens(kind) > 0;
+    };
+    const bool right = comparing_ || (has(PlaneKind::Key) && has(PlaneKind::Value));
+    for (const Place place : {Left, Right, Bottom}) {
+        const bool wanted = single ? place == current_ : place != Right || right;
+        panes_[place]->setVisible(wanted && (place != Bottom || panes_[Bottom]->document() != nullptr));
+    }
+    top_->setVisible(panes_[Left]->isVisibleTo(top_) || panes_[Right]->isVisibleTo(top_));
+}
+
+HeatmapPane* MapsArea::currentPane() const {
+    return panes_[static_cast<std::size_t>(current_)];
+}
+
+views::ExportableView* MapsArea::currentExportable() const {
+    return currentPane()->document() != nullptr ? currentPane() : nullptr;
+}
+
+QMap<QString, views::ExportableView*> MapsArea::exportableViews() const {
+    QMap<QString, views::ExportableView*> views;
+    for (const Place place : {Left, Right, Bottom}) {
+        if (panes_[place]->document() != nullptr && panes_[place]->isVisibleTo(this))
+            views.insert(QLatin1String(kPlaceNames[place]), panes_[place]);
+    }
+    return views;
+}
+
+void MapsArea::findToken() {
+    currentPane()->openFind();
+}
+
+void MapsArea::goTo() {
+    currentPane()->openGoTo();
+}
+
+void MapsArea::stepOutlier(int direction) {
+    if (!outliers_)
+        return;
+    const views::Selection& selected = selection_.current();
+    outliers_->setScope(selected.kind, currentPane()->settings().quantity, selected.sequence);
+    if (!outliers_->isComputing())
+        outliers_->step(direction);
+    if (outliers_->isComputing())
+        emit said(tr("Looking for the largest values ..."));
+}
+
+void MapsArea::showOutlier(const Outlier& outlier, int index, int count) {
+    for (HeatmapPane* pane : panes_) {
+        if (pane->isVisible())
+            pane->showCell(outlier.plane, outlier.token, outlier.channel);
+    }
+    const PlaneGeometry* plane = main_->cache().geometry().find(outlier.plane);
+    const std::string_view kind = nameOf(outlier.plane.kind);
+    emit said(tr("Outlier %1 of %2: layer %3 %4, head %5, channel %6, token %7: %8, %9 times the rms of its plane")
+                  .arg(index + 1)
+                  .arg(count)
+                  .arg(outlier.plane.layer.value)
+                  .arg(QString::fromUtf8(kind.data(), static_cast<qsizetype>(kind.size())))
+                  .arg(plane->headOf(outlier.channel).value)
+                  .arg(outlier.channel.value)
+                  .arg(outlier.token.value)
+                  .arg(static_cast<double>(outlier.value), 0, 'g', 5)
+                  .arg(outlier.sigma, 0, 'f', 1));
+}
+
+void MapsArea::setLinked(bool on) {
+    link_->setEnabled(on);
+}
+
+void MapsArea::setSinglePane(bool on) {
+    single_ = on;
+    updateVisible();
+}
+
+QByteArray MapsArea::saveSettings() const {
+    QJsonArray all;
+    for (const auto& mode : settings_) {
+        QJsonArray places;
+        for (const HeatmapSettings& settings : mode)
+            places.append(settings.toJson());
+        all.append(places);
+    }
+    return QJsonDocument(all).toJson(QJsonDocument::Compact);
+}
+
+void MapsArea::restoreSettings(const QByteArray& saved) {
+    const QJsonArray all = QJsonDocument::fromJson(saved).array();
+    for (std::size_t mode = 0; mode < settings_.size(); ++mode) {
+        const QJsonArray places = all.at(static_cast<qsizetype>(mode)).toArray();
+        for (const Place place : {Left, Right, Bottom}) {
+            if (const auto read = HeatmapSettings::fromJson(places.at(place).toObject()); read && place < places.size())
+                settings_[mode][place] = *read;
+        }
+    }
+    applySettings();
+}
+
+void MapsArea::resetSettings() {
+    settings_ = {singleDefaults(), comparingDefaults()};
+    applySettings();
+}
+
+void MapsArea::applySettings() {
+    for (const Place place : {Left, Right, Bottom})
+        panes_[place]->setSettings(settings()[place]);
+}
+
+QList<QPair<QString, QString>> MapsArea::gestures() {
+    return {{tr("Drag"), tr("moves the map")},
+            {tr("Wheel"), tr("zooms about the pointer; over an axis, that axis alone")},
+            {tr("Ctrl+drag, right drag"), tr("zooms into a box")},
+            {tr("Shift+drag"), tr("selects tokens and channels for every view")},
+            {tr("Click, Enter"), tr("selects the cell")},
+            {tr("Arrows"), tr("move the crosshair")},
+            {tr("+ and -"), tr("zoom in and out")},
+            {tr("Backspace, Alt+Left"), tr("goes back to the part shown before")},
+            {tr("Home, double click"), tr("shows the whole map")}};
+}
+
+} // namespace kvscope::app

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <QKeySequence>
+#include <QList>
+#include <QString>
+#include <QWidget>
+
+#include <functional>
+
+namespace kvscope::views {
+class Document;
+class SelectionModel;
+} // namespace kvscope::views
+
+namespace kvscope::app {
+
+/// One kind of statistics view: how the window's docks, the menus and `kvscope render` name and make it.
+struct ViewEntry {
+    /// Name on the command line, e.g. "distribution".
+    QString name;
+    QString title;
+    QString help;
+    QKeySequence shortcut;
+    std::function<QWidget*(views::Document*, views::SelectionModel*)> make;
+};
+
+/// The statistics views, in the order of their tabs.
+const QList<ViewEntry>& viewCatalogue();
+
+} // namespace kvscope::app
