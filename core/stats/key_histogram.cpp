@@ -15,7 +15,7 @@ namespace kvscope {
 
 namespace {
 
-constexpr std::size_t kBanks = 4;
+constexpr std::size_t kBanks = 2;
 constexpr std::uint16_t kMagnitudeMask = 0x7FFF;
 constexpr std::int64_t kDrainAt = std::int64_t{1} << 30;
 
@@ -118,8 +118,8 @@ void KeyCounter::add(std::span<const std::uint16_t> keys, KeyHistogram& into) {
             std::memcpy(&four, part.data() + i, sizeof(four));
             ++bank[four & 0xFFFFU];
             ++bank[KeyHistogram::kKeys + ((four >> 16) & 0xFFFFU)];
-            ++bank[2 * KeyHistogram::kKeys + ((four >> 32) & 0xFFFFU)];
-            ++bank[3 * KeyHistogram::kKeys + (four >> 48)];
+            ++bank[(four >> 32) & 0xFFFFU];
+            ++bank[KeyHistogram::kKeys + (four >> 48)];
         }
         for (; i < part.size(); ++i)
             ++bank[part[i]];

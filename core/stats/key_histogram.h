@@ -59,8 +59,8 @@ private:
     std::vector<std::int64_t> counts_;
 };
 
-/// Counts keys into a KeyHistogram at memory speed. 32-bit counters in several banks, so that runs of equal values do
-/// not wait for each other; drain() moves them out.
+/// Counts keys into a KeyHistogram at memory speed. 32-bit counters in two banks, so that runs of equal values wait
+/// less for each other while the counters still fit a core's cache; drain() moves them out.
 class KeyCounter {
 public:
     KeyCounter();
