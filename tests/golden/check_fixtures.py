@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Verify every fixture against its expected values by loading it anew with the producer's own library; makes nothing.
 
-    python3 check_fixtures.py             all of them; those whose library is missing are named and skipped
-    python3 check_fixtures.py --readme    also write the tables of README.md from the expected files
+python3 check_fixtures.py             all of them; those whose library is missing are named and skipped
+python3 check_fixtures.py --readme    also write the tables of README.md from the expected files
 """
+
 import argparse
 import hashlib
 import json
@@ -55,7 +56,10 @@ def from_named(arrays, expected):
     axes = layout.removeprefix("perlayer ")
     if axes != layout:
         keys, values = numbered(keys), numbered(values)
-        found = {"K": [canonical(arrays[n], axes, expected) for n in keys], "V": [canonical(arrays[n], axes, expected) for n in values]}
+        found = {
+            "K": [canonical(arrays[n], axes, expected) for n in keys],
+            "V": [canonical(arrays[n], axes, expected) for n in values],
+        }
         return [found[p["kind"]][p["layer"]][p["batch"], 0, 0] for p in expected["planes"]]
     found = {"K": canonical(arrays[keys[0]], axes, expected), "V": canonical(arrays[values[0]], axes, expected)}
     return [found[p["kind"]][p["batch"], p["layer"], 0] for p in expected["planes"]]
@@ -83,7 +87,7 @@ def check_sidecar(path, expected):
     for p in expected["planes"]:
         sizes = {**side, **next((o for o in side["layer_overrides"] if o["layer"] == p["layer"]), {})}
         shape = (sizes["heads"], sizes["tokens"], sizes["head_dim"])
-        planes.append(x[at:at + np.prod(shape)].reshape(shape).transpose(1, 0, 2).reshape(shape[1], -1))
+        planes.append(x[at : at + np.prod(shape)].reshape(shape).transpose(1, 0, 2).reshape(shape[1], -1))
         at += np.prod(shape)
     assert at == len(x)
     return planes
@@ -150,18 +154,23 @@ def check_torch(path, expected):
         if scales.get(p["kind"]) is not None:
             t = t * scales[p["kind"]][p["layer"]]
         first, count = expected["held_slots"][p["layer"]] if "held_slots" in expected else (0, t.shape[2])
-        planes.append(torch.einsum("htd->thd", t[p["batch"], :, first:first + count]).reshape(count, -1).numpy())
+        planes.append(torch.einsum("htd->thd", t[p["batch"], :, first : first + count]).reshape(count, -1).numpy())
     return planes
 
 
 def check_llamacpp(path, expected):
     sys.path.insert(0, str(GOLDEN / "llamacpp"))
-    try:
-        import make_llamacpp
-    except (ImportError, RuntimeError) as e:
-        raise Skipped(str(e)) from e
+    from state import State
+
     release = tuple(int(n) for n in expected["producer"].split()[-1].split("."))
-    state = make_llamacpp.State(path, release < (0, 3, 17), release >= (0, 3, 16), expected.get("memories", 1), expected.get("has_v", True), expected.get("cell_extension", 0))
+    state = State(
+        path,
+        release < (0, 3, 17),
+        release >= (0, 3, 16),
+        expected.get("memories", 1),
+        expected.get("has_v", True),
+        expected.get("cell_extension", 0),
+    )
     if "memories" in expected:
         layers = [kv for stream in state.streams for kv in stream["kv"]]
         return [layers[p["layer"]]["KV".index(p["kind"]) if state.has_v else 0] for p in expected["planes"]]
@@ -176,7 +185,9 @@ def check_lmcache(folder, expected):
             from safetensors.torch import load_file
         except ImportError as e:
             raise Skipped(str(e)) from e
-        chunks = [load_file(folder / (key.replace("/", "-") + ".pt"))["kv_chunk"].float() for key in expected["keys_in_order"]]
+        chunks = [
+            load_file(folder / (key.replace("/", "-") + ".pt"))["kv_chunk"].float() for key in expected["keys_in_order"]
+        ]
         chunks = [c.permute(0, 1, 3, 2, 4) if "[L,2,H" in expected["layout"] else c for c in chunks]
         whole = np.concatenate([c.flatten(3).numpy() for c in chunks], 2)
         return [whole[p["layer"], "KV".index(p["kind"])] for p in expected["planes"]]
@@ -184,7 +195,11 @@ def check_lmcache(folder, expected):
     code, numpy_type = types[expected["dtype"]]
     shapes = {}
     for key in expected["keys_in_order"]:
-        (file,) = [f for f in folder.iterdir() if f.name.rsplit(".", 1)[0].replace("-SEP-", "/") in (key, key.replace("/", "-"))]
+        (file,) = [
+            f
+            for f in folder.iterdir()
+            if f.name.rsplit(".", 1)[0].replace("-SEP-", "/") in (key, key.replace("/", "-"))
+        ]
         raw = file.read_bytes()
         length, form, dtype, *shape = np.frombuffer(raw[:28], "<i4").tolist()
         if "layers" in expected["needs"]:
@@ -226,7 +241,13 @@ def check_vllm(folder, expected):
     for p in expected["planes"]:
         parts = []
         for rank in ranks:
-            x = load_file(rank / expected["inner_folder"] / f"model.layers.{p['layer']}.self_attn.attn.safetensors")["kv_cache"].float().numpy()
+            x = (
+                load_file(rank / expected["inner_folder"] / f"model.layers.{p['layer']}.self_attn.attn.safetensors")[
+                    "kv_cache"
+                ]
+                .float()
+                .numpy()
+            )
             parts.append(split_pair(x, expected["layout"].split("layer ")[-1], p["kind"], p["head_dim"]))
         planes.append(np.concatenate(parts, 1))
     return planes
@@ -244,15 +265,27 @@ def check_paged(path, expected):
     for p in expected["planes"]:
         x, k = layers[p["layer"]].float().numpy(), "KV".index(p["kind"])
         if layout == "[num_blocks, H, block_size, 2D]":
-            x = x[..., k * p["head_dim"]:(k + 1) * p["head_dim"]].transpose(0, 2, 1, 3)
+            x = x[..., k * p["head_dim"] : (k + 1) * p["head_dim"]].transpose(0, 2, 1, 3)
         else:
             x = x[:, k] if layout.startswith("[num_blocks, 2") else x[k]
-        planes.append(np.stack([x[expected["block_table"][t // size], t % size].reshape(-1) for t in range(expected["tokens"])]))
+        planes.append(
+            np.stack([x[expected["block_table"][t // size], t % size].reshape(-1) for t in range(expected["tokens"])])
+        )
     return planes
 
 
-CHECKS = {"npy": check_npy, "npz": check_npz, "raw": check_raw, "raw with sidecar": check_sidecar, "safetensors": check_safetensors, "torch": check_torch,
-          "llama.cpp": check_llamacpp, "lmcache folder": check_lmcache, "vllm folder": check_vllm, "paged": check_paged}
+CHECKS = {
+    "npy": check_npy,
+    "npz": check_npz,
+    "raw": check_raw,
+    "raw with sidecar": check_sidecar,
+    "safetensors": check_safetensors,
+    "torch": check_torch,
+    "llama.cpp": check_llamacpp,
+    "lmcache folder": check_lmcache,
+    "vllm folder": check_vllm,
+    "paged": check_paged,
+}
 
 
 def check(path):
@@ -282,12 +315,22 @@ def tables():
         for path in sorted(folder.rglob("*.expected.json")):
             e = json.loads(path.read_text())
             name = path.relative_to(folder).as_posix().removesuffix(".expected.json")
-            rows.append(f"| `{name}` | {e['producer']} | {e['about']} ({e['dtype']}, {e['layout']}) |".replace("<", "&lt;"))
+            rows.append(
+                f"| `{name}` | {e['producer']} | {e['about']} ({e['dtype']}, {e['layout']}) |".replace("<", "&lt;")
+            )
         begin, end = f"<!-- table {folder.name} -->", "<!-- end -->"
         if begin in text and rows:
             head, tail = text.split(begin, 1)
             tail = tail.split(end, 1)[1]
-            text = head + begin + "\n\n| fixture | producer | what it exercises |\n|---|---|---|\n" + "\n".join(rows) + "\n\n" + end + tail
+            text = (
+                head
+                + begin
+                + "\n\n| fixture | producer | what it exercises |\n|---|---|---|\n"
+                + "\n".join(rows)
+                + "\n\n"
+                + end
+                + tail
+            )
     (GOLDEN / "README.md").write_text(text)
 
 
@@ -301,7 +344,7 @@ def main():
         try:
             check(path)
             good += 1
-        except Skipped as why:
+        except (Skipped, ModuleNotFoundError) as why:
             skipped.append(f"{name}: {why}")
         except Exception as e:  # noqa: BLE001 - every failure is a failed fixture, named
             failed += 1

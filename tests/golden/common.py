@@ -11,6 +11,7 @@
 A stored value becomes float32 by rounding to nearest even (only float64 needs it); fp8 and integers with a scale: float32(value) * float32(scale) in float32.
 NaN is written as the quiet NaN 0x7fc00000.
 """
+
 import hashlib
 import json
 from pathlib import Path
@@ -50,12 +51,22 @@ def plane(layer, kind, values, kv_heads, head_dim, batch=0, first_position=0):
         x = np.ascontiguousarray(values).astype("<f4")
     x[np.isnan(x)] = np.nan
     assert x.ndim == 2 and x.shape[1] == kv_heads * head_dim, (x.shape, kv_heads, head_dim)
-    return {"batch": batch, "layer": layer, "kind": kind, "kv_heads": kv_heads, "head_dim": head_dim, "first_position": first_position, "x": x}
+    return {
+        "batch": batch,
+        "layer": layer,
+        "kind": kind,
+        "kv_heads": kv_heads,
+        "head_dim": head_dim,
+        "first_position": first_position,
+        "x": x,
+    }
 
 
 def planes_of(kv, kv_heads=KV_HEADS, head_dim=HEAD_DIM, batch=0):
     """kv: [layer][K,V][token][channel]"""
-    return [plane(layer, "KV"[k], kv[layer, k], kv_heads, head_dim, batch) for layer in range(len(kv)) for k in range(2)]
+    return [
+        plane(layer, "KV"[k], kv[layer, k], kv_heads, head_dim, batch) for layer in range(len(kv)) for k in range(2)
+    ]
 
 
 def probes_of(x, seed):
@@ -76,9 +87,21 @@ def expect(fixture, *, format, producer, about, dtype, layout, planes, needs=(),
         whole.update(raw)
         p.update(tokens=x.shape[0], channels=x.shape[1], sha256=hashlib.sha256(raw).hexdigest(), probes=probes_of(x, i))
         listed.append(p)
-    head = {"format": format, "producer": producer, "about": about, "dtype": dtype, "layout": layout, "needs": list(needs),
-            "batch": 1 + max(p["batch"] for p in listed), "layers": 1 + max(p["layer"] for p in listed), **more, "sha256": whole.hexdigest()}
+    head = {
+        "format": format,
+        "producer": producer,
+        "about": about,
+        "dtype": dtype,
+        "layout": layout,
+        "needs": list(needs),
+        "batch": 1 + max(p["batch"] for p in listed),
+        "layers": 1 + max(p["layer"] for p in listed),
+        **more,
+        "sha256": whole.hexdigest(),
+    }
     lines = [f"{json.dumps(k)}: {json.dumps(v)}" for k, v in head.items()]
-    text = "{\n " + ",\n ".join(lines) + ',\n "planes": [\n  ' + ",\n  ".join(json.dumps(p) for p in listed) + "\n ]\n}\n"
+    text = (
+        "{\n " + ",\n ".join(lines) + ',\n "planes": [\n  ' + ",\n  ".join(json.dumps(p) for p in listed) + "\n ]\n}\n"
+    )
     path = Path(fixture)
     path.with_name(path.name + ".expected.json").write_text(text)

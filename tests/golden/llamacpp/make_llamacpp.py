@@ -4,18 +4,19 @@
     python3 make_llamacpp.py        with llama-cpp-python 0.3.9, 0.3.16, 0.3.20 or 0.3.36 and gguf installed; writes v<version>/
 
 LLAMA_CPP_LIB_PATH may point llama-cpp-python at a library that was built apart from it.
-The expected values are parsed from the state here by numpy after LAYOUT.md, quantised rows by the gguf package's own dequantisation, and then compared
-with the K and V that a float64 numpy forward pass of the same model gives, so that a wrong reading of the layout cannot pass.
+The expected values are parsed from the state by state.py, and then compared with the K and V that a float64 numpy forward pass of the same model
+(tiny_models.py) gives, so that a wrong reading of the layout cannot pass.
 """
+
 import ctypes
-import struct
 import sys
 import tempfile
 from pathlib import Path
 
-import gguf
 import llama_cpp as ll
 import numpy as np
+from state import BF16, F16, F32, Q4_0, Q8_0, TYPES, State, unrotate
+from tiny_models import THETA, DeepSeek, Gemma2, Llama, Qwen2VL
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from common import expect, plane  # noqa: E402
@@ -23,177 +24,8 @@ from common import expect, plane  # noqa: E402
 VERSION = tuple(int(n) for n in ll.__version__.split("."))
 HERE = Path(__file__).resolve().parent / f"v{ll.__version__}"
 PRODUCER = f"llama.cpp of llama-cpp-python {ll.__version__}"
-VOCAB, EPS, THETA = 64, 1e-5, 10000.0
-F32, F16, Q4_0, Q8_0, BF16 = 0, 1, 2, 8, 30
-TYPES = {F32: "f32", F16: "f16", Q4_0: "q4_0", Q8_0: "q8_0", BF16: "bf16"}
 TOLERANCE = {F32: 2e-5, F16: 3e-3, BF16: 2e-2, Q8_0: 2e-2, Q4_0: 3e-1}
 TOKENS = [5, 41, 17, 9, 33, 60, 2, 28, 11, 50, 7]
-
-
-class Llama:
-    """A tiny random Llama: its GGUF file, and what its K and V must be."""
-
-    def __init__(self, folder, layers, heads, kv_heads, head_dim, seed):
-        self.layers, self.heads, self.kv_heads, self.head_dim, self.dim, self.ff = layers, heads, kv_heads, head_dim, heads * head_dim, 64
-        rng = np.random.default_rng(seed)
-        dim, kv = self.dim, kv_heads * head_dim
-
-        def random(rows, columns):
-            return (rng.standard_normal((rows, columns)) / np.sqrt(columns) * 1.5).astype(np.float32)
-
-        self.weights = {"token_embd.weight": random(VOCAB, dim) * 8, "output_norm.weight": np.ones(dim, np.float32), "output.weight": random(VOCAB, dim)}
-        for i in range(layers):
-            self.weights.update({
-                f"blk.{i}.attn_norm.weight": rng.uniform(0.5, 1.5, dim).astype(np.float32), f"blk.{i}.attn_q.weight": random(dim, dim),
-                f"blk.{i}.attn_k.weight": random(kv, dim), f"blk.{i}.attn_v.weight": random(kv, dim), f"blk.{i}.attn_output.weight": random(dim, dim),
-                f"blk.{i}.ffn_norm.weight": rng.uniform(0.5, 1.5, dim).astype(np.float32), f"blk.{i}.ffn_gate.weight": random(self.ff, dim),
-                f"blk.{i}.ffn_up.weight": random(self.ff, dim), f"blk.{i}.ffn_down.weight": random(dim, self.ff)})
-        self.path = str(Path(folder) / f"llama_{head_dim}.gguf")
-        write_gguf(self.path, "llama", self.weights, {"embedding_length": dim, "block_count": layers, "feed_forward_length": self.ff, "head_count": heads,
-                                                      "head_count_kv": kv_heads, "rope_dimension_count": head_dim})
-
-    def rope(self, x, positions):
-        """[token][head][dim], pairs (2i, 2i+1)"""
-        angle = np.asarray(positions, float)[:, None] * THETA ** (-np.arange(0, self.head_dim, 2) / self.head_dim)
-        c, s = np.cos(angle)[:, None], np.sin(angle)[:, None]
-        out = np.empty_like(x)
-        out[..., 0::2], out[..., 1::2] = x[..., 0::2] * c - x[..., 1::2] * s, x[..., 0::2] * s + x[..., 1::2] * c
-        return out
-
-    def forward(self, tokens, positions):
-        """float64 K (after RoPE) and V of every layer: [layer][2][token][channel]. Tokens attend to those of lower or equal position in the list."""
-        w = {n: v.astype(np.float64) for n, v in self.weights.items()}
-        positions = np.asarray(positions)
-        count = len(tokens)
-
-        x, planes = w["token_embd.weight"][tokens], []
-        for i in range(self.layers):
-            h = norm(x, w[f"blk.{i}.attn_norm.weight"])
-            q = self.rope((h @ w[f"blk.{i}.attn_q.weight"].T).reshape(count, self.heads, -1), positions)
-            k = self.rope((h @ w[f"blk.{i}.attn_k.weight"].T).reshape(count, self.kv_heads, -1), positions)
-            v = (h @ w[f"blk.{i}.attn_v.weight"].T).reshape(count, self.kv_heads, -1)
-            planes.append([k.reshape(count, -1), v.reshape(count, -1)])
-            group = self.heads // self.kv_heads
-            scores = np.einsum("qhd,khd->hqk", q, k.repeat(group, 1)) / np.sqrt(self.head_dim)
-            scores = np.where(positions[None, None, :] <= positions[None, :, None], scores, -np.inf)
-            p = np.exp(scores - scores.max(-1, keepdims=True))
-            p /= p.sum(-1, keepdims=True)
-            x = x + np.einsum("hqk,khd->qhd", p, v.repeat(group, 1)).reshape(count, -1) @ w[f"blk.{i}.attn_output.weight"].T
-            h = norm(x, w[f"blk.{i}.ffn_norm.weight"])
-            gate = h @ w[f"blk.{i}.ffn_gate.weight"].T
-            x = x + (gate / (1 + np.exp(-gate)) * (h @ w[f"blk.{i}.ffn_up.weight"].T)) @ w[f"blk.{i}.ffn_down.weight"].T
-        return np.array(planes)
-
-
-def norm(x, weight):
-    return x / np.sqrt((x**2).mean(-1, keepdims=True) + EPS) * weight
-
-
-def write_gguf(path, arch, weights, settings):
-    w = gguf.GGUFWriter(path, arch)
-    w.add_context_length(128)
-    w.add_layer_norm_rms_eps(EPS)
-    w.add_rope_freq_base(THETA)
-    w.add_vocab_size(VOCAB)
-    w.add_tokenizer_model("no_vocab")
-    for name, value in settings.items():
-        getattr(w, f"add_{name}")(value)
-    for name, value in weights.items():
-        w.add_tensor(name, value)
-    w.write_header_to_file()
-    w.write_kv_data_to_file()
-    w.write_tensors_to_file()
-    w.close()
-
-
-def feed_forward(random, i, dim, ff):
-    return {f"blk.{i}.ffn_norm.weight": np.ones(dim, np.float32), f"blk.{i}.ffn_gate.weight": random(ff, dim), f"blk.{i}.ffn_up.weight": random(ff, dim),
-            f"blk.{i}.ffn_down.weight": random(dim, ff)}
-
-
-def drawing(seed):
-    rng = np.random.default_rng(seed)
-    return lambda *shape: (rng.standard_normal(shape) / np.sqrt(shape[-1]) * 1.5).astype(np.float32)
-
-
-class Gemma2:
-    """Four layers, the even ones with a sliding window of 4; half-split pairs. first_layer gives K and V of layer 0 in float64."""
-
-    kv_heads, head_dim = 2, 16
-
-    def __init__(self, folder):
-        dim, ff, random = 64, 64, drawing(3)
-        self.path = str(Path(folder) / "gemma2.gguf")
-        self.weights = {"token_embd.weight": random(VOCAB, dim), "output_norm.weight": np.ones(dim, np.float32)}
-        for i in range(4):
-            self.weights.update({f"blk.{i}.attn_norm.weight": np.ones(dim, np.float32), f"blk.{i}.attn_q.weight": random(64, dim), f"blk.{i}.attn_k.weight": random(32, dim),
-                                 f"blk.{i}.attn_v.weight": random(32, dim), f"blk.{i}.attn_output.weight": random(dim, 64),
-                                 f"blk.{i}.post_attention_norm.weight": np.ones(dim, np.float32), f"blk.{i}.post_ffw_norm.weight": np.ones(dim, np.float32),
-                                 **feed_forward(random, i, dim, ff)})
-        write_gguf(self.path, "gemma2", self.weights, {
-            "embedding_length": dim, "block_count": 4, "feed_forward_length": ff, "head_count": 4, "head_count_kv": 2, "key_length": 16, "value_length": 16,
-            "sliding_window": 4, "attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0})
-
-    def first_layer(self, tokens, positions):
-        x = norm(self.weights["token_embd.weight"].astype(np.float64)[tokens], 1)
-        k, v = (x @ self.weights[f"blk.0.attn_{n}.weight"].astype(np.float64).T for n in "kv")
-        k = k.reshape(len(x), 2, 16)
-        angle = np.asarray(positions, float)[:, None, None] * THETA ** (-np.arange(8) / 8)
-        a, b, c, s = k[..., :8], k[..., 8:], np.cos(angle), np.sin(angle)
-        return np.concatenate([a * c - b * s, a * s + b * c], -1).reshape(len(x), -1), v
-
-
-class Qwen2VL:
-    """Two layers with M-RoPE (half-split pairs; for text the same as plain RoPE): each cell carries an extension."""
-
-    kv_heads, head_dim = 1, 16
-
-    def __init__(self, folder):
-        dim, ff, random = 32, 32, drawing(5)
-        self.path = str(Path(folder) / "qwen2vl.gguf")
-        self.weights = {"token_embd.weight": random(VOCAB, dim), "output_norm.weight": np.ones(dim, np.float32), "output.weight": random(VOCAB, dim)}
-        for i in range(2):
-            self.weights.update({f"blk.{i}.attn_norm.weight": np.ones(dim, np.float32), f"blk.{i}.attn_output.weight": random(dim, dim), **feed_forward(random, i, dim, ff)})
-            for n, rows in (("q", dim), ("k", 16), ("v", 16)):
-                self.weights.update({f"blk.{i}.attn_{n}.weight": random(rows, dim), f"blk.{i}.attn_{n}.bias": random(rows)})
-        write_gguf(self.path, "qwen2vl", self.weights, {"embedding_length": dim, "block_count": 2, "feed_forward_length": ff, "head_count": 2, "head_count_kv": 1,
-                                                        "rope_dimension_sections": [2, 3, 3, 0]})
-
-    def first_layer(self, tokens, positions):
-        w = {n: v.astype(np.float64) for n, v in self.weights.items()}
-        x = norm(w["token_embd.weight"][tokens], 1)
-        k, v = (x @ w[f"blk.0.attn_{n}.weight"].T + w[f"blk.0.attn_{n}.bias"] for n in "kv")
-        angle = np.asarray(positions, float)[:, None] * THETA ** (-np.arange(8) / 8)
-        a, b, c, s = k[:, :8], k[:, 8:], np.cos(angle), np.sin(angle)
-        return np.concatenate([a * c - b * s, a * s + b * c], -1), v
-
-
-class DeepSeek:
-    """Two dense layers with multi-head latent attention: a row of K is 24 channels of latent, then 8 of rotary key (interleaved pairs). There is no V."""
-
-    kv_heads, head_dim = 1, 32
-
-    def __init__(self, folder):
-        dim, ff, random = 64, 64, drawing(4)
-        self.path = str(Path(folder) / "deepseek2.gguf")
-        self.weights = {"token_embd.weight": random(VOCAB, dim), "output_norm.weight": np.ones(dim, np.float32)}
-        for i in range(2):
-            self.weights.update({f"blk.{i}.attn_norm.weight": np.ones(dim, np.float32), f"blk.{i}.attn_q_a.weight": random(12, dim),
-                                 f"blk.{i}.attn_q_a_norm.weight": np.ones(12, np.float32), f"blk.{i}.attn_q_b.weight": random(2 * 24, 12),
-                                 f"blk.{i}.attn_kv_a_mqa.weight": random(32, dim), f"blk.{i}.attn_kv_a_norm.weight": np.ones(24, np.float32),
-                                 f"blk.{i}.attn_k_b.weight": random(2, 24, 16), f"blk.{i}.attn_v_b.weight": random(2, 16, 24), f"blk.{i}.attn_output.weight": random(dim, 32),
-                                 **feed_forward(random, i, dim, ff)})
-        write_gguf(self.path, "deepseek2", self.weights, {
-            "embedding_length": dim, "block_count": 2, "feed_forward_length": ff, "head_count": 2, "head_count_kv": 1, "key_length": 32, "value_length": 24,
-            "key_length_mla": 24, "value_length_mla": 16, "q_lora_rank": 12, "kv_lora_rank": 24, "rope_dimension_count": 8, "leading_dense_block_count": 2,
-            "expert_count": 2, "expert_used_count": 1, "expert_shared_count": 1, "expert_feed_forward_length": 16, "expert_weights_scale": 1.0})
-
-    def first_layer(self, tokens, positions):
-        x = norm(self.weights["token_embd.weight"].astype(np.float64)[tokens], 1)
-        kv = x @ self.weights["blk.0.attn_kv_a_mqa.weight"].astype(np.float64).T
-        angle = np.asarray(positions, float)[:, None] * THETA ** (-np.arange(4) / 4)
-        a, b, c, s = kv[:, 24::2], kv[:, 25::2], np.cos(angle), np.sin(angle)
-        return np.concatenate([norm(kv[:, :24], 1), np.stack([a * c - b * s, a * s + b * c], -1).reshape(len(x), 8)], -1), None
 
 
 class Context:
@@ -218,7 +50,12 @@ class Context:
         batch = ll.llama_batch_init(len(tokens), 0, max(1, len(sequences)))
         batch.n_tokens = len(tokens)
         for i, t in enumerate(tokens):
-            batch.token[i], batch.pos[i], batch.n_seq_id[i], batch.logits[i] = t, first + i, len(sequences), i == len(tokens) - 1
+            batch.token[i], batch.pos[i], batch.n_seq_id[i], batch.logits[i] = (
+                t,
+                first + i,
+                len(sequences),
+                i == len(tokens) - 1,
+            )
             for j, s in enumerate(sequences):
                 batch.seq_id[i][j] = s
         assert ll.llama_decode(self.context, batch) == 0
@@ -231,101 +68,18 @@ class Context:
             assert ll.llama_kv_self_seq_rm(self.context, sequence, begin, end)
 
     def save_session(self, path, tokens):
-        assert ll.llama_state_save_file(self.context, str(path).encode(), (ctypes.c_int32 * len(tokens))(*tokens), len(tokens))
+        assert ll.llama_state_save_file(
+            self.context, str(path).encode(), (ctypes.c_int32 * len(tokens))(*tokens), len(tokens)
+        )
 
     def save_sequence(self, path, sequence, tokens):
-        assert ll.llama_state_seq_save_file(self.context, str(path).encode(), sequence, (ctypes.c_int32 * len(tokens))(*tokens), len(tokens))
+        assert ll.llama_state_seq_save_file(
+            self.context, str(path).encode(), sequence, (ctypes.c_int32 * len(tokens))(*tokens), len(tokens)
+        )
 
     def close(self):
         ll.llama_free(self.context)
         ll.llama_model_free(self.model)
-
-
-def values(raw, kind, rows):
-    if kind == BF16:
-        return (np.frombuffer(raw, "<u2").astype(np.uint32) << 16).view(np.float32).reshape(rows, -1)
-    if kind in (F32, F16):
-        return np.frombuffer(raw, {F32: "<f4", F16: "<f2"}[kind]).astype(np.float32).reshape(rows, -1)
-    data = np.frombuffer(raw, np.uint8).reshape(rows, -1)
-    return gguf.quants.dequantize(data, gguf.GGMLQuantizationType(kind)).astype(np.float32)
-
-
-class State:
-    """The layout of LAYOUT.md for one file, read strictly to its last byte."""
-
-    def __init__(self, path, outputs, streams, memories=1, has_v=True, extension=0):
-        self.raw, self.at, self.has_v, self.extension = Path(path).read_bytes(), 0, has_v, extension
-        magic, self.version = self.take("II")
-        self.session = magic == 0x6767736E
-        assert self.session or magic == 0x67677371
-        self.tokens = list(self.take(f"{self.take('I')[0]}i"))
-        self.outputs = 0
-        if self.session:
-            self.arch = self.take(f"{self.take('I')[0]}s")[0].decode()
-            if outputs:
-                self.outputs = self.take("I")[0]
-                self.take(f"{self.outputs}i")
-                self.logits = self.take("Q")[0]
-                self.take(f"{self.logits}f")
-                self.take(f"{self.take('Q')[0]}f")
-        self.streams = [self.stream() for _ in range(memories) for _ in range(self.take("I")[0] if streams else 1)]
-        assert self.at == len(self.raw), (self.at, len(self.raw))
-
-    def take(self, form):
-        found = struct.unpack_from("<" + form, self.raw, self.at)
-        self.at += struct.calcsize("<" + form)
-        return found
-
-    def block(self, size):
-        self.at += size
-        return self.raw[self.at - size:self.at]
-
-    def stream(self):
-        count = self.take("I")[0]
-        cells = []
-        if count == 0:
-            return None
-        for _ in range(count):
-            position, sequences = self.take("iI")
-            self.block(self.extension)
-            cells.append((position, self.take(f"{sequences}i")))
-        self.v_trans, layers = self.take("II")
-        keys, vals = [], []
-        for _ in range(layers):
-            self.type_k, size = self.take("iQ")
-            keys.append(values(self.block(size * count), self.type_k, count))
-        for _ in range(layers if self.has_v else 0):
-            if self.v_trans:
-                self.type_v, _, channels = self.take("iII")
-                size = {F32: 4, F16: 2, BF16: 2}[self.type_v]
-                vals.append(values(self.block(size * channels * count), self.type_v, channels).T)
-            else:
-                self.type_v, size = self.take("iQ")
-                vals.append(values(self.block(size * count), self.type_v, count))
-        return {"cells": cells, "kv": [[k, v] for k, v in zip(keys, vals)] if self.has_v else [[k] for k in keys]}
-
-    def sequence(self, number):
-        """positions and [layer][2][token][channel] of one sequence, by position"""
-        for s in filter(None, self.streams):
-            mine = [i for i, (_, ids) in enumerate(s["cells"]) if number in ids or not ids]
-            if mine:
-                mine.sort(key=lambda i: s["cells"][i][0])
-                return [s["cells"][i][0] for i in mine], [[x[mine] for x in pair] for pair in s["kv"]]
-        raise AssertionError(f"no cells of sequence {number}")
-
-
-def hadamard(n):
-    h = np.ones((1, 1))
-    while len(h) < n:
-        h = np.block([[h, h], [h, -h]])
-    return h / np.sqrt(n)
-
-
-def unrotate(x, head_dim, largest):
-    n = 64
-    while largest and head_dim % (2 * n) == 0:
-        n *= 2
-    return (x.astype(np.float64).reshape(-1, n) @ hadamard(n)).reshape(x.shape)
 
 
 def close(found, wanted, tolerance):
@@ -342,21 +96,58 @@ def record(path, model, contents, about, outputs=VERSION < (0, 3, 17), rotated=(
         wanted = model.forward(tokens, positions)[:, :, np.argsort(positions)]
         for i, pair in enumerate(kv):
             for k, x in enumerate(pair):
-                tolerance = 2 * max(TOLERANCE[t] for t in ((state.type_k, state.type_v) if i else (state.type_k, state.type_v)[k:k + 1]))
+                tolerance = 2 * max(
+                    TOLERANCE[t]
+                    for t in ((state.type_k, state.type_v) if i else (state.type_k, state.type_v)[k : k + 1])
+                )
                 if rotated[k]:
                     back = unrotate(x, model.head_dim, k == 0)
                     assert close(back, wanted[i, k], tolerance) and not close(x, wanted[i, k], tolerance)
                     rng = np.random.default_rng(i)
-                    unrotated += [[i, "KV"[k], int(t), int(c), repr(float(back[t, c]))] for t, c in zip(rng.integers(len(back), size=6), rng.integers(back.shape[1], size=6))]
+                    unrotated += [
+                        [i, "KV"[k], int(t), int(c), repr(float(back[t, c]))]
+                        for t, c in zip(rng.integers(len(back), size=6), rng.integers(back.shape[1], size=6))
+                    ]
                 elif i < layers_checked:
-                    assert close(x, wanted[i, k], tolerance), (path.name, i, k, np.abs(x - wanted[i, k]).max(), np.abs(wanted[i, k]).max())
+                    assert close(x, wanted[i, k], tolerance), (
+                        path.name,
+                        i,
+                        k,
+                        np.abs(x - wanted[i, k]).max(),
+                        np.abs(wanted[i, k]).max(),
+                    )
                 planes.append(plane(i, "KV"[k], x, model.kv_heads, model.head_dim, batch, found_positions[0]))
                 planes[-1]["positions"] = found_positions
-    more = {"unrotated": {"blocks": "K: largest 64 * 2^j dividing head_dim; V: 64", "tolerance": 1e-5, "probes": unrotated}} if unrotated else {}
-    expect(path, format="llama.cpp", producer=PRODUCER, about=about, dtype=f"K {TYPES[state.type_k]}, V {TYPES[state.type_v]}",
-           layout="[T,C]" + (", V transposed" if state.v_trans else ""), planes=planes, needs=["kv_heads"] + (["rotation"] if any(rotated) else []),
-           file="session" if state.session else "sequence", version=state.version, tokens_ids=state.tokens, sequences=list(contents), v_trans=state.v_trans, streams=len(state.streams),
-           outputs=state.outputs, rope={"theta": THETA, "pairs": "interleaved"}, **more)
+    more = (
+        {
+            "unrotated": {
+                "blocks": "K: largest 64 * 2^j dividing head_dim; V: 64",
+                "tolerance": 1e-5,
+                "probes": unrotated,
+            }
+        }
+        if unrotated
+        else {}
+    )
+    expect(
+        path,
+        format="llama.cpp",
+        producer=PRODUCER,
+        about=about,
+        dtype=f"K {TYPES[state.type_k]}, V {TYPES[state.type_v]}",
+        layout="[T,C]" + (", V transposed" if state.v_trans else ""),
+        planes=planes,
+        needs=["kv_heads"] + (["rotation"] if any(rotated) else []),
+        file="session" if state.session else "sequence",
+        version=state.version,
+        tokens_ids=state.tokens,
+        sequences=list(contents),
+        v_trans=state.v_trans,
+        streams=len(state.streams),
+        outputs=state.outputs,
+        rope={"theta": THETA, "pairs": "interleaved"},
+        **more,
+    )
     print(path.parent.name, path.name, path.stat().st_size, "outputs", state.outputs)
 
 
@@ -364,7 +155,7 @@ def simple(name, model, about, sequence=False, rotated=(False, False), **options
     c = Context(model, **options)
     c.decode(TOKENS[:8])
     for i in range(8, len(TOKENS)):
-        c.decode(TOKENS[i:i + 1], i)
+        c.decode(TOKENS[i : i + 1], i)
     path = HERE / name
     if sequence:
         c.save_sequence(path, 0, TOKENS)
@@ -379,7 +170,7 @@ def special(name, model, about, memories, kinds, order, sequence=False, extensio
     c = Context(model, **options)
     c.decode(TOKENS[:8])
     for i in range(8, len(TOKENS)):
-        c.decode(TOKENS[i:i + 1], i)
+        c.decode(TOKENS[i : i + 1], i)
     path = HERE / name
     (c.save_sequence(path, 0, TOKENS) if sequence else c.save_session(path, TOKENS))
     c.close()
@@ -396,9 +187,26 @@ def special(name, model, about, memories, kinds, order, sequence=False, extensio
         for kind, x in zip(kinds, kv):
             planes.append(plane(i, kind, x, model.kv_heads, model.head_dim, 0, positions[0]))
             planes[-1].update(positions=positions, model_layer=number)
-    expect(path, format="llama.cpp", producer=PRODUCER, about=about, dtype="f16", layout="[T,C]" + (", V transposed" if state.v_trans and state.has_v else ""), planes=planes,
-           needs=["kv_heads"], file="session" if state.session else "sequence", version=state.version, tokens_ids=state.tokens, sequences=[0], v_trans=state.v_trans,
-           memories=memories, has_v=state.has_v, cell_extension=extension, streams=len(state.streams), outputs=0)
+    expect(
+        path,
+        format="llama.cpp",
+        producer=PRODUCER,
+        about=about,
+        dtype="f16",
+        layout="[T,C]" + (", V transposed" if state.v_trans and state.has_v else ""),
+        planes=planes,
+        needs=["kv_heads"],
+        file="session" if state.session else "sequence",
+        version=state.version,
+        tokens_ids=state.tokens,
+        sequences=[0],
+        v_trans=state.v_trans,
+        memories=memories,
+        has_v=state.has_v,
+        cell_extension=extension,
+        streams=len(state.streams),
+        outputs=0,
+    )
     print(path.parent.name, name, path.stat().st_size, [p["x"].shape[0] if "x" in p else p["tokens"] for p in planes])
 
 
@@ -414,15 +222,48 @@ def make(folder):
     if newest:
         simple("session.f32.vtrans.bin", a, "V transposed", type_k=F32, type_v=F32, flash=False)
         simple("session.bf16.bin", a, "flash attention on", type_k=BF16, type_v=BF16)
-        simple("session.q8_0.bin", a, "quantised; head_dim 32 is no multiple of 64, so not rotated", type_k=Q8_0, type_v=Q8_0)
+        simple(
+            "session.q8_0.bin",
+            a,
+            "quantised; head_dim 32 is no multiple of 64, so not rotated",
+            type_k=Q8_0,
+            type_v=Q8_0,
+        )
         simple("session.q4_0.bin", a, "quantised; head_dim 32, so not rotated", type_k=Q4_0, type_v=Q4_0)
-        simple("sequence.q8_0.f16.vtrans.bin", a, "K quantised, V f16 transposed, not rotated", sequence=True, type_k=Q8_0, flash=False)
+        simple(
+            "sequence.q8_0.f16.vtrans.bin",
+            a,
+            "K quantised, V f16 transposed, not rotated",
+            sequence=True,
+            type_k=Q8_0,
+            flash=False,
+        )
     if VERSION >= (0, 3, 20):
-        simple("session.q8_0.rotated.bin", b, "head_dim 64: K and V rotated by Hadamard matrices; the planes are as stored, `unrotated` has probes of what they mean",
-               rotated=(True, True), type_k=Q8_0, type_v=Q8_0)
+        simple(
+            "session.q8_0.rotated.bin",
+            b,
+            "head_dim 64: K and V rotated by Hadamard matrices; the planes are as stored, `unrotated` has probes of what they mean",
+            rotated=(True, True),
+            type_k=Q8_0,
+            type_v=Q8_0,
+        )
     if newest:
-        simple("sequence.q4_0.rotated.bin", b, "head_dim 64: K and V rotated", sequence=True, rotated=(True, True), type_k=Q4_0, type_v=Q4_0)
-        simple("session.q8_0.f16.rotated.bin", b, "head_dim 64: K quantised and rotated, V f16 and not rotated", rotated=(True, False), type_k=Q8_0)
+        simple(
+            "sequence.q4_0.rotated.bin",
+            b,
+            "head_dim 64: K and V rotated",
+            sequence=True,
+            rotated=(True, True),
+            type_k=Q4_0,
+            type_v=Q4_0,
+        )
+        simple(
+            "session.q8_0.f16.rotated.bin",
+            b,
+            "head_dim 64: K quantised and rotated, V f16 and not rotated",
+            rotated=(True, False),
+            type_k=Q8_0,
+        )
     if VERSION >= (0, 3, 16):
         # Two sequences with a common beginning: every cell of one stream names its sequences.
         c = Context(a, sequences=2)
@@ -432,7 +273,12 @@ def make(folder):
         c.save_session(HERE / "session.f16.unified2.bin", TOKENS[:7])
         c.close()
         contents = {0: (TOKENS[:7], list(range(7))), 1: (TOKENS[:4] + [44, 13], list(range(6)))}
-        record(HERE / "session.f16.unified2.bin", a, contents, "two sequences in one stream, the first four cells shared by both (batch = sequence)")
+        record(
+            HERE / "session.f16.unified2.bin",
+            a,
+            contents,
+            "two sequences in one stream, the first four cells shared by both (batch = sequence)",
+        )
         c = Context(a, sequences=2, unified=False, flash=False)
         c.decode(TOKENS[:7], 0, (0,))
         c.decode(TOKENS[:4] + [44, 13], 0, (1,))
@@ -440,18 +286,65 @@ def make(folder):
         c.save_sequence(HERE / "sequence.f16.streams2.bin", 1, TOKENS[:4] + [44, 13])
         c.close()
         record(HERE / "session.f16.streams2.vtrans.bin", a, contents, "two sequences in two streams, V transposed")
-        record(HERE / "sequence.f16.streams2.bin", a, {1: contents[1]}, "the second of two sequences of a context with two streams: the first stream has no cells")
+        record(
+            HERE / "sequence.f16.streams2.bin",
+            a,
+            {1: contents[1]},
+            "the second of two sequences of a context with two streams: the first stream has no cells",
+        )
     if VERSION >= (0, 3, 20):
         m, size = Qwen2VL(folder), 12 if newest else 8
-        special("session.f16.mrope.bin", m, f"Qwen2-VL (M-RoPE): every cell carries {size} bytes more between the number of its sequences and their ids", 1, ["K", "V"], [0, 1], extension=size)
-        special("sequence.f16.mrope.bin", m, f"the same as a sequence file: {size} bytes more a cell", 1, ["K", "V"], [0, 1], sequence=True, extension=size)
+        special(
+            "session.f16.mrope.bin",
+            m,
+            f"Qwen2-VL (M-RoPE): every cell carries {size} bytes more between the number of its sequences and their ids",
+            1,
+            ["K", "V"],
+            [0, 1],
+            extension=size,
+        )
+        special(
+            "sequence.f16.mrope.bin",
+            m,
+            f"the same as a sequence file: {size} bytes more a cell",
+            1,
+            ["K", "V"],
+            [0, 1],
+            sequence=True,
+            extension=size,
+        )
     if newest:
         g, d = Gemma2(folder), DeepSeek(folder)
         two = "Gemma 2, sliding windows of 4 on layers 0 and 2: two memories, first the full layers 1 and 3, then 0 and 2 (planes are in the file's order, model_layer is the model's)"
         special("session.f16.windows.bin", g, two, 2, ["K", "V"], [1, 3, 0, 2])
-        special("sequence.f16.windows.vtrans.bin", g, two + "; cells outside the window are left out; V transposed", 2, ["K", "V"], [1, 3, 0, 2], sequence=True, flash=False)
-        special("session.f16.mla.bin", d, "DeepSeek 2 (MLA): one latent plane a layer, 24 channels of latent, then 8 of rotary key; no V part at all", 1, ["latent"], [0, 1])
-        special("sequence.f16.mla.vtrans.bin", d, "the same as a sequence file, with the transposition flag set although there is no V", 1, ["latent"], [0, 1], sequence=True, flash=False)
+        special(
+            "sequence.f16.windows.vtrans.bin",
+            g,
+            two + "; cells outside the window are left out; V transposed",
+            2,
+            ["K", "V"],
+            [1, 3, 0, 2],
+            sequence=True,
+            flash=False,
+        )
+        special(
+            "session.f16.mla.bin",
+            d,
+            "DeepSeek 2 (MLA): one latent plane a layer, 24 channels of latent, then 8 of rotary key; no V part at all",
+            1,
+            ["latent"],
+            [0, 1],
+        )
+        special(
+            "sequence.f16.mla.vtrans.bin",
+            d,
+            "the same as a sequence file, with the transposition flag set although there is no V",
+            1,
+            ["latent"],
+            [0, 1],
+            sequence=True,
+            flash=False,
+        )
         c = Context(a)
         c.decode(TOKENS[:2])
         c.save_session(HERE / "session.f16.tiny.bin", TOKENS[:2])
@@ -462,12 +355,17 @@ def make(folder):
         c.decode(TOKENS[:8])
         c.remove(0, 2, 5)
         for i in range(8, 11):
-            c.decode(TOKENS[i:i + 1], i)
+            c.decode(TOKENS[i : i + 1], i)
         c.save_session(HERE / "session.f32.slots.bin", TOKENS)
         c.close()
         kept = [0, 1, 5, 6, 7, 8, 9, 10]
-        record(HERE / "session.f32.slots.bin", a, {0: ([TOKENS[i] for i in kept], kept)},
-               "positions 2 to 4 were removed and their slots taken by 8 to 10: cells are not in the order of positions, and positions have a gap; planes are by position", layers_checked=1)
+        record(
+            HERE / "session.f32.slots.bin",
+            a,
+            {0: ([TOKENS[i] for i in kept], kept)},
+            "positions 2 to 4 were removed and their slots taken by 8 to 10: cells are not in the order of positions, and positions have a gap; planes are by position",
+            layers_checked=1,
+        )
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ The keys come from its ChunkedTokenDatabase (each chunk's hash includes the hash
 bytes) and its LocalDiskBackend (raw bytes alone). Chunks of 8 tokens; 21 tokens, so the last chunk is short. context.json beside the files holds the token
 ids and the keys in their order.
 """
+
 import asyncio
 import json
 import os
@@ -17,13 +18,12 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from common import HEAD_DIM, KV_HEADS, expect, plane, planes_of, real_kv  # noqa: E402
 
-import lmcache  # noqa: E402,F401
+import lmcache  # noqa: E402,F401 - sets the devices up before the rest
 from lmcache.v1.config import LMCacheEngineConfig  # noqa: E402
 from lmcache.v1.memory_allocators.ad_hoc_memory_allocator import AdHocMemoryAllocator  # noqa: E402
 from lmcache.v1.memory_management import MemoryFormat  # noqa: E402
@@ -43,8 +43,17 @@ NAMES = {torch.float16: "f16", torch.bfloat16: "bf16", torch.float32: "f32"}
 
 def metadata(dtype, heads=KV_HEADS, workers=1, worker=0, mla=False):
     shape = (3, 1 if mla else 2, CHUNK, heads, 32 if mla else HEAD_DIM)
-    return LMCacheMetadata(model_name=MODEL, world_size=workers, local_world_size=workers, worker_id=worker, local_worker_id=worker, kv_dtype=dtype, kv_shape=shape,
-                           use_mla=mla, chunk_size=CHUNK)
+    return LMCacheMetadata(
+        model_name=MODEL,
+        world_size=workers,
+        local_world_size=workers,
+        worker_id=worker,
+        local_worker_id=worker,
+        kv_dtype=dtype,
+        kv_shape=shape,
+        use_mla=mla,
+        chunk_size=CHUNK,
+    )
 
 
 def chunks(config, meta):
@@ -52,7 +61,9 @@ def chunks(config, meta):
 
 
 def settings(**more):
-    return LMCacheEngineConfig.from_defaults(chunk_size=CHUNK, save_unfull_chunk=True, local_cpu=False, pre_caching_hash_algorithm="builtin", **more)
+    return LMCacheEngineConfig.from_defaults(
+        chunk_size=CHUNK, save_unfull_chunk=True, local_cpu=False, pre_caching_hash_algorithm="builtin", **more
+    )
 
 
 class Store:
@@ -60,7 +71,9 @@ class Store:
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self.thread.start()
-        self.config = settings(**extra, **({"local_disk": str(folder), "max_local_disk_size": 1} if kind == "disk" else {}))
+        self.config = settings(
+            **extra, **({"local_disk": str(folder), "max_local_disk_size": 1} if kind == "disk" else {})
+        )
         self.memory = LocalCPUBackend(self.config, meta, "cpu", memory_allocator=AdHocMemoryAllocator("cpu"))
         self.kind = kind
         if kind == "disk":
@@ -86,7 +99,10 @@ class Store:
 
 
 def context(folder, keys, **more):
-    (folder / "context.json").write_text(json.dumps({"model": MODEL, "chunk_size": CHUNK, "token_ids": TOKENS, "keys_in_order": keys, **more}, indent=1) + "\n")
+    (folder / "context.json").write_text(
+        json.dumps({"model": MODEL, "chunk_size": CHUNK, "token_ids": TOKENS, "keys_in_order": keys, **more}, indent=1)
+        + "\n"
+    )
 
 
 def fresh(name):
@@ -99,7 +115,18 @@ def fresh(name):
 def describe(folder, planes, about, dtype, layout, needs, keys, **more):
     files = sorted(p.name for p in folder.iterdir() if p.suffix in (".data", ".pt"))
     print(folder.name, files[:2], [(folder / f).stat().st_size for f in files][:3])
-    expect(folder, format="lmcache folder", producer=PRODUCER, about=about, dtype=NAMES[dtype], layout=layout, planes=planes, needs=needs, keys_in_order=keys, **more)
+    expect(
+        folder,
+        format="lmcache folder",
+        producer=PRODUCER,
+        about=about,
+        dtype=NAMES[dtype],
+        layout=layout,
+        planes=planes,
+        needs=needs,
+        keys_in_order=keys,
+        **more,
+    )
 
 
 def whole(name, kind, dtype, about, needs, save_meta=True):
@@ -130,7 +157,15 @@ def layerwise(name, dtype):
             keys.append(layer_key.to_string())
     store.close()
     context(folder, keys)
-    describe(folder, planes_of(values.float().numpy()), "one file a chunk and layer, 28 bytes of metadata, then [T,2,C]", dtype, "chunks and layers [T,2,C]", ["kv_heads", "order"], keys)
+    describe(
+        folder,
+        planes_of(values.float().numpy()),
+        "one file a chunk and layer, 28 bytes of metadata, then [T,2,C]",
+        dtype,
+        "chunks and layers [T,2,C]",
+        ["kv_heads", "order"],
+        keys,
+    )
 
 
 def tensor_parallel(name, dtype):
@@ -143,11 +178,23 @@ def tensor_parallel(name, dtype):
         meta = metadata(dtype, KV_HEADS // 2, 2, worker)
         store = Store("fs", folder, meta)
         for begin, end, key in chunks(store.config, meta):
-            store.put(key, values[:, :, begin:end, worker * half:(worker + 1) * half].transpose(0, 1).contiguous(), MemoryFormat.KV_2LTD)
+            store.put(
+                key,
+                values[:, :, begin:end, worker * half : (worker + 1) * half].transpose(0, 1).contiguous(),
+                MemoryFormat.KV_2LTD,
+            )
             keys.append(key.to_string())
         store.close()
     context(folder, keys)
-    describe(folder, planes_of(values.float().numpy()), "two workers (world size 2), heads 0-1 and 2-3: to be merged by head", dtype, "chunks [2,L,T,C/2] of 2 workers", ["kv_heads", "order"], keys)
+    describe(
+        folder,
+        planes_of(values.float().numpy()),
+        "two workers (world size 2), heads 0-1 and 2-3: to be merged by head",
+        dtype,
+        "chunks [2,L,T,C/2] of 2 workers",
+        ["kv_heads", "order"],
+        keys,
+    )
 
 
 def latent(name, dtype):
@@ -162,13 +209,40 @@ def latent(name, dtype):
     store.close()
     context(folder, keys)
     planes = [plane(i, "latent", values[i].float().numpy(), 1, 32) for i in range(3)]
-    describe(folder, planes, "MLA: format KV_MLA_FMT, one latent plane a layer, [1,L,T,C]", dtype, "chunks [1,L,T,C]", ["order"], keys)
+    describe(
+        folder,
+        planes,
+        "MLA: format KV_MLA_FMT, one latent plane a layer, [1,L,T,C]",
+        dtype,
+        "chunks [1,L,T,C]",
+        ["order"],
+        keys,
+    )
 
 
 assert os.environ.get("PYTHONHASHSEED") == "0", "run with PYTHONHASHSEED=0: the keys are Python hashes"
-whole("fs.bf16", "fs", torch.bfloat16, "FSConnector: 28 bytes of metadata, then [2,L,T,C]; three chunks of 8, 8 and 5 tokens", ["kv_heads", "order"])
-whole("fs.f16.nometa", "fs", torch.float16, "FSConnector with save_chunk_meta off: raw bytes alone", ["layers", "kv_heads", "order"], save_meta=False)
-whole("disk.f16", "disk", torch.float16, "LocalDiskBackend: raw bytes alone in files named .pt that are no pickles", ["layers", "kv_heads", "order"])
+whole(
+    "fs.bf16",
+    "fs",
+    torch.bfloat16,
+    "FSConnector: 28 bytes of metadata, then [2,L,T,C]; three chunks of 8, 8 and 5 tokens",
+    ["kv_heads", "order"],
+)
+whole(
+    "fs.f16.nometa",
+    "fs",
+    torch.float16,
+    "FSConnector with save_chunk_meta off: raw bytes alone",
+    ["layers", "kv_heads", "order"],
+    save_meta=False,
+)
+whole(
+    "disk.f16",
+    "disk",
+    torch.float16,
+    "LocalDiskBackend: raw bytes alone in files named .pt that are no pickles",
+    ["layers", "kv_heads", "order"],
+)
 layerwise("fs.f16.layerwise", torch.float16)
 tensor_parallel("fs.f16.tp2", torch.float16)
 latent("fs.bf16.mla", torch.bfloat16)

@@ -6,6 +6,7 @@
 Each key ends in sha256(the hash before, as hex text, then the chunk's token ids as uint32 little-endian); the first hash before is the empty text.
 lmcache.c_ops (CUDA code) and infinistore (another store), not used on this path, are replaced by empty modules; nothing else is.
 """
+
 import asyncio
 import json
 import shutil
@@ -33,7 +34,10 @@ TOKENS = [1, 403, 407, 261, 378, 31, 19, 285, 401, 12, 77, 260, 331, 45, 400, 9,
 
 async def make(folder):
     values = torch.from_numpy(real_kv(21)).half()
-    database = ChunkedTokenDatabase(LMCacheEngineConfig.from_defaults(chunk_size=8), LMCacheEngineMetadata(MODEL, 1, 0, "vllm", torch.half, (3, 2, 8, 4, 8)))
+    database = ChunkedTokenDatabase(
+        LMCacheEngineConfig.from_defaults(chunk_size=8),
+        LMCacheEngineMetadata(MODEL, 1, 0, "vllm", torch.half, (3, 2, 8, 4, 8)),
+    )
     store = FSConnector(str(folder), asyncio.get_running_loop(), None)
     allocator = AdHocMemoryAllocator("cpu")
     keys = []
@@ -42,9 +46,20 @@ async def make(folder):
         obj.tensor.copy_(values[:, :, begin:end].transpose(0, 1))
         await store.put(key, obj)
         keys.append(key.to_string())
-    (folder / "context.json").write_text(json.dumps({"model": MODEL, "chunk_size": 8, "token_ids": TOKENS, "keys_in_order": keys}, indent=1) + "\n")
-    expect(folder, format="lmcache folder", producer="lmcache 0.3.0", about="FSConnector: 28 bytes of metadata, then [2,L,T,C]; keys vllm@model@1@0@sha256, a chain over the token ids",
-           dtype="f16", layout="chunks [2,L,T,C]", planes=planes_of(values.float().numpy()), needs=["kv_heads", "order"], keys_in_order=keys)
+    (folder / "context.json").write_text(
+        json.dumps({"model": MODEL, "chunk_size": 8, "token_ids": TOKENS, "keys_in_order": keys}, indent=1) + "\n"
+    )
+    expect(
+        folder,
+        format="lmcache folder",
+        producer="lmcache 0.3.0",
+        about="FSConnector: 28 bytes of metadata, then [2,L,T,C]; keys vllm@model@1@0@sha256, a chain over the token ids",
+        dtype="f16",
+        layout="chunks [2,L,T,C]",
+        planes=planes_of(values.float().numpy()),
+        needs=["kv_heads", "order"],
+        keys_in_order=keys,
+    )
 
 
 target = HERE / "fs030.f16"

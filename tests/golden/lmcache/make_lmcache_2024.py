@@ -5,6 +5,7 @@ One safetensors file a chunk, although named .pt, holding one tensor kv_chunk: [
 File name: format@model@world size@worker@hash.pt with / in the model's name written as -. The hash is sha256(the hash before as hex text, then the chunk's
 token ids as int64 little-endian); the first hash before is the empty text.
 """
+
 import hashlib
 import json
 import shutil
@@ -29,12 +30,26 @@ for form in ("vllm", "huggingface"):
     folder.mkdir()
     kv, keys, before = real_kv(len(TOKENS)), [], ""
     for at in range(0, len(TOKENS), CHUNK):
-        before = hashlib.sha256(before.encode() + TOKENS[at:at + CHUNK].tobytes()).hexdigest()
+        before = hashlib.sha256(before.encode() + TOKENS[at : at + CHUNK].tobytes()).hexdigest()
         keys.append(f"{form}@{MODEL}@1@0@{before}")
-        part = kv[:, :, at:at + CHUNK]
-        save_file({"kv_chunk": torch.from_numpy((lkthd if form == "vllm" else lkhtd)(part)).bfloat16().contiguous()}, folder / (keys[-1].replace("/", "-") + ".pt"))
-    (folder / "context.json").write_text(json.dumps({"model": MODEL, "chunk_size": CHUNK, "token_ids": TOKENS.tolist(), "keys_in_order": keys}, indent=1) + "\n")
+        part = kv[:, :, at : at + CHUNK]
+        save_file(
+            {"kv_chunk": torch.from_numpy((lkthd if form == "vllm" else lkhtd)(part)).bfloat16().contiguous()},
+            folder / (keys[-1].replace("/", "-") + ".pt"),
+        )
+    (folder / "context.json").write_text(
+        json.dumps({"model": MODEL, "chunk_size": CHUNK, "token_ids": TOKENS.tolist(), "keys_in_order": keys}, indent=1)
+        + "\n"
+    )
     shape = "[L,2,T,H,D]" if form == "vllm" else "[L,2,H,T,D]"
-    expect(folder, format="lmcache folder", producer=f"by description of LMCache 2024, safetensors {safetensors.__version__}", dtype="bf16", layout=f"chunks {shape}",
-           about=f"safetensors files named .pt, tensor kv_chunk {shape}; keys are a chain of SHA-256 over int64 token ids",
-           planes=planes_of(torch.from_numpy(kv).bfloat16().float().numpy()), needs=["order"], keys_in_order=keys)
+    expect(
+        folder,
+        format="lmcache folder",
+        producer=f"by description of LMCache 2024, safetensors {safetensors.__version__}",
+        dtype="bf16",
+        layout=f"chunks {shape}",
+        about=f"safetensors files named .pt, tensor kv_chunk {shape}; keys are a chain of SHA-256 over int64 token ids",
+        planes=planes_of(torch.from_numpy(kv).bfloat16().float().numpy()),
+        needs=["order"],
+        keys_in_order=keys,
+    )

@@ -7,6 +7,7 @@ layer, TokenChannel token by channel of one layer, LayerChannel channel by layer
 DeltaAnchor x[t] - x[first of its group of 10], 0 at the anchors; ChannelDeviation x - mean of the channel over the tokens of the plane; KeyBeforeRope K with the rotation
 of interleaved pairs taken back (theta 10000).
 """
+
 import json
 from pathlib import Path
 
@@ -25,8 +26,13 @@ def before_rope(k):
 
 def quantities(x, kind):
     tokens = np.arange(x.shape[1])
-    found = {"Value": x, "Magnitude": np.abs(x), "DeltaPrevious": x - x[:, np.maximum(tokens - 1, 0)], "DeltaAnchor": x - x[:, tokens // 10 * 10],
-             "ChannelDeviation": x - x.mean(1, keepdims=True)}
+    found = {
+        "Value": x,
+        "Magnitude": np.abs(x),
+        "DeltaPrevious": x - x[:, np.maximum(tokens - 1, 0)],
+        "DeltaAnchor": x - x[:, tokens // 10 * 10],
+        "ChannelDeviation": x - x.mean(1, keepdims=True),
+    }
     if kind == "K":
         found["KeyBeforeRope"] = before_rope(x)
     return found
@@ -52,8 +58,10 @@ for k, kind in enumerate("KV"):
             for a, b, count in ((1, 1, 3), (8, 1, 1), (4, 2, 1), (64, 4, 1)):
                 for _ in range(count):
                     c, r = int(rng.integers((columns + a - 1) // a)), int(rng.integers((rows + b - 1) // b))
-                    v = full[r * b:(r + 1) * b, c * a:(c + 1) * a]
+                    v = full[r * b : (r + 1) * b, c * a : (c + 1) * a]
                     numbers = [float(f"{n:.9g}") for n in (v.min(), v.max(), v.mean(), np.sqrt((v**2).mean()))]
                     lines.append(json.dumps([name, kind, quantity, layer, c, r, a, b, *numbers, v.size]))
-(HERE / "small.maps.json").write_text(f'{{"dump": "small.kv.npy", "made_with": "numpy {np.__version__}", "cells": [\n' + ",\n".join(lines) + "\n]}\n")
+(HERE / "small.maps.json").write_text(
+    f'{{"dump": "small.kv.npy", "made_with": "numpy {np.__version__}", "cells": [\n' + ",\n".join(lines) + "\n]}\n"
+)
 print(len(lines), "cells")

@@ -7,6 +7,7 @@
 
 Each dump gives one <name>.stats.json. DEFINITIONS below is written into every file: it is what the numbers mean.
 """
+
 import argparse
 import json
 import os
@@ -45,15 +46,15 @@ DEFINITIONS = {
     "quantised": "CacheGen: s = max|x| over the channels of one (layer, token); M = bins//2 - 1; q = rint((x*M)/s + M), ties to even; all-zero row: q = M",
     "entropy": "bits a value. Of one group: -sum p*log2(p) of its symbol counts. Of a grouping: mean of the group entropies weighted by group size",
     "entropy groupings": "plane: plane = all values of the plane, channel and token within the plane. Whole kind: all = one table over all layers; "
-                         "layer, channel, token = groups by that index alone, over the others; layer_channel, layer_token = by both",
+    "layer, channel, token = groups by that index alone, over the others; layer_channel, layer_token = by both",
     "symbol_counts": "how often each q = 0..2M occurs in the plane",
     "error": "e = y - x. mae = mean|e|, mse = mean(e^2), max = max|e|, rel_l2 = |e|/|x|, nmse = sum e^2/sum x^2, "
-             "nmsec = sum e^2/sum (x - channel mean)^2, cosine = x.y/(|x||y|), snr_db = 10*log10(sum x^2/sum e^2)",
+    "nmsec = sum e^2/sum (x - channel mean)^2, cosine = x.y/(|x||y|), snr_db = 10*log10(sum x^2/sum e^2)",
     "error fp16, bf16": "y = x rounded to nearest even to that type; bins32: y = (q-M)/M*s of `quantised`, in float64",
     "gaussian": "maximum likelihood: mu = mean, sigma = population std; nll = mean negative log likelihood in nats",
     "laplace": "maximum likelihood: mu = median, b = mean|x - median|; nll likewise",
     "rope_undone": "K of *.kv.npy with the rotation of interleaved pairs (2i, 2i+1) of each head taken back, angle = token * theta^(-2i/head_dim), in float64; "
-                   "max_abs_difference is against Kpre",
+    "max_abs_difference is against Kpre",
 }
 
 
@@ -70,9 +71,15 @@ def moments(x, axis=None):
     m2, m3, m4 = (d**2).mean(axis), (d**3).mean(axis), (d**4).mean(axis)
     with np.errstate(divide="ignore", invalid="ignore"):
         return {
-            "mean": mean, "var": m2, "std": np.sqrt(m2), "min": x.min(axis), "max": x.max(axis),
-            "rms": np.sqrt((x**2).mean(axis)), "mean_abs": np.abs(x).mean(axis),
-            "skew": m3 / m2**1.5, "kurtosis": m4 / m2**2 - 3,
+            "mean": mean,
+            "var": m2,
+            "std": np.sqrt(m2),
+            "min": x.min(axis),
+            "max": x.max(axis),
+            "rms": np.sqrt((x**2).mean(axis)),
+            "mean_abs": np.abs(x).mean(axis),
+            "skew": m3 / m2**1.5,
+            "kurtosis": m4 / m2**2 - 3,
         }
 
 
@@ -82,15 +89,23 @@ def histogram(x):
     index = np.minimum(np.floor((inside - HISTOGRAM_LOW) / width).astype(int), HISTOGRAM_BINS - 1)
     counts = np.bincount(index, minlength=HISTOGRAM_BINS)
     assert (counts == np.histogram(inside, HISTOGRAM_BINS, (HISTOGRAM_LOW, HISTOGRAM_HIGH))[0]).all()
-    return {"low": HISTOGRAM_LOW, "high": HISTOGRAM_HIGH, "bins": HISTOGRAM_BINS, "counts": counts,
-            "below": int((x < HISTOGRAM_LOW).sum()), "above": int((x > HISTOGRAM_HIGH).sum())}
+    return {
+        "low": HISTOGRAM_LOW,
+        "high": HISTOGRAM_HIGH,
+        "bins": HISTOGRAM_BINS,
+        "counts": counts,
+        "below": int((x < HISTOGRAM_LOW).sum()),
+        "above": int((x > HISTOGRAM_HIGH).sum()),
+    }
 
 
 def fits(x):
     mu, sigma, median = x.mean(), x.std(), np.median(x)
     b = np.abs(x - median).mean()
-    return {"gaussian": {"mu": mu, "sigma": sigma, "nll": 0.5 * np.log(2 * np.pi * sigma**2) + 0.5},
-            "laplace": {"mu": median, "b": b, "nll": np.log(2 * b) + 1}}
+    return {
+        "gaussian": {"mu": mu, "sigma": sigma, "nll": 0.5 * np.log(2 * np.pi * sigma**2) + 0.5},
+        "laplace": {"mu": median, "b": b, "nll": np.log(2 * b) + 1},
+    }
 
 
 def delta_prev(x):
@@ -141,11 +156,16 @@ def group_entropy(groups):
 
 def error(x, y):
     e = y - x
-    return {"mae": np.abs(e).mean(), "mse": (e**2).mean(), "max": np.abs(e).max(),
-            "rel_l2": np.linalg.norm(e) / np.linalg.norm(x), "nmse": (e**2).sum() / (x**2).sum(),
-            "nmsec": (e**2).sum() / ((x - x.mean(0))**2).sum(),
-            "cosine": (x * y).sum() / (np.linalg.norm(x) * np.linalg.norm(y)),
-            "snr_db": 10 * np.log10((x**2).sum() / (e**2).sum())}
+    return {
+        "mae": np.abs(e).mean(),
+        "mse": (e**2).mean(),
+        "max": np.abs(e).max(),
+        "rel_l2": np.linalg.norm(e) / np.linalg.norm(x),
+        "nmse": (e**2).sum() / (x**2).sum(),
+        "nmsec": (e**2).sum() / ((x - x.mean(0)) ** 2).sum(),
+        "cosine": (x * y).sum() / (np.linalg.norm(x) * np.linalg.norm(y)),
+        "snr_db": 10 * np.log10((x**2).sum() / (e**2).sum()),
+    }
 
 
 def plane_stats(x32, with_tokens):
@@ -168,20 +188,25 @@ def plane_stats(x32, with_tokens):
         "correlation_unbiased": correlation(x, True),
         "symbol_counts": np.bincount(q.ravel(), minlength=BINS - 1),
         "entropy": {"plane": group_entropy([q.ravel()]), "channel": group_entropy(q.T), "token": group_entropy(q)},
-        "error": {"fp16": error(x, x32.astype(np.float16).astype(np.float64)), "bf16": error(x, bf16(x32).astype(np.float64)),
-                  "bins32": error(x, dequantised)},
+        "error": {
+            "fp16": error(x, x32.astype(np.float16).astype(np.float64)),
+            "bf16": error(x, bf16(x32).astype(np.float64)),
+            "bins32": error(x, dequantised),
+        },
     }
 
 
 def kind_entropy(planes):
     q = np.stack([quantise(p.astype(np.float64))[0] for p in planes])
     layers, tokens, channels = q.shape
-    return {"all": group_entropy([q.ravel()]),
-            "layer": group_entropy(q.reshape(layers, -1)),
-            "channel": group_entropy(q.transpose(2, 0, 1).reshape(channels, -1)),
-            "token": group_entropy(q.transpose(1, 0, 2).reshape(tokens, -1)),
-            "layer_channel": group_entropy(q.transpose(0, 2, 1).reshape(layers * channels, -1)),
-            "layer_token": group_entropy(q.reshape(layers * tokens, -1))}
+    return {
+        "all": group_entropy([q.ravel()]),
+        "layer": group_entropy(q.reshape(layers, -1)),
+        "channel": group_entropy(q.transpose(2, 0, 1).reshape(channels, -1)),
+        "token": group_entropy(q.transpose(1, 0, 2).reshape(tokens, -1)),
+        "layer_channel": group_entropy(q.transpose(0, 2, 1).reshape(layers * channels, -1)),
+        "layer_token": group_entropy(q.reshape(layers * tokens, -1)),
+    }
 
 
 def undo_rope(k, head_dim, positions):
@@ -209,8 +234,13 @@ def make(kv_path, kpre_path, head_dim, out, with_tokens):
     kinds = {"K": kv[:, 0], "V": kv[:, 1], "Kpre": kpre}
     undone = undo_rope(kv[:, 0], head_dim, np.arange(kv.shape[2], dtype=np.float64))
     result = {
-        "dump": kv_path.name, "kpre": kpre_path.name, "made_with": f"numpy {np.__version__}",
-        "layers": kv.shape[0], "tokens": kv.shape[2], "kv_heads": kv.shape[3] // head_dim, "head_dim": head_dim,
+        "dump": kv_path.name,
+        "kpre": kpre_path.name,
+        "made_with": f"numpy {np.__version__}",
+        "layers": kv.shape[0],
+        "tokens": kv.shape[2],
+        "kv_heads": kv.shape[3] // head_dim,
+        "head_dim": head_dim,
         "definitions": DEFINITIONS,
         "planes": {kind: [plane_stats(p, with_tokens) for p in planes] for kind, planes in kinds.items()},
         "entropy": {kind: kind_entropy(planes) for kind, planes in kinds.items()},
@@ -235,8 +265,13 @@ def main():
     if args.dumps:
         for path in sorted(dumps.glob("*.kv.npy")):
             name = path.name.removesuffix(".kv.npy")
-            make(path, dumps / f"{name}.kpre.npy", json.loads((dumps / f"{name}.json").read_text())["head_dim"],
-                 HERE / f"{name}.stats.json", False)
+            make(
+                path,
+                dumps / f"{name}.kpre.npy",
+                json.loads((dumps / f"{name}.json").read_text())["head_dim"],
+                HERE / f"{name}.stats.json",
+                False,
+            )
 
 
 main()

@@ -5,6 +5,7 @@
 
 The expected values are read from the live cache before it is saved: [B,H,T,D] of every layer, unused slots of static caches cut off.
 """
+
 import logging
 import sys
 from pathlib import Path
@@ -20,8 +21,17 @@ VERSION = tuple(int(n) for n in transformers.__version__.split(".")[:2])
 HERE = Path(__file__).resolve().parent / f"v{transformers.__version__}"
 PRODUCER = f"transformers {transformers.__version__}, torch {torch.__version__.split('+')[0]}"
 NAMES = {torch.float32: "f32", torch.float16: "f16", torch.bfloat16: "bf16"}
-SIZES = dict(hidden_size=32, intermediate_size=48, num_attention_heads=4, num_key_value_heads=2, vocab_size=64, max_position_embeddings=64,
-             bos_token_id=1, eos_token_id=2, pad_token_id=0)
+SIZES = dict(
+    hidden_size=32,
+    intermediate_size=48,
+    num_attention_heads=4,
+    num_key_value_heads=2,
+    vocab_size=64,
+    max_position_embeddings=64,
+    bos_token_id=1,
+    eos_token_id=2,
+    pad_token_id=0,
+)
 TOKENS = 13
 
 
@@ -41,7 +51,7 @@ def run(net, tokens, past=None, batch=1, steps=1):
     """A prefill, then steps - 1 single tokens, as generate() does."""
     ids = torch.tensor(np.random.default_rng(3).integers(3, 64, (batch, tokens)))
     prefill = tokens - (steps - 1)
-    parts = [ids[:, :prefill]] + [ids[:, i:i + 1] for i in range(prefill, tokens)]
+    parts = [ids[:, :prefill]] + [ids[:, i : i + 1] for i in range(prefill, tokens)]
     at = 0
     with torch.no_grad():
         for part in parts:
@@ -72,7 +82,7 @@ def expected_planes(cache, held):
             first, count, position = held[i]
             for name, t in (("K", k), ("V", v)):
                 heads, dim = t.shape[1], t.shape[3]
-                x = t[b, :, first:first + count].float().permute(1, 0, 2).reshape(count, heads * dim)
+                x = t[b, :, first : first + count].float().permute(1, 0, 2).reshape(count, heads * dim)
                 planes.append(plane(i, name, x.numpy(), heads, dim, b, position))
     return planes
 
@@ -83,8 +93,18 @@ def save(name, cache, held, about, dtype, legacy=False, **more):
     path.parent.mkdir(exist_ok=True)
     planes = expected_planes(cache, held)
     torch.save(cache, path, _use_new_zipfile_serialization=not legacy)
-    expect(path, format="torch", producer=PRODUCER, about=about, dtype=NAMES[dtype], layout="perlayer BHTD", planes=planes,
-           container="legacy" if legacy else "zip", held_slots=[list(h[:2]) for h in held], **more)
+    expect(
+        path,
+        format="torch",
+        producer=PRODUCER,
+        about=about,
+        dtype=NAMES[dtype],
+        layout="perlayer BHTD",
+        planes=planes,
+        container="legacy" if legacy else "zip",
+        held_slots=[list(h[:2]) for h in held],
+        **more,
+    )
     print(name, path.stat().st_size)
 
 
@@ -104,14 +124,33 @@ def static_cache(net, config, length, dtype):
 def llama():
     net, config = model("Llama", torch.float32, num_hidden_layers=3)
     cache = run(net, TOKENS, past=transformers.DynamicCache() if VERSION < (5, 0) else None, steps=4)
-    save("llama.dynamic.f32.pt", cache, whole(cache), "DynamicCache of a Llama with 2 KV heads of 4: prefill and 3 decoded tokens", torch.float32)
+    save(
+        "llama.dynamic.f32.pt",
+        cache,
+        whole(cache),
+        "DynamicCache of a Llama with 2 KV heads of 4: prefill and 3 decoded tokens",
+        torch.float32,
+    )
     net, config = model("Llama", torch.float16, num_hidden_layers=3)
     cache = run(net, TOKENS, past=transformers.DynamicCache() if VERSION < (5, 0) else None)
     if not isinstance(cache, torch.nn.Module):  # of a module the legacy container would hold the source text as well
-        save("llama.dynamic.f16.legacy.pt", cache, whole(cache), "DynamicCache in the legacy container", torch.float16, legacy=True)
+        save(
+            "llama.dynamic.f16.legacy.pt",
+            cache,
+            whole(cache),
+            "DynamicCache in the legacy container",
+            torch.float16,
+            legacy=True,
+        )
     if VERSION >= (4, 56):
         where = "inside rope_parameters" if VERSION >= (5, 0) else "at the top"
-        save("with_config/cache.pt", cache, whole(cache), f"DynamicCache with the model's config.json beside it (rope_theta 10000 {where})", torch.float16)
+        save(
+            "with_config/cache.pt",
+            cache,
+            whole(cache),
+            f"DynamicCache with the model's config.json beside it (rope_theta 10000 {where})",
+            torch.float16,
+        )
         config.save_pretrained(HERE / "with_config")
     if VERSION < (4, 50):
         legacy = cache.to_legacy_cache()
@@ -129,7 +168,14 @@ def static():
     run(net, TOKENS, past=cache, steps=3)
     slots = tensors(cache)[0][0].shape[2]
     assert all((k[:, :, TOKENS:] == 0).all() and (k[:, :, TOKENS - 1] != 0).any() for k, _ in tensors(cache))
-    save("llama.static.f16.pt", cache, [(0, TOKENS, 0)] * 2, f"StaticCache of {slots} slots, {TOKENS} used, the rest zero", torch.float16, padding=slots - TOKENS)
+    save(
+        "llama.static.f16.pt",
+        cache,
+        [(0, TOKENS, 0)] * 2,
+        f"StaticCache of {slots} slots, {TOKENS} used, the rest zero",
+        torch.float16,
+        padding=slots - TOKENS,
+    )
 
 
 def windows():
@@ -137,43 +183,107 @@ def windows():
     if VERSION >= (4, 56):
         net, _ = model("Mistral", torch.float16, num_hidden_layers=2, sliding_window=window)
         cache = run(net, TOKENS + 6, steps=4)
-        save("mistral.sliding.f16.pt", cache, [(0, window - 1, TOKENS + 6 - (window - 1))] * 2, "DynamicCache with a sliding window of 8 on every layer: the last 7 of 19 tokens are kept", torch.float16)
+        save(
+            "mistral.sliding.f16.pt",
+            cache,
+            [(0, window - 1, TOKENS + 6 - (window - 1))] * 2,
+            "DynamicCache with a sliding window of 8 on every layer: the last 7 of 19 tokens are kept",
+            torch.float16,
+        )
     if VERSION >= (4, 46):
         net, config = model("Gemma2", torch.float16, num_hidden_layers=3, sliding_window=window, head_dim=8)
         kinds = [i % 2 == 0 for i in range(3)]  # sliding, full, sliding
         if VERSION >= (4, 56):
             cache = run(net, TOKENS + 6, steps=4)
             held = [(0, window - 1, TOKENS + 6 - (window - 1)) if s else (0, TOKENS + 6, 0) for s in kinds]
-            save("gemma2.dynamic.f16.pt", cache, held, "layers of different lengths: 7 (window of 8), 19, 7", torch.float16)
+            save(
+                "gemma2.dynamic.f16.pt",
+                cache,
+                held,
+                "layers of different lengths: 7 (window of 8), 19, 7",
+                torch.float16,
+            )
             dynamic = [t for pair in tensors(cache) for t in pair]
             cache = static_cache(net, config, 24, torch.float16)
             run(net, TOKENS + 6, past=cache, steps=4)
             full = [t for pair in tensors(cache) for t in pair]
             for s, a, b in zip([k for k in kinds for _ in range(2)], dynamic, full):
-                assert torch.equal(a, b[:, :, -7:] if s else b[:, :, :TOKENS + 6])
-            save("gemma2.static.f16.pt", cache, [(0, window, TOKENS + 6 - window) if s else (0, TOKENS + 6, 0) for s in kinds],
-                 "StaticCache: sliding layers hold the last 8 tokens, the full layer 24 slots with 19 used", torch.float16)
+                assert torch.equal(a, b[:, :, -7:] if s else b[:, :, : TOKENS + 6])
+            save(
+                "gemma2.static.f16.pt",
+                cache,
+                [(0, window, TOKENS + 6 - window) if s else (0, TOKENS + 6, 0) for s in kinds],
+                "StaticCache: sliding layers hold the last 8 tokens, the full layer 24 slots with 19 used",
+                torch.float16,
+            )
             cache = static_cache(net, config, 24, torch.float16)
             run(net, 5, past=cache, steps=2)
-            save("gemma2.static.short.f16.pt", cache, [(0, 5, 0)] * 3, "StaticCache with 5 tokens: sliding layers 8 slots with 5 used, the full layer 24 slots with 5 used", torch.float16)
+            save(
+                "gemma2.static.short.f16.pt",
+                cache,
+                [(0, 5, 0)] * 3,
+                "StaticCache with 5 tokens: sliding layers 8 slots with 5 used, the full layer 24 slots with 5 used",
+                torch.float16,
+            )
         else:
             cache = transformers.HybridCache(config, batch_size=1, max_cache_len=24, device="cpu", dtype=torch.float16)
             run(net, 5, past=cache)
-            save("gemma2.hybrid.f16.pt", cache, [(0, 5, 0)] * 3, "HybridCache with 5 tokens: sliding layers of 8 slots, full of 24", torch.float16)
+            save(
+                "gemma2.hybrid.f16.pt",
+                cache,
+                [(0, 5, 0)] * 3,
+                "HybridCache with 5 tokens: sliding layers of 8 slots, full of 24",
+                torch.float16,
+            )
     if VERSION >= (4, 56):
-        net, _ = model("Gemma3", torch.bfloat16, num_hidden_layers=4, sliding_window=window, head_dim=8, layer_types=["sliding_attention"] * 3 + ["full_attention"])
+        net, _ = model(
+            "Gemma3",
+            torch.bfloat16,
+            num_hidden_layers=4,
+            sliding_window=window,
+            head_dim=8,
+            layer_types=["sliding_attention"] * 3 + ["full_attention"],
+        )
         cache = run(net, TOKENS, steps=2)
-        save("gemma3.dynamic.bf16.pt", cache, [(0, window - 1, TOKENS - (window - 1))] * 3 + [(0, TOKENS, 0)], "three windowed layers of 7 tokens, then a full one of 13", torch.bfloat16)
+        save(
+            "gemma3.dynamic.bf16.pt",
+            cache,
+            [(0, window - 1, TOKENS - (window - 1))] * 3 + [(0, TOKENS, 0)],
+            "three windowed layers of 7 tokens, then a full one of 13",
+            torch.bfloat16,
+        )
 
 
 def latent():
     if VERSION < (5, 0):
         return
-    net, config = model("DeepseekV3", torch.float16, num_hidden_layers=2, num_key_value_heads=4, moe_intermediate_size=16, n_routed_experts=4, num_experts_per_tok=2, n_group=1,
-                        topk_group=1, first_k_dense_replace=2, kv_lora_rank=16, q_lora_rank=12, qk_nope_head_dim=8, qk_rope_head_dim=4, v_head_dim=6, n_shared_experts=1)
+    net, config = model(
+        "DeepseekV3",
+        torch.float16,
+        num_hidden_layers=2,
+        num_key_value_heads=4,
+        moe_intermediate_size=16,
+        n_routed_experts=4,
+        num_experts_per_tok=2,
+        n_group=1,
+        topk_group=1,
+        first_k_dense_replace=2,
+        kv_lora_rank=16,
+        q_lora_rank=12,
+        qk_nope_head_dim=8,
+        qk_rope_head_dim=4,
+        v_head_dim=6,
+        n_shared_experts=1,
+    )
     cache = run(net, TOKENS)
-    save("deepseek.latent.f16.pt", cache, whole(cache), "MLA: `keys` [1,1,13,16] is the compressed latent (kv_lora_rank 16), `values` [1,1,13,4] the rotary key shared by all heads",
-         torch.float16, mla={"kv_lora_rank": 16, "qk_rope_head_dim": 4})
+    save(
+        "deepseek.latent.f16.pt",
+        cache,
+        whole(cache),
+        "MLA: `keys` [1,1,13,16] is the compressed latent (kv_lora_rank 16), `values` [1,1,13,4] the rotary key shared by all heads",
+        torch.float16,
+        mla={"kv_lora_rank": 16, "qk_rope_head_dim": 4},
+    )
 
 
 logging.disable(logging.WARNING)
