@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/stats/histogram.h"
 
+#include "core/stats/kernels.h"
+
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <numeric>
 #include <string>
@@ -9,13 +12,13 @@
 namespace kvscope {
 
 Result<void> checkBinRange(const BinRange& range) {
+    if (range.bins < 1 || range.bins > kMaxBins)
+        return fail("a histogram cannot have " + std::to_string(range.bins) + " bins", {},
+                    "Choose 1 to " + std::to_string(kMaxBins) + ".");
     if (!std::isfinite(range.low) || !std::isfinite(range.high) || !(range.low < range.high) ||
         !std::isfinite(range.high - range.low) || !(range.width() > 0))
         return fail("a histogram cannot span " + std::to_string(range.low) + " to " + std::to_string(range.high), {},
                     "Give a lower and a higher limit.");
-    if (range.bins < 1 || range.bins > kMaxBins)
-        return fail("a histogram cannot have " + std::to_string(range.bins) + " bins", {},
-                    "Choose 1 to " + std::to_string(kMaxBins) + ".");
     return {};
 }
 
@@ -37,8 +40,24 @@ void Histogram::add(double value, std::int64_t times) {
 }
 
 void Histogram::add(std::span<const float> values) {
-    for (const float value : values)
-        add(static_cast<double>(value), 1);
+    constexpr std::size_t kRun = 4096;
+    std::array<std::int32_t, kRun> bins{};
+    const auto binCount = static_cast<std::int32_t>(range.bins);
+    for (; !values.empty(); values = values.subspan(std::min(kRun, values.size()))) {
+        const auto run = values.first(std::min(kRun, values.size()));
+        kernels::binIndices(run, range.low, range.high, range.width(), binCount, bins.data());
+        for (std::size_t i = 0; i < run.size(); ++i) {
+            const std::int32_t bin = bins[i];
+            if (bin < binCount)
+                ++counts[static_cast<std::size_t>(bin)];
+            else if (bin == binCount)
+                ++below;
+            else if (bin == binCount + 1)
+                ++above;
+            else
+                ++nonFinite;
+        }
+    }
 }
 
 void Histogram::merge(const Histogram& other) {

@@ -164,6 +164,36 @@ Deviations deviationsImpl(const float* values, std::size_t count, double mean, c
     return out;
 }
 
+template <class D>
+void binRun(D d, const float* values, std::size_t count, double low, double high, double width, std::int32_t bins,
+            std::int32_t* out) {
+    const hn::Rebind<float, D> df;
+    const hn::Rebind<std::int32_t, D> di;
+    const auto lows = hn::Set(d, low);
+    const auto highs = hn::Set(d, high);
+    const auto widths = hn::Set(d, width);
+    const auto last = hn::Set(d, static_cast<double>(bins - 1));
+    const auto below = hn::Set(d, static_cast<double>(bins));
+    const auto above = hn::Set(d, static_cast<double>(bins + 1));
+    const auto nonFinite = hn::Set(d, static_cast<double>(bins + 2));
+    for (std::size_t i = 0; i < count; i += hn::Lanes(d)) {
+        const auto x = hn::PromoteTo(d, hn::LoadU(df, values + i));
+        auto bin = hn::Min(hn::Div(hn::Sub(x, lows), widths), last);
+        bin = hn::IfThenElse(hn::Lt(x, lows), below, bin);
+        bin = hn::IfThenElse(hn::Gt(x, highs), above, bin);
+        bin = hn::IfThenElse(hn::IsFinite(x), bin, nonFinite);
+        hn::StoreU(hn::DemoteTo(di, bin), di, out + i);
+    }
+}
+
+void binIndicesImpl(const float* values, std::size_t count, double low, double high, double width, std::int32_t bins,
+                    std::int32_t* out) {
+    const Doubles d;
+    const std::size_t whole = count / hn::Lanes(d) * hn::Lanes(d);
+    binRun(d, values, whole, low, high, width, bins, out);
+    binRun(hn::CappedTag<double, 1>(), values + whole, count - whole, low, high, width, bins, out + whole);
+}
+
 float maxAbsImpl(const float* row, std::size_t count) {
     const hn::ScalableTag<float> d;
     const std::size_t lanes = hn::Lanes(d);
@@ -360,6 +390,7 @@ namespace kvscope::kernels {
 HWY_EXPORT(channelMomentsImpl);
 HWY_EXPORT(subtractImpl);
 HWY_EXPORT(deviationsImpl);
+HWY_EXPORT(binIndicesImpl);
 HWY_EXPORT(maxAbsImpl);
 HWY_EXPORT(quantiseImpl);
 HWY_EXPORT(rowSumsImpl);
@@ -377,6 +408,11 @@ void subtract(const float* minuend, const float* subtrahend, float* out, std::si
 
 Deviations deviations(std::span<const float> values, double mean, const std::array<double, 3>& limits, double centre) {
     return HWY_DYNAMIC_DISPATCH(deviationsImpl)(values.data(), values.size(), mean, limits, centre);
+}
+
+void binIndices(std::span<const float> values, double low, double high, double width, std::int32_t bins,
+                std::int32_t* out) {
+    HWY_DYNAMIC_DISPATCH(binIndicesImpl)(values.data(), values.size(), low, high, width, bins, out);
 }
 
 float maxAbs(std::span<const float> row) {

@@ -25,6 +25,11 @@ struct Deviations {
 };
 Deviations deviations(std::span<const float> values, double mean, const std::array<double, 3>& limits, double centre);
 
+/// The bin of every value: floor((x - low) / width) in double, high in the last of `bins`; bins, bins + 1 and bins + 2
+/// stand for below, above and not finite.
+void binIndices(std::span<const float> values, double low, double high, double width, std::int32_t bins,
+                std::int32_t* out);
+
 /// Largest |x| of the finite values of a row; 0 when there are none.
 float maxAbs(std::span<const float> row);
 

@@ -162,6 +162,24 @@ private slots:
         QCOMPARE(KeyHistogram(KeyEncoding::BF16).moments(), Moments());
     }
 
+    void binsOfRunsEqualBinsOfValues() {
+        auto values = widelySpread(9001, 4);
+        const float inf = std::numeric_limits<float>::infinity();
+        values.insert(values.end(), {inf, -inf, std::numeric_limits<float>::quiet_NaN(), -0.5F, 1.25F, 0.0F, -0.0F,
+                                     std::numeric_limits<float>::max(), std::nextafter(1.25F, 2.0F)});
+        for (const std::int64_t bins : {1, 7, 256, 1000}) {
+            const BinRange range{-0.5, 1.25, bins};
+            Histogram runs(range);
+            Histogram single(range);
+            runs.add(values);
+            for (const float value : values)
+                single.add(static_cast<double>(value), 1);
+            QVERIFY(runs == single);
+            QCOMPARE(runs.nonFinite, std::int64_t(3));
+            QVERIFY(runs.counts.back() >= 1);
+        }
+    }
+
     void densitiesIntegrateToOne() {
         Histogram histogram({-3, 3, 60});
         histogram.add(widelySpread(2000, 9));

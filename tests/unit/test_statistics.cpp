@@ -249,6 +249,33 @@ private slots:
         KVSCOPE_NEAR(plane.series.deltaAnchor.moments.mean, anchored / static_cast<double>(followers), 1);
     }
 
+    /// A head of K before RoPE: undone over whole heads and cut afterwards, or cut from the recording.
+    void headsBeforeRope() {
+        const auto recorded = loadSmall(true);
+        const auto undone = loadSmall(false);
+        QVERIFY(recorded && undone);
+        ThreadPool pool(1);
+        const StatisticsScope scope{.beforeRope = true,
+                                    .layers = layerRange(1, 2),
+                                    .channels = channelRange(8, 16),
+                                    .tokens = tokenRange(21, 50)};
+        const auto a = computeStatistics(*recorded, scope, {}, pool);
+        const auto b = computeStatistics(*undone, scope, {}, pool);
+        QVERIFY(a && b);
+        QCOMPARE(a->planes.size(), std::size_t(1));
+        QCOMPARE(a->planes[0].channels.size(), std::size_t(8));
+        for (std::size_t c = 0; c < 8; ++c) {
+            QVERIFY(std::fabs(a->planes[0].channels[c].mean - b->planes[0].channels[c].mean) < 1e-5);
+            QVERIFY(std::fabs(a->planes[0].channels[c].stddev() - b->planes[0].channels[c].stddev()) < 1e-5);
+        }
+        std::vector<float> rows(29 * 8);
+        const PlaneId plane = planeId(1, PlaneKind::KeyBeforeRope);
+        QVERIFY(recorded->readRows(plane, tokenRange(21, 50), channelRange(8, 16), rows));
+        const Moments expected = momentsOf(rows);
+        KVSCOPE_NEAR(a->total.value.moments.mean, expected.mean, 1);
+        KVSCOPE_NEAR(a->total.value.moments.variance(), expected.variance(), 0);
+    }
+
     void outlierChannelsAreFoundByRms() {
         std::vector<float> values;
         for (int t = 0; t < 40; ++t)
