@@ -101,7 +101,6 @@ int render(const RenderRequest& request) {
     applyTheme(request.theme);
     MainWindow window;
     window.resize(request.size);
-    window.arrangeDefault();
     window.show();
 
     std::optional<Error> error;

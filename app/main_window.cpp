@@ -85,9 +85,9 @@ MainWindow::MainWindow(QWidget* parent)
     connect(&workspace_.selection(), &views::SelectionModel::hoverChanged, this, &MainWindow::showHover);
     rebuildViews();
 
-    QSettings settings;
+    const QSettings settings;
     restoreGeometry(settings.value(QStringLiteral("geometry")).toByteArray());
-    restoreState(settings.value(QStringLiteral("dockLayout")).toByteArray());
+    arranged_ = restoreState(settings.value(QStringLiteral("dockLayout")).toByteArray());
 }
 
 MainWindow::~MainWindow() {
@@ -189,10 +189,10 @@ void MainWindow::makeDocks() {
 
 void MainWindow::arrangeDefault() {
     QList<QDockWidget*> columns{navigatorDock_};
-    QList<int> widths{std::max(190, width() / 7)};
+    QList<int> widths{std::clamp(width() / 6, 210, 280)};
     if (!dockOrder_.isEmpty()) {
         columns.append(docks_.value(dockOrder_.front()));
-        widths.append(std::max(360, width() * 32 / 100));
+        widths.append(width() * 34 / 100);
     }
     resizeDocks(columns, widths, Qt::Horizontal);
 }
@@ -245,6 +245,11 @@ void MainWindow::rebuildViews() {
     delete navigatorDock_->widget();
     if (main != nullptr)
         navigatorDock_->setWidget(new views::Navigator(main, &workspace_.selection()));
+    if (main != nullptr && !arranged_) {
+        // Empty docks have no width to give; the first dump fills them.
+        arranged_ = true;
+        arrangeDefault();
+    }
     if (main == nullptr)
         welcome_->refresh();
     pages_->setCurrentWidget(main != nullptr ? static_cast<QWidget*>(maps_) : welcome_);

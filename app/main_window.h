@@ -100,6 +100,8 @@ private:
     QToolButton* jobCancel_ = nullptr;
     QStringList waiting_;
     QByteArray defaultLayout_;
+    /// The docks have got their widths, from the user's last layout or from the first dump.
+    bool arranged_ = false;
 };
 
 } // namespace kvscope::app

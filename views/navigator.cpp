@@ -135,7 +135,8 @@ Navigator::Navigator(Document* document, SelectionModel* selection, QWidget* par
     tree_->setAccessibleName(tr("Layers, planes and heads"));
     tree_->setHeaderLabels({tr("Plane"), tr("Shape")});
     tree_->setUniformRowHeights(true);
-    tree_->setColumnWidth(0, 110);
+    tree_->setColumnWidth(0, 100);
+    setMinimumWidth(200);
 
     auto* splitter = new QSplitter(Qt::Vertical);
     splitter->addWidget(scroll);
