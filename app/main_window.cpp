@@ -105,17 +105,16 @@ QString MainWindow::errorText() const {
 
 void MainWindow::openPaths(const QStringList& paths) {
     waiting_ = paths;
+    nextSlot_ = Workspace::Slot::Main;
     openNext();
 }
 
 void MainWindow::openNext() {
     if (waiting_.isEmpty())
         return;
-    // The first of a list becomes the main dump; whatever follows is compared with it.
     const QString path = waiting_.takeFirst();
-    const bool first = workspace_.document(Workspace::Slot::Main) == nullptr ||
-                       QObject::sender() != static_cast<QObject*>(&workspace_);
-    workspace_.open(path.toStdString(), {}, first ? Workspace::Slot::Main : Workspace::Slot::Compared);
+    workspace_.open(path.toStdString(), {}, nextSlot_);
+    nextSlot_ = Workspace::Slot::Compared;
 }
 
 void MainWindow::showError(const Error& error, const QString& path) {

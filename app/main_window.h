@@ -98,7 +98,9 @@ private:
     QLabel* jobLabel_ = nullptr;
     QProgressBar* jobProgress_ = nullptr;
     QToolButton* jobCancel_ = nullptr;
+    /// Paths still to be opened, and where the next one goes.
     QStringList waiting_;
+    Workspace::Slot nextSlot_ = Workspace::Slot::Main;
     QByteArray defaultLayout_;
     /// The docks have got their widths, from the user's last layout or from the first dump.
     bool arranged_ = false;

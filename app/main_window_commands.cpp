@@ -212,6 +212,7 @@ void MainWindow::chooseFile(Workspace::Slot slot) {
     if (path.isEmpty())
         return;
     QSettings().setValue(QStringLiteral("openFolder"), QFileInfo(path).absolutePath());
+    waiting_.clear();
     workspace_.open(path.toStdString(), {}, slot);
 }
 
@@ -219,7 +220,7 @@ void MainWindow::chooseFolder() {
     const QString path = QFileDialog::getExistingDirectory(this, tr("Open a folder as one dump"),
                                                            QSettings().value(QStringLiteral("openFolder")).toString());
     if (!path.isEmpty())
-        workspace_.open(path.toStdString(), {}, Workspace::Slot::Main);
+        openPaths({path});
 }
 
 void MainWindow::openWithLayout(const QString& path, const OpenOptions& options,

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include <QFile>
+#include <QImage>
+#include <QJsonArray>
+#include <QJsonDocument>
+#include <QJsonObject>
+#include <QProcess>
+#include <QTemporaryDir>
+#include <QTest>
+
+namespace {
+
+struct Outcome {
+    int code = -1;
+    QByteArray out;
+    QByteArray error;
+};
+
+/// Runs the program; one line on stderr is all that a failing command may say.
+Outcome run(const QStringList& arguments) {
+    QProcess process;
+    process.start(QStringLiteral(KVSCOPE_PROGRAM), arguments);
+    if (!process.waitForFinished(120000) || process.exitStatus() != QProcess::NormalExit)
+        return {};
+    return {process.exitCode(), process.readAllStandardOutput(), process.readAllStandardError()};
+}
+
+QString sample(const char* name) {
+    return qEnvironmentVariable("KVSCOPE_SAMPLE_DUMPS") + QLatin1Char('/') + QLatin1String(name);
+}
+
+QJsonObject json(const QByteArray& text) {
+    return QJsonDocument::fromJson(text).object();
+}
+
+} // namespace
+
+class TestCommandLine : public QObject {
+    Q_OBJECT
+
+private slots:
+    void inspectAgreesWithNumpy() {
+        const QString dump = QStringLiteral(KVSCOPE_SOURCE_DIR "/tests/golden/stats/small.kv.npy");
+        const Outcome outcome =
+            run({QStringLiteral("inspect"), dump, QStringLiteral("--json"), QStringLiteral("--axes"),
+                 QStringLiteral("LXTC"), QStringLiteral("--heads"), QStringLiteral("4")});
+        QVERIFY2(outcome.code == 0, outcome.error.constData());
+        const QJsonObject report = json(outcome.out);
+        QFile golden(QStringLiteral(KVSCOPE_SOURCE_DIR "/tests/golden/stats/small.stats.json"));
+        QVERIFY(golden.open(QIODevice::ReadOnly));
+        const QJsonObject expected = json(golden.readAll()).value(QStringLiteral("planes")).toObject();
+        int compared = 0;
+        for (const QJsonValue& value : report.value(QStringLiteral("planes")).toArray()) {
+            const QJsonObject ours = value.toObject();
+            const QJsonObject numpy = expected.value(ours.value(QStringLiteral("kind")).toString())
+                                          .toArray()
+                                          .at(ours.value(QStringLiteral("layer")).toInt())
+                                          .toObject();
+            ++compared;
+            for (const char* field : {"mean", "std", "rms", "min", "max"}) {
+                const double want = numpy.value(QLatin1String(field)).toDouble();
+                const double got = ours.value(QLatin1String(field)).toDouble();
+                QVERIFY2(want != 0 && std::abs(got - want) <= 1e-6 * std::abs(want), field);
+            }
+        }
+        QCOMPARE(compared, 6);
+    }
+
+    void inspectPrintsTextForPeople() {
+        const Outcome outcome = run({QStringLiteral("inspect"), sample("prose.safetensors")});
+        QCOMPARE(outcome.code, 0);
+        QVERIFY(outcome.out.contains("KV heads"));
+        QVERIFY(outcome.out.contains("Largest values"));
+    }
+
+    void convertWritesWhatInspectReads() {
+        const QTemporaryDir folder;
+        const QString out = folder.filePath(QStringLiteral("out.npz"));
+        const Outcome converted = run({QStringLiteral("convert"), sample("prose.safetensors"), QStringLiteral("-o"),
+                                       out, QStringLiteral("--to"), QStringLiteral("f32"), QStringLiteral("--json")});
+        QVERIFY2(converted.code == 0, converted.error.constData());
+        QCOMPARE(json(converted.out).value(QStringLiteral("dtype")).toString(), QStringLiteral("f32"));
+        const auto before =
+            json(run({QStringLiteral("inspect"), sample("prose.safetensors"), QStringLiteral("--json")}).out);
+        const auto after = json(run({QStringLiteral("inspect"), out, QStringLiteral("--json")}).out);
+        QCOMPARE(after.value(QStringLiteral("layers")), before.value(QStringLiteral("layers")));
+        const auto rms = [](const QJsonObject& report) {
+            return report.value(QStringLiteral("planes"))
+                .toArray()
+                .at(0)
+                .toObject()
+                .value(QStringLiteral("rms"))
+                .toDouble();
+        };
+        QCOMPARE(rms(after), rms(before));
+    }
+
+    void renderDrawsPicturesAndTables() {
+        const QTemporaryDir folder;
+        const QString png = folder.filePath(QStringLiteral("map.png"));
+        const Outcome outcome = run({QStringLiteral("render"), sample("prose.safetensors"), QStringLiteral("--view"),
+                                     QStringLiteral("map-left"), QStringLiteral("-o"), png, QStringLiteral("--size"),
+                                     QStringLiteral("800x500"), QStringLiteral("--scale"), QStringLiteral("2")});
+        QVERIFY2(outcome.code == 0, outcome.error.constData());
+        const QImage image(png);
+        QCOMPARE(image.size(), QSize(1600, 1000));
+        QSet<QRgb> colours;
+        for (int x = 0; x < image.width(); x += 3)
+            colours.insert(image.pixel(x, image.height() / 5));
+        QVERIFY2(colours.size() > 20, "the map has hardly any colours");
+        for (const char* name : {"map.svg", "map.pdf", "map.csv"}) {
+            const QString path = folder.filePath(QLatin1String(name));
+            QCOMPARE(run({QStringLiteral("render"), sample("prose.safetensors"), QStringLiteral("--view"),
+                          QStringLiteral("layers"), QStringLiteral("-o"), path})
+                         .code,
+                     0);
+            QVERIFY2(QFile(path).size() > 200, name);
+        }
+    }
+
+    void mistakesAreOneLineAndAnExitCode() {
+        const auto refused = [](const QStringList& arguments, int code) {
+            const Outcome outcome = run(arguments);
+            QCOMPARE(outcome.code, code);
+            QVERIFY2(outcome.error.startsWith("kvscope: ") && outcome.error.count('\n') == 1,
+                     outcome.error.constData());
+        };
+        refused({QStringLiteral("inspect")}, 2);
+        refused({QStringLiteral("inspect"), QStringLiteral("/not/there.npy")}, 1);
+        refused(
+            {QStringLiteral("inspect"), sample("prose.safetensors"), QStringLiteral("--heads"), QStringLiteral("many")},
+            2);
+        refused({QStringLiteral("inspect"), sample("prose.safetensors"), QStringLiteral("--nonsense")}, 2);
+        refused({QStringLiteral("convert"), sample("prose.safetensors"), QStringLiteral("-o"), QStringLiteral("x.gif")},
+                2);
+        refused({QStringLiteral("convert"), sample("prose.safetensors"), QStringLiteral("-o"),
+                 QStringLiteral("/not/there/x.npz")},
+                1);
+        QCOMPARE(run({QStringLiteral("render"), sample("prose.safetensors"), QStringLiteral("--view"),
+                      QStringLiteral("nothing"), QStringLiteral("-o"), QStringLiteral("/tmp/x.png")})
+                     .code,
+                 2);
+        QCOMPARE(run({QStringLiteral("--version")}).code, 0);
+        QVERIFY(run({QStringLiteral("--help")}).out.contains("inspect"));
+    }
+};
+
+QTEST_GUILESS_MAIN(TestCommandLine)
+#include "test_command_line.moc"

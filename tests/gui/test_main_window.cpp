@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "app/main_window.h"
+#include "app/maps_area.h"
+#include "views/exportable.h"
+#include "views/heatmap_pane.h"
+
+#include <QAction>
+#include <QDockWidget>
+#include <QDropEvent>
+#include <QFile>
+#include <QLineEdit>
+#include <QListWidget>
+#include <QMimeData>
+#include <QSettings>
+#include <QSignalSpy>
+#include <QStatusBar>
+#include <QTemporaryDir>
+#include <QTest>
+#include <QTreeWidget>
+#include <QUrl>
+
+using namespace kvscope;
+using app::MainWindow;
+using app::Workspace;
+
+namespace {
+
+constexpr int kPatience = 20000;
+
+QString sample(const char* name) {
+    return qEnvironmentVariable("KVSCOPE_SAMPLE_DUMPS") + QLatin1Char('/') + QLatin1String(name);
+}
+
+/// Drops files on the window as a file manager does.
+void drop(MainWindow& window, const QStringList& paths) {
+    QMimeData data;
+    QList<QUrl> urls;
+    for (const QString& path : paths)
+        urls.append(QUrl::fromLocalFile(path));
+    data.setUrls(urls);
+    const QPoint middle = window.rect().center();
+    QDragEnterEvent enter(middle, Qt::CopyAction, &data, Qt::LeftButton, Qt::NoModifier);
+    QCoreApplication::sendEvent(&window, &enter);
+    QVERIFY(enter.isAccepted());
+    QDropEvent event(middle, Qt::CopyAction, &data, Qt::LeftButton, Qt::NoModifier);
+    QCoreApplication::sendEvent(&window, &event);
+}
+
+} // namespace
+
+class TestMainWindow : public QObject {
+    Q_OBJECT
+
+private slots:
+    void initTestCase() {
+        QVERIFY(settings_.isValid());
+        QSettings::setPath(QSettings::NativeFormat, QSettings::UserScope, settings_.path());
+        QCoreApplication::setOrganizationName(QStringLiteral("kvscope-test"));
+        QCoreApplication::setApplicationName(QStringLiteral("kvscope-test"));
+    }
+
+    void init() {
+        QSettings().clear();
+        window_ = std::make_unique<MainWindow>();
+        window_->resize(1400, 900);
+        window_->show();
+        QVERIFY(QTest::qWaitForWindowExposed(window_.get()));
+    }
+
+    void cleanup() { window_.reset(); }
+
+    void droppedSampleShowsMapsOfKAndV() {
+        drop(*window_, {sample("prose.safetensors")});
+        QTRY_VERIFY_WITH_TIMEOUT(document() != nullptr, kPatience);
+        const auto panes = window_->maps()->panes();
+        QTRY_VERIFY_WITH_TIMEOUT(panes[0]->isReady() && panes[1]->isReady() && panes[2]->isReady(), kPatience);
+        QCOMPARE(panes[0]->shownMap()->map, MapKind::LayerToken);
+        QCOMPARE(panes[0]->shownMap()->kind, PlaneKind::Key);
+        QCOMPARE(panes[1]->shownMap()->kind, PlaneKind::Value);
+        QCOMPARE(panes[2]->shownMap()->map, MapKind::TokenChannel);
+        QVERIFY(window_->windowTitle().startsWith(QStringLiteral("prose.safetensors")));
+        QVERIFY(window_->errorText().isEmpty());
+    }
+
+    void aBadFileSaysWhyAndLeavesTheDumpOpen() {
+        open("prose.safetensors");
+        const auto* before = document();
+        const QTemporaryDir folder;
+        QFile bad(folder.filePath(QStringLiteral("bad.npy")));
+        QVERIFY(bad.open(QIODevice::WriteOnly) && bad.write("\x93NUMPY\x01") == 7);
+        bad.close();
+        drop(*window_, {bad.fileName()});
+        QTRY_VERIFY_WITH_TIMEOUT(!window_->errorText().isEmpty(), kPatience);
+        QVERIFY2(window_->errorText().contains(QStringLiteral("bad.npy")), qPrintable(window_->errorText()));
+        QCOMPARE(document(), before);
+        drop(*window_, {folder.filePath(QStringLiteral("not there"))});
+        QTRY_VERIFY_WITH_TIMEOUT(window_->errorText().contains(QStringLiteral("not there")), kPatience);
+        QCOMPARE(document(), before);
+    }
+
+    void twoDroppedFilesAreCompared() {
+        drop(*window_, {sample("prose.safetensors"), sample("prose.safetensors")});
+        QTRY_VERIFY_WITH_TIMEOUT(window_->workspace().document(Workspace::Slot::Compared) != nullptr, kPatience);
+        const auto* difference = window_->workspace().difference();
+        QVERIFY(difference != nullptr);
+        std::vector<float> row(static_cast<std::size_t>(difference->cache().geometry().find(PlaneId{})->channels()),
+                               1.0F);
+        QVERIFY(difference->cache().readRows(PlaneId{}, tokenRange(0, 1), row));
+        QVERIFY(std::all_of(row.begin(), row.end(), [](float value) { return value == 0.0F; }));
+        QVERIFY(window_->maps()->panes()[1]->document() == window_->workspace().document(Workspace::Slot::Compared));
+        window_->commands().find(QStringLiteral("file.closeCompared"))->trigger();
+        QVERIFY(window_->workspace().difference() == nullptr);
+        QVERIFY(document() != nullptr);
+    }
+
+    void selectingInTheTreeCanBeUndone() {
+        open("prose.safetensors");
+        auto* tree = window_->findChild<QTreeWidget*>(QStringLiteral("layerTree"));
+        QVERIFY(tree != nullptr);
+        const auto before = window_->workspace().selection().current();
+        QTreeWidgetItem* layer = tree->topLevelItem(0);
+        const QRect row = tree->visualItemRect(layer);
+        QTest::mouseClick(tree->viewport(), Qt::LeftButton, {}, row.center());
+        QCOMPARE(window_->workspace().selection().current().layer().value, std::int64_t(0));
+        QTest::keyClick(window_.get(), Qt::Key_Z, Qt::ControlModifier);
+        QVERIFY(window_->workspace().selection().current() == before);
+        QTest::keyClick(window_.get(), Qt::Key_Z, Qt::ControlModifier | Qt::ShiftModifier);
+        QCOMPARE(window_->workspace().selection().current().layer().value, std::int64_t(0));
+    }
+
+    void nextOutlierNamesTheLargestValue() {
+        open("prose.safetensors");
+        QTest::keyClick(window_.get(), Qt::Key_F3);
+        QTRY_VERIFY_WITH_TIMEOUT(window_->statusBar()->currentMessage().startsWith(QStringLiteral("Outlier 1 of")),
+                                 kPatience);
+        // Found here by going through all values, independently of the list behind the command.
+        const KvCache& cache = document()->cache();
+        double largest = 0;
+        QString expected;
+        for (const PlaneId id : cache.geometry().planes(PlaneKind::Key)) {
+            const PlaneGeometry& shape = *cache.geometry().find(id);
+            std::vector<float> values(static_cast<std::size_t>(shape.values()));
+            QVERIFY(cache.readRows(id, tokenRange(0, shape.tokens), values));
+            double squares = 0;
+            for (const float value : values)
+                squares += static_cast<double>(value) * static_cast<double>(value);
+            const double rms = std::sqrt(squares / static_cast<double>(values.size()));
+            for (std::size_t i = 0; i < values.size(); ++i) {
+                const double sigma = std::abs(static_cast<double>(values[i])) / rms;
+                if (sigma > largest) {
+                    largest = sigma;
+                    const auto channel = static_cast<std::int64_t>(i) % shape.channels();
+                    expected = QStringLiteral("layer %1 K, head %2, channel %3, token %4")
+                                   .arg(id.layer.value)
+                                   .arg(channel / shape.headDim)
+                                   .arg(channel)
+                                   .arg(static_cast<std::int64_t>(i) / shape.channels());
+                }
+            }
+        }
+        const QString message = window_->statusBar()->currentMessage();
+        QVERIFY2(message.contains(expected), qPrintable(message + QStringLiteral(" | ") + expected));
+    }
+
+    void thePaletteRunsWhatIsTyped() {
+        open("prose.safetensors");
+        QTest::keyClick(window_.get(), Qt::Key_P, Qt::ControlModifier | Qt::ShiftModifier);
+        auto* palette = window_->findChild<QDialog*>(QStringLiteral("commandPalette"));
+        QVERIFY(palette != nullptr);
+        auto* filter = palette->findChild<QLineEdit*>();
+        QTest::keyClicks(filter, QStringLiteral("correl"));
+        QCOMPARE(palette->findChild<QListWidget*>()->count(), 1);
+        QTest::keyClick(filter, Qt::Key_Return);
+        auto* dock = window_->findChild<QDockWidget*>(QStringLiteral("dock.correlation"));
+        QTRY_VERIFY(!dock->visibleRegion().isEmpty());
+    }
+
+    void everyCommandHasAMenuAndAShortcutOfItsOwn() {
+        QSet<QString> keys;
+        for (const QAction* action : window_->commands().actions()) {
+            QVERIFY2(!action->shortcut().isEmpty(), qPrintable(action->objectName()));
+            QVERIFY2(!action->text().isEmpty() && !action->statusTip().isEmpty(), qPrintable(action->objectName()));
+            const QString shortcut = action->shortcut().toString();
+            QVERIFY2(!keys.contains(shortcut), qPrintable(action->objectName() + QLatin1Char(' ') + shortcut));
+            keys.insert(shortcut);
+        }
+    }
+
+    void closingGoesBackToTheWelcomePage() {
+        open("prose.safetensors");
+        QTest::keyClick(window_.get(), Qt::Key_W, Qt::ControlModifier);
+        QVERIFY(document() == nullptr);
+        auto* recent = window_->findChild<QListWidget*>(QStringLiteral("recent"));
+        QVERIFY(recent->isVisible());
+        QCOMPARE(recent->item(0)->text(), QStringLiteral("prose.safetensors"));
+        QTest::mouseClick(recent->viewport(), Qt::LeftButton, {}, recent->visualItemRect(recent->item(0)).center());
+        QTRY_VERIFY_WITH_TIMEOUT(document() != nullptr, kPatience);
+    }
+
+    void openingIsCancelledByTheNextOne() {
+        const QSignalSpy opened(&window_->workspace(), &Workspace::opened);
+        window_->openPaths({sample("prose.safetensors")});
+        window_->openPaths({sample("code.npz")});
+        QTRY_VERIFY_WITH_TIMEOUT(document() != nullptr, kPatience);
+        QVERIFY(window_->windowTitle().startsWith(QStringLiteral("code.npz")));
+        QCOMPARE(opened.count(), 1);
+    }
+
+private:
+    [[nodiscard]] views::Document* document() const { return window_->workspace().document(Workspace::Slot::Main); }
+
+    void open(const char* name) {
+        window_->openPaths({sample(name)});
+        QTRY_VERIFY_WITH_TIMEOUT(document() != nullptr, kPatience);
+    }
+
+    QTemporaryDir settings_;
+    std::unique_ptr<MainWindow> window_;
+};
+
+QTEST_MAIN(TestMainWindow)
+#include "test_main_window.moc"
