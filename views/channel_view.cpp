@@ -26,7 +26,7 @@ ChannelView::ChannelView(Document* document, SelectionModel* selection, QWidget*
     , choices_(choicesOf(document->cache()))
     , kind_(new QComboBox)
     , statistic_(new QComboBox)
-    , sorted_(new QCheckBox(tr("&Sorted")))
+    , sorted_(new QCheckBox(tr("Sorted")))
     , chart_(new ChartWidget) {
     auto* content = new QWidget;
     auto* layout = new QVBoxLayout(content);
@@ -287,12 +287,16 @@ void ChannelView::display() {
         order_.clear();
         chart_->setData(std::move(empty));
         panel().setSummary({});
-        panel().setTable({});
+        panel().setTable(nullptr);
         return;
     }
     chart_->setData(chartOf(*statistics, *shape), true);
     panel().setSummary(sentence(*statistics, *shape));
-    panel().setTable(tableOf(*statistics, *shape));
+    panel().setTable([this] {
+        const PlaneStatistics* now = plane();
+        const PlaneGeometry* form = geometry();
+        return now != nullptr && form != nullptr ? tableOf(*now, *form) : StatisticsTable();
+    });
 }
 
 QString ChannelView::exportName() const {
@@ -304,7 +308,7 @@ void ChannelView::paintTo(QPainter& painter, const QRectF& target) {
 }
 
 QString ChannelView::toCsv() const {
-    return panel().table().table().toCsv();
+    return panel().currentTable().toCsv();
 }
 
 } // namespace kvscope::views

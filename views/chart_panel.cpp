@@ -34,12 +34,16 @@ ChartPanel::ChartPanel(QWidget* content, QWidget* parent)
 
     controls_->setSpacing(6);
     controls_->addStretch(1);
-    tableButton_->setText(tr("&Table"));
+    tableButton_->setText(tr("Table"));
     tableButton_->setCheckable(true);
     tableButton_->setToolTip(tr("Show the numbers behind the chart; they sort by column and copy with Ctrl+C"));
     tableButton_->setFocusPolicy(Qt::TabFocus);
     controls_->addWidget(tableButton_);
-    connect(tableButton_, &QToolButton::toggled, this, [this](bool on) { pages_->setCurrentIndex(on ? 1 : 0); });
+    connect(tableButton_, &QToolButton::toggled, this, [this](bool on) {
+        if (on)
+            table_->setTable(currentTable());
+        pages_->setCurrentIndex(on ? 1 : 0);
+    });
 
     summary_->setWordWrap(true);
     summary_->setTextFormat(Qt::PlainText);
@@ -74,7 +78,13 @@ void ChartPanel::addControl(const QString& label, QWidget* control, const QStrin
 void ChartPanel::addControl(QWidget* control, const QString& explanation) {
     if (control->toolTip().isEmpty())
         control->setToolTip(explanation);
+    control->setAccessibleDescription(explanation);
     controls_->insertWidget(controls_->count() - 2, control);
+    // By keyboard: the controls from left to right, the table button, then the table or the charts.
+    if (lastControl_ != nullptr)
+        setTabOrder(lastControl_, control);
+    setTabOrder(control, tableButton_);
+    lastControl_ = control;
 }
 
 void ChartPanel::setSummary(const QString& text) {
@@ -85,8 +95,14 @@ QString ChartPanel::summary() const {
     return summary_->text();
 }
 
-void ChartPanel::setTable(StatisticsTable table) {
-    table_->setTable(std::move(table));
+void ChartPanel::setTable(std::function<StatisticsTable()> make) {
+    makeTable_ = std::move(make);
+    if (tableButton_->isChecked())
+        table_->setTable(currentTable());
+}
+
+StatisticsTable ChartPanel::currentTable() const {
+    return makeTable_ ? makeTable_() : StatisticsTable();
 }
 
 void ChartPanel::setProgress(std::optional<double> share) {

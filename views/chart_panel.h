@@ -5,6 +5,7 @@
 
 #include <QWidget>
 
+#include <functional>
 #include <optional>
 
 class QHBoxLayout;
@@ -23,14 +24,17 @@ class ChartPanel : public QWidget {
 public:
     explicit ChartPanel(QWidget* content, QWidget* parent = nullptr);
 
-    /// Adds a control to the row above the charts, with a label that holds its mnemonic.
+    /// Adds a control to the row above the charts, with a label.
     void addControl(const QString& label, QWidget* control, const QString& explanation);
     /// Adds a control that carries its own text.
     void addControl(QWidget* control, const QString& explanation);
 
     void setSummary(const QString& text);
     [[nodiscard]] QString summary() const;
-    void setTable(StatisticsTable table);
+    /// Says how to make the table; it is made when it is shown or asked for.
+    void setTable(std::function<StatisticsTable()> make);
+    /// The table as it is now, shown or not.
+    [[nodiscard]] StatisticsTable currentTable() const;
     [[nodiscard]] StatisticsTableView& table() const { return *table_; }
     [[nodiscard]] QToolButton& tableButton() const { return *tableButton_; }
     /// Share done in [0, 1], or nothing when no work is under way.
@@ -50,6 +54,8 @@ private:
     QStackedWidget* pages_;
     StatisticsTableView* table_;
     QToolButton* tableButton_;
+    std::function<StatisticsTable()> makeTable_;
+    QWidget* lastControl_ = nullptr;
 };
 
 } // namespace kvscope::views

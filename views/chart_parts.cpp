@@ -4,6 +4,7 @@
 #include "views/number_format.h"
 
 #include <QFontInfo>
+#include <QPainter>
 #include <QWidget>
 #include <qcustomplot.h>
 
@@ -142,6 +143,46 @@ void layOutMarkNames(QCustomPlot& plot) {
         if (fits)
             taken.push_back(box);
     }
+}
+
+void paintTable(QPainter& painter, const QRectF& target, const StatisticsTable& table, const Theme& theme,
+                const QFont& font) {
+    if (table.columns.empty())
+        return;
+    StatisticsTableModel model;
+    model.setTable(table);
+    const QFontMetricsF metrics(font);
+    const double lineHeight = metrics.height() + 3;
+    const auto columns = static_cast<int>(table.columns.size());
+    std::vector<double> widths;
+    for (int column = 0; column < columns; ++column) {
+        double width = metrics.horizontalAdvance(model.headerData(column, Qt::Horizontal, Qt::DisplayRole).toString());
+        for (int row = 0; row < model.rowCount(); ++row)
+            width = std::max(width, metrics.horizontalAdvance(model.index(row, column).data().toString()));
+        widths.push_back(width + 14);
+    }
+    painter.save();
+    painter.setFont(font);
+    QPointF at = target.topLeft();
+    for (int row = -1; row < model.rowCount() && at.y() + lineHeight <= target.bottom(); ++row) {
+        double x = at.x();
+        painter.setPen(row < 0 ? theme.dim : theme.text);
+        for (int column = 0; column < columns; ++column) {
+            const QString text = row < 0 ? model.headerData(column, Qt::Horizontal, Qt::DisplayRole).toString()
+                                         : model.index(row, column).data().toString();
+            const double width = widths[static_cast<std::size_t>(column)];
+            painter.drawText(QRectF(x, at.y(), width, lineHeight),
+                             (column == 0 ? Qt::AlignLeft : Qt::AlignRight) | Qt::AlignVCenter | Qt::TextSingleLine,
+                             text);
+            x += width;
+        }
+        at.ry() += lineHeight;
+        if (row < 0) {
+            painter.setPen(theme.grid);
+            painter.drawLine(QPointF(at.x(), at.y() - 1), QPointF(x, at.y() - 1));
+        }
+    }
+    painter.restore();
 }
 
 } // namespace kvscope::views

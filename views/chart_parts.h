@@ -2,12 +2,15 @@
 #pragma once
 
 #include "views/chart_data.h"
+#include "views/statistics_table.h"
+#include "views/theme.h"
 
 #include <QFont>
 #include <QRectF>
 #include <QSharedPointer>
 
 class QCPAxisTicker;
+class QPainter;
 class QCustomPlot;
 class QWidget;
 
@@ -28,5 +31,10 @@ QRectF homeRange(const ChartData& data, double logFloor);
 
 /// Shows the names of marks that have room, the most important first, and keeps them inside the plot.
 void layOutMarkNames(QCustomPlot& plot);
+
+/// Draws a small table as text: the first column on the left, the others right-aligned; rows that do not fit are left
+/// out.
+void paintTable(QPainter& painter, const QRectF& target, const StatisticsTable& table, const Theme& theme,
+                const QFont& font);
 
 } // namespace kvscope::views

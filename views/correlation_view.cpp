@@ -15,7 +15,7 @@ namespace kvscope::views {
 CorrelationView::CorrelationView(Document* document, SelectionModel* selection, QWidget* parent)
     : StatisticsView(document, selection, parent)
     , choices_(choicesOf(document->cache()))
-    , unbiased_(new QCheckBox(tr("Correct for &few pairs")))
+    , unbiased_(new QCheckBox(tr("Correct for few pairs")))
     , chart_(new ChartWidget) {
     auto* content = new QWidget;
     auto* layout = new QVBoxLayout(content);
@@ -83,7 +83,7 @@ void CorrelationView::display() {
     }
     chart.levels.push_back({0.5, tr("above 0.5 at lag 1, the delta to the previous token helps within a channel")});
     chart_->setData(std::move(chart), true);
-    panel().setTable(std::move(table));
+    panel().setTable([table = std::move(table)] { return table; });
     panel().setSummary(sentences.isEmpty()
                            ? QString()
                            : tr("Layer %1, correlation of neighbouring tokens: %2.")
@@ -99,7 +99,7 @@ void CorrelationView::paintTo(QPainter& painter, const QRectF& target) {
 }
 
 QString CorrelationView::toCsv() const {
-    return panel().table().table().toCsv();
+    return panel().currentTable().toCsv();
 }
 
 } // namespace kvscope::views

@@ -54,8 +54,8 @@ DistributionView::DistributionView(Document* document, SelectionModel* selection
     , scope_(new QComboBox)
     , deltas_(new QComboBox)
     , fits_(new QComboBox)
-    , logCounts_(new QCheckBox(tr("&Log")))
-    , density_(new QCheckBox(tr("&Density")))
+    , logCounts_(new QCheckBox(tr("Log")))
+    , density_(new QCheckBox(tr("Density")))
     , readouts_(new StatisticsTableView) {
     auto* content = new QWidget;
     grid_ = new QGridLayout(content);
@@ -92,7 +92,7 @@ DistributionView::DistributionView(Document* document, SelectionModel* selection
     scope_->addItem(tr("all layers"));
     scope_->setItemData(0, tr("The selected layers, head or channels, and tokens"), Qt::ToolTipRole);
     scope_->setItemData(1, tr("The whole selected layer"), Qt::ToolTipRole);
-    panel().addControl(tr("&Of"), scope_, tr("Which values are counted"));
+    panel().addControl(tr("Of"), scope_, tr("Which values are counted"));
     deltas_->setObjectName(QStringLiteral("deltas"));
     deltas_->addItem(tr("previous token"));
     deltas_->addItem(tr("anchor of 10"));
@@ -100,19 +100,18 @@ DistributionView::DistributionView(Document* document, SelectionModel* selection
     deltas_->addItem(tr("none"));
     deltas_->setItemData(0, explain::delta(), Qt::ToolTipRole);
     deltas_->setItemData(1, explain::anchor(), Qt::ToolTipRole);
-    panel().addControl(tr("D&elta to"), deltas_, explain::delta() + u'\n' + explain::anchor());
+    panel().addControl(tr("Delta to"), deltas_, explain::delta() + u'\n' + explain::anchor());
     fits_->setObjectName(QStringLiteral("fits"));
     fits_->addItem(tr("values"));
     fits_->addItem(tr("deltas"));
     fits_->addItem(tr("none"));
-    panel().addControl(tr("F&its of"), fits_, explain::fits());
+    panel().addControl(tr("Fits of"), fits_, explain::fits());
     logCounts_->setObjectName(QStringLiteral("log"));
     panel().addControl(logCounts_, tr("Logarithmic counts: shows the tails"));
     density_->setObjectName(QStringLiteral("density"));
     panel().addControl(density_, tr("Show densities (area 1) instead of counts"));
     readouts_->setAccessibleName(tr("Readouts"));
     readouts_->setSortingEnabled(false);
-    readouts_->horizontalHeader()->setStretchLastSection(false);
 
     for (QComboBox* box : {scope_, deltas_, fits_})
         connect(box, &QComboBox::currentIndexChanged, this, &DistributionView::refresh);
@@ -341,6 +340,7 @@ StatisticsTable DistributionView::readoutTable() const {
                 cells.push_back(row.value(statistics->total));
         }
         table.rows.push_back(std::move(cells));
+        table.rowExplanations.push_back(row.explanation.isEmpty() ? row.name : row.name + u'\n' + row.explanation);
     }
     return table;
 }
@@ -417,8 +417,12 @@ void DistributionView::display() {
         charts_[i]->setData(std::move(empty));
     }
     readouts_->setTable(readoutTable());
+    if (readouts_->horizontalHeader()->count() > 0) {
+        readouts_->horizontalHeader()->setSectionResizeMode(QHeaderView::ResizeToContents);
+        readouts_->horizontalHeader()->setSectionResizeMode(0, QHeaderView::Stretch);
+    }
     panel().setSummary(sentence());
-    panel().setTable(fullTable());
+    panel().setTable([this] { return fullTable(); });
 }
 
 QString DistributionView::exportName() const {
@@ -427,16 +431,26 @@ QString DistributionView::exportName() const {
 
 void DistributionView::paintTo(QPainter& painter, const QRectF& target) {
     const QRectF area = panel().paintSummary(painter, target);
-    const auto count = static_cast<int>(charts_.size());
-    if (count == 0)
-        return;
-    const int columns = count > 1 ? 2 : 1;
-    const int rows = (count + columns - 1) / columns;
-    const QSizeF cell(area.width() / columns, area.height() / rows);
-    for (int i = 0; i < count; ++i)
-        charts_[static_cast<std::size_t>(i)]->paintTo(
-            painter, QRectF(area.topLeft() + QPointF((i % columns) * cell.width(), (i / columns) * cell.height()), cell)
-                         .adjusted(0, 0, -6, -4));
+    std::vector<std::size_t> order;
+    for (const bool before : {false, true}) {
+        for (std::size_t i = 0; i < choices_.size(); ++i) {
+            if (choices_[i].beforeRope == before)
+                order.push_back(i);
+        }
+    }
+    // The charts as on the screen, then the readouts.
+    const int cells = static_cast<int>(order.size()) + 1;
+    const int columns = 2;
+    const int rows = (cells + columns - 1) / columns;
+    const QSizeF size(area.width() / columns, area.height() / rows);
+    const auto cell = [&](int index) {
+        return QRectF(area.topLeft() + QPointF((index % columns) * size.width(), (index / columns) * size.height()),
+                      size)
+            .adjusted(0, 0, -8, -6);
+    };
+    for (int i = 0; i + 1 < cells; ++i)
+        charts_[order[static_cast<std::size_t>(i)]]->paintTo(painter, cell(i));
+    paintTable(painter, cell(cells - 1).adjusted(8, 8, 0, 0), readoutTable(), Theme::from(palette()), chartFont(*this));
 }
 
 QString DistributionView::toCsv() const {

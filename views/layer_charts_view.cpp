@@ -4,6 +4,7 @@
 #include "views/chart_widget.h"
 #include "views/number_format.h"
 
+#include <QCheckBox>
 #include <QComboBox>
 #include <QLabel>
 #include <QPainter>
@@ -77,14 +78,32 @@ bool isVarianceRatio(Statistic statistic) {
     return statistic == Statistic::VarianceRatioPrevious || statistic == Statistic::VarianceRatioAnchor;
 }
 
-/// var(values) / var(deltas) over all planes together.
-std::optional<double> pooledRatio(const std::vector<const PlaneStatistics*>& planes,
-                                  SeriesStatistics SeriesSet::*deltas) {
+/// The deltas to one earlier token.
+struct Against {
+    QString name;
+    SeriesStatistics SeriesSet::*deltas;
+    std::vector<Moments> PlaneStatistics::*channelDeltas;
+};
+
+/// var(values) / var(deltas) over all planes together, or with each channel's own mean taken out first.
+std::optional<double> pooledRatio(const std::vector<const PlaneStatistics*>& planes, const Against& against,
+                                  bool withinChannels) {
+    if (withinChannels) {
+        double value = 0;
+        double delta = 0;
+        for (const PlaneStatistics* plane : planes) {
+            for (const Moments& moments : plane->channels)
+                value += moments.variance();
+            for (const Moments& moments : plane->*against.channelDeltas)
+                delta += moments.variance();
+        }
+        return delta > 0 ? std::optional(value / delta) : std::nullopt;
+    }
     Moments value;
     Moments delta;
     for (const PlaneStatistics* plane : planes) {
         value.merge(plane->series.value.moments);
-        delta.merge((plane->series.*deltas).moments);
+        delta.merge((plane->series.*against.deltas).moments);
     }
     if (delta.variance() <= 0)
         return {};
@@ -117,6 +136,7 @@ LayerChartsView::LayerChartsView(Document* document, SelectionModel* selection, 
     , pages_(new QTabBar)
     , statistic_(new QComboBox)
     , delta_(new QComboBox)
+    , withinChannels_(new QCheckBox(tr("Within channels")))
     , chart_(new ChartWidget) {
     auto* content = new QWidget;
     auto* layout = new QVBoxLayout(content);
@@ -127,9 +147,9 @@ LayerChartsView::LayerChartsView(Document* document, SelectionModel* selection, 
     pages_->setObjectName(QStringLiteral("pages"));
     pages_->setDocumentMode(true);
     pages_->setDrawBase(false);
-    pages_->addTab(tr("Per &layer"));
-    pages_->addTab(tr("Delta &gain"));
-    pages_->addTab(tr("&Entropy by grouping"));
+    pages_->addTab(tr("Per layer"));
+    pages_->addTab(tr("Delta gain"));
+    pages_->addTab(tr("Entropy by grouping"));
     pages_->setTabToolTip(0, tr("One statistic of every layer"));
     pages_->setTabToolTip(1, tr("CacheGen's figure 3. %1").arg(explain::varianceRatio()));
     pages_->setTabToolTip(2,
@@ -153,6 +173,12 @@ LayerChartsView::LayerChartsView(Document* document, SelectionModel* selection, 
     delta_->setItemData(1, explain::delta(), Qt::ToolTipRole);
     panel().addControl(delta_, tr("Which earlier token the deltas are taken to. %1").arg(explain::anchor()));
 
+    withinChannels_->setObjectName(QStringLiteral("within"));
+    panel().addControl(withinChannels_,
+                       tr("Take each channel's own mean out first: what is left to gain for a coder that has a symbol "
+                          "table for each channel"));
+
+    connect(withinChannels_, &QCheckBox::toggled, this, &LayerChartsView::refresh);
     connect(pages_, &QTabBar::currentChanged, this, &LayerChartsView::refresh);
     connect(statistic_, &QComboBox::currentIndexChanged, this, &LayerChartsView::refresh);
     connect(delta_, &QComboBox::currentIndexChanged, this, &LayerChartsView::refresh);
@@ -165,6 +191,10 @@ LayerChartsView::LayerChartsView(Document* document, SelectionModel* selection, 
         if (page() != Page::EntropyGroups)
             selectLayer(LayerIndex(panel().table().table().rows[static_cast<std::size_t>(row)].front().toLongLong()));
     });
+}
+
+bool LayerChartsView::withinChannels() const {
+    return page() == Page::DeltaGain && withinChannels_->isChecked();
 }
 
 LayerChartsView::Page LayerChartsView::page() const {
@@ -246,9 +276,9 @@ std::optional<double> LayerChartsView::valueOf(Statistic statistic, KindChoice c
     case Statistic::Kurtosis:
         return moments.excessKurtosis();
     case Statistic::VarianceRatioPrevious:
-        return plane->series.varianceRatioPrevious();
+        return withinChannels() ? plane->varianceRatioPreviousWithinChannels() : plane->series.varianceRatioPrevious();
     case Statistic::VarianceRatioAnchor:
-        return plane->series.varianceRatioAnchor();
+        return withinChannels() ? plane->varianceRatioAnchorWithinChannels() : plane->series.varianceRatioAnchor();
     case Statistic::OutlierRatio:
         return plane->channelOutlierRatio;
     case Statistic::Entropy:
@@ -369,12 +399,9 @@ QString LayerChartsView::largestValueSentence() const {
 }
 
 QString LayerChartsView::deltaSentence() const {
-    struct Against {
-        QString name;
-        SeriesStatistics SeriesSet::*deltas;
-    };
-    const std::array against{Against{tr("the previous token"), &SeriesSet::deltaPrevious},
-                             Against{tr("the anchor of 10"), &SeriesSet::deltaAnchor}};
+    const std::array against{
+        Against{tr("the previous token"), &SeriesSet::deltaPrevious, &PlaneStatistics::channelDeltaPrevious},
+        Against{tr("the anchor of 10"), &SeriesSet::deltaAnchor, &PlaneStatistics::channelDeltaAnchor}};
     QStringList sentences;
     for (const Against& which : against) {
         QStringList helped;
@@ -385,7 +412,7 @@ QString LayerChartsView::deltaSentence() const {
                 if (const PlaneStatistics* plane = planeOf(choice, layer))
                     planes.push_back(plane);
             }
-            const auto ratio = pooledRatio(planes, which.deltas);
+            const auto ratio = pooledRatio(planes, which, withinChannels());
             if (!ratio)
                 continue;
             const bool first = (*ratio > 1 ? helped : hurt).isEmpty();
@@ -398,7 +425,8 @@ QString LayerChartsView::deltaSentence() const {
         if (!hurt.isEmpty())
             parts << tr("hurts %1").arg(hurt.join(tr(" and ")));
         if (!parts.isEmpty())
-            sentences << tr("The delta to %1 %2.").arg(which.name, parts.join(tr(", ")));
+            sentences << (withinChannels() ? tr("Within channels, the delta to %1 %2.") : tr("The delta to %1 %2."))
+                             .arg(which.name, parts.join(tr(", ")));
     }
     return sentences.join(u' ');
 }
@@ -469,14 +497,15 @@ StatisticsTable LayerChartsView::groupTable() const {
 void LayerChartsView::display() {
     statistic_->setVisible(page() == Page::PerLayer);
     delta_->setVisible(page() == Page::DeltaGain);
+    withinChannels_->setVisible(page() == Page::DeltaGain);
     if (page() == Page::EntropyGroups) {
         chart_->setData(groupChart(), true);
         panel().setSummary(groupSentence());
-        panel().setTable(groupTable());
+        panel().setTable([this] { return groupTable(); });
         return;
     }
     chart_->setData(layerChart(shownStatistic()), true);
-    panel().setTable(layerTable());
+    panel().setTable([this] { return layerTable(); });
     if (isVarianceRatio(shownStatistic())) {
         panel().setSummary(deltaSentence());
         return;
@@ -503,7 +532,7 @@ void LayerChartsView::paintTo(QPainter& painter, const QRectF& target) {
 }
 
 QString LayerChartsView::toCsv() const {
-    return panel().table().table().toCsv();
+    return panel().currentTable().toCsv();
 }
 
 } // namespace kvscope::views

@@ -5,6 +5,7 @@
 
 #include <optional>
 
+class QCheckBox;
 class QComboBox;
 class QTabBar;
 
@@ -48,6 +49,7 @@ private:
     [[nodiscard]] Page page() const;
     [[nodiscard]] Statistic statistic() const;
     [[nodiscard]] Statistic shownStatistic() const;
+    [[nodiscard]] bool withinChannels() const;
     [[nodiscard]] const PlaneStatistics* planeOf(KindChoice choice, LayerIndex layer) const;
     [[nodiscard]] std::optional<double> valueOf(Statistic statistic, KindChoice choice, LayerIndex layer) const;
     [[nodiscard]] ChartData layerChart(Statistic statistic) const;
@@ -63,6 +65,7 @@ private:
     QTabBar* pages_;
     QComboBox* statistic_;
     QComboBox* delta_;
+    QCheckBox* withinChannels_;
     ChartWidget* chart_;
 };
 

@@ -36,7 +36,7 @@ PositionView::PositionView(Document* document, SelectionModel* selection, QWidge
     : StatisticsView(document, selection, parent)
     , choices_(choicesOf(document->cache()))
     , statistic_(new QComboBox)
-    , logarithmic_(new QCheckBox(tr("&Logarithmic positions")))
+    , logarithmic_(new QCheckBox(tr("Logarithmic positions")))
     , chart_(new ChartWidget) {
     auto* content = new QWidget;
     auto* layout = new QVBoxLayout(content);
@@ -196,7 +196,7 @@ void PositionView::display() {
         chart.selected = static_cast<double>(tokens->begin.value + shift);
     chart_->setData(std::move(chart), true);
     panel().setSummary(sentence());
-    panel().setTable(tableOf());
+    panel().setTable([this] { return tableOf(); });
 }
 
 QString PositionView::exportName() const {
@@ -208,7 +208,7 @@ void PositionView::paintTo(QPainter& painter, const QRectF& target) {
 }
 
 QString PositionView::toCsv() const {
-    return panel().table().table().toCsv();
+    return panel().currentTable().toCsv();
 }
 
 } // namespace kvscope::views

@@ -17,6 +17,8 @@ namespace kvscope::views {
 
 namespace {
 
+constexpr int kRowsMeasured = 60;
+
 bool isNumber(const QVariant& value) {
     return value.typeId() == QMetaType::Double || value.typeId() == QMetaType::LongLong;
 }
@@ -91,6 +93,8 @@ QVariant StatisticsTableModel::data(const QModelIndex& index, int role) const {
             return formatCount(value.toLongLong());
         return value;
     case Qt::ToolTipRole:
+        if (column == 0 && static_cast<std::size_t>(index.row()) < table_.rowExplanations.size())
+            return table_.rowExplanations[static_cast<std::size_t>(index.row())];
         return isNumber(value) ? exactText(value) : QVariant();
     case Qt::TextAlignmentRole:
         return static_cast<int>((isNumber(value) ? Qt::AlignRight : Qt::AlignLeft) | Qt::AlignVCenter);
@@ -153,6 +157,8 @@ StatisticsTableView::StatisticsTableView(QWidget* parent)
     verticalHeader()->hide();
     verticalHeader()->setDefaultSectionSize(fontMetrics().height() + 6);
     horizontalHeader()->setHighlightSections(false);
+    // Widths from a few rows: long tables must not hold up the window.
+    horizontalHeader()->setResizeContentsPrecision(kRowsMeasured);
     setAccessibleName(tr("Table of statistics"));
     connect(this, &QTableView::activated, this,
             [this](const QModelIndex& index) { emit rowActivated(sorted_->mapToSource(index).row()); });

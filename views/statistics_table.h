@@ -27,6 +27,8 @@ struct StatisticsTable {
     std::vector<Column> columns;
     /// One value a column: double, qlonglong or QString; an invalid one is shown empty.
     std::vector<std::vector<QVariant>> rows;
+    /// What each row's first cell means, shown as its tooltip; empty, or one a row.
+    std::vector<QString> rowExplanations;
 
     /// The table as comma-separated values with a header line; numbers with all their digits.
     [[nodiscard]] QString toCsv() const;

@@ -7,11 +7,16 @@
 #include "views/layer_charts_view.h"
 #include "views/position_view.h"
 
+#include <QApplication>
+#include <QBuffer>
 #include <QCheckBox>
 #include <QClipboard>
 #include <QComboBox>
 #include <QGuiApplication>
+#include <QPainter>
+#include <QSet>
 #include <QSignalSpy>
+#include <QSvgGenerator>
 #include <QTabBar>
 #include <QTest>
 #include <QToolButton>
@@ -19,6 +24,7 @@
 
 #include <atomic>
 #include <cmath>
+#include <thread>
 
 using namespace kvscope;
 using namespace kvscope::views;
@@ -207,6 +213,32 @@ private slots:
         choose(view, "delta", 1);
         value = seriesNamed(view.chart(), QStringLiteral("V"));
         COMPARE_NEAR(value->y[1], golden_["planes"]["V"][1]["delta_prev"]["variance_ratio"].get<double>());
+    }
+
+    void deltasWithinChannelsLoseWhatOffsetsGained() {
+        Bench bench(cache_);
+        LayerChartsView view(&bench.document, &bench.selection);
+        bench.show(view);
+        openPage(view, 1);
+        QTRY_VERIFY_WITH_TIMEOUT(view.isReady(), 30000);
+        choose(view, "delta", 1);
+        toggle(view, "within");
+        // numpy's per-channel spreads give the numerator, its delta's variance and mean the denominator to a few
+        // percent (the channels' mean deltas are small).
+        for (const char* kind : {"K", "V"}) {
+            const ChartSeries* series = seriesNamed(view.chart(), QString::fromLatin1(kind));
+            QVERIFY(series != nullptr);
+            for (std::size_t layer = 0; layer < 3; ++layer) {
+                const json& plane = golden_["planes"][kind][layer];
+                double variance = 0;
+                for (const json& spread : plane["channel"]["std"])
+                    variance += spread.get<double>() * spread.get<double>() / 32;
+                const double expected = variance / plane["delta_prev"]["var"].get<double>();
+                QVERIFY(std::abs(series->y[layer] / expected - 1) < 0.02);
+            }
+        }
+        QVERIFY2(view.summary().contains(QStringLiteral("Within channels, the delta to the previous token")),
+                 qPrintable(view.summary()));
     }
 
     void entropyByGroupingEqualsNumpys() {
@@ -418,7 +450,7 @@ private slots:
         next.head = HeadIndex(1);
         bench.selection.select(next);
         QTRY_VERIFY_WITH_TIMEOUT(view.isReady(), 30000);
-        const auto countOf = [&view] { return view.panel().table().table().rows[0][2].toLongLong(); };
+        const auto countOf = [&view] { return view.panel().currentTable().rows[0][2].toLongLong(); };
         QCOMPARE(countOf(), 10 * 8);
         choose(view, "scope", 1);
         QTRY_VERIFY_WITH_TIMEOUT(view.isReady(), 30000);
@@ -479,6 +511,99 @@ private slots:
         bench.show(view);
         QTRY_VERIFY(view.panel().error().contains(QStringLiteral("byte 4096")));
         QVERIFY(view.panel().error().contains(QStringLiteral("Copy the file again")));
+    }
+
+    void unwantedJobsAreStoppedAndSharedOnesAreNot() {
+        Bench bench(cache_);
+        auto& service = StatisticsService::of(bench.document);
+        std::atomic<int> begun{0};
+        std::atomic<int> stopped{0};
+        std::atomic<bool> release{false};
+        const auto waiting = [&](const char* key) {
+            return StatisticsService::job<int>(key, [&](const JobControl& job) -> Result<int> {
+                ++begun;
+                while (!job.stopRequested() && !release.load())
+                    std::this_thread::yield();
+                if (job.stopRequested()) {
+                    ++stopped;
+                    return cancelled();
+                }
+                return 7;
+            });
+        };
+        const QObject first;
+        const QObject second;
+        service.want(&first, {waiting("a")});
+        QTRY_COMPARE(begun.load(), 1);
+        service.want(&first, {});
+        QTRY_COMPARE(stopped.load(), 1);
+        QVERIFY(service.find<int>("a") == nullptr);
+
+        service.want(&first, {waiting("b")});
+        service.want(&second, {waiting("b")});
+        service.want(&first, {});
+        QVERIFY(!service.isIdle(&second));
+        release = true;
+        QTRY_VERIFY(service.isIdle(&second));
+        QCOMPARE(*service.find<int>("b"), 7);
+        QCOMPARE(stopped.load(), 1);
+        QCOMPARE(service.progress(&second), 1.0);
+    }
+
+    void aDestroyedViewStopsItsJobs() {
+        Bench bench(cache_);
+        auto& service = StatisticsService::of(bench.document);
+        std::atomic<bool> begun{false};
+        std::atomic<bool> stopped{false};
+        {
+            const QObject view;
+            service.want(&view, {StatisticsService::job<int>("c", [&](const JobControl& job) -> Result<int> {
+                while (!job.stopRequested())
+                    std::this_thread::yield();
+                stopped = true;
+                return cancelled();
+            })});
+        }
+        QTRY_VERIFY(stopped.load());
+    }
+
+    void tabReachesEveryControl() {
+        Bench bench(cache_);
+        DistributionView view(&bench.document, &bench.selection);
+        bench.show(view);
+        view.activateWindow();
+        auto* scope = view.findChild<QComboBox*>(QStringLiteral("scope"));
+        scope->setFocus();
+        QTRY_VERIFY(scope->hasFocus());
+        QSet<QWidget*> reached;
+        for (int i = 0; i < 30; ++i) {
+            QTest::keyClick(QApplication::focusWidget(), Qt::Key_Tab);
+            reached.insert(QApplication::focusWidget());
+        }
+        for (const char* name : {"scope", "deltas", "fits", "log", "density"})
+            QVERIFY2(reached.contains(view.findChild<QWidget*>(QString::fromLatin1(name))), name);
+        QVERIFY(reached.contains(&view.panel().tableButton()));
+        for (ChartWidget* chart : view.charts())
+            QVERIFY(reached.contains(chart));
+        QVERIFY(reached.contains(&view.readouts()));
+    }
+
+    void picturesHoldChartsAndReadouts() {
+        Bench bench(cache_);
+        DistributionView view(&bench.document, &bench.selection);
+        bench.show(view);
+        QByteArray svg;
+        {
+            QBuffer buffer(&svg);
+            QSvgGenerator generator;
+            generator.setOutputDevice(&buffer);
+            generator.setSize({900, 600});
+            generator.setViewBox(QRect(0, 0, 900, 600));
+            QPainter painter(&generator);
+            view.paintTo(painter, QRectF(0, 0, 900, 600));
+        }
+        for (const char* text : {"K value", "V value", "K before RoPE value", "Excess kurtosis", "Gaussian"})
+            QVERIFY2(svg.contains(text), text);
     }
 
     void aViewOutlivesItsDocument() {
