@@ -3,7 +3,6 @@
 #include "golden_dump.h"
 
 #include <QDirIterator>
-#include <QTemporaryDir>
 #include <QTest>
 
 #include <algorithm>
@@ -206,13 +205,10 @@ private slots:
         QFile whole(pathOf("v0.3.36/session.f16.tiny.bin"));
         QVERIFY(whole.open(QIODevice::ReadOnly));
         const auto bytes = whole.readAll();
-        const QTemporaryDir folder;
         for (qsizetype length = 4; length < bytes.size(); ++length) {
-            QFile file(folder.filePath("cut.bin"));
-            QVERIFY(file.open(QIODevice::WriteOnly));
-            file.write(bytes.left(length));
-            file.close();
-            const auto opened = open(file.fileName());
+            const auto* begin = reinterpret_cast<const std::byte*>(bytes.data());
+            const auto cut = memorySource(std::vector<std::byte>(begin, begin + length), "cut.bin");
+            const auto opened = openDumpBytes(cut, {});
             QVERIFY2(!opened, qPrintable(QString::number(length)));
             QVERIFY2(messageOf(opened).contains("byte"), qPrintable(messageOf(opened)));
         }

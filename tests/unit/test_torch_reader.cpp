@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/io/open_dump.h"
 #include "core/io/torch_reader.h"
 #include "golden_dump.h"
 
+#include <QDirIterator>
 #include <QTest>
 
 using namespace kvscope;
@@ -118,6 +120,29 @@ private slots:
         for (const auto& tensor : sliding->tensors) {
             QCOMPARE(tensor.firstPosition.value(), 12);
             QVERIFY(!tensor.heldTokens);
+        }
+    }
+    void opensEveryCacheOfTransformers_data() {
+        QTest::addColumn<QString>("path");
+        const QDir folder(goldenFolder("transformers"));
+        QDirIterator files(folder.path(), {"*.expected.json"}, QDir::Files, QDirIterator::Subdirectories);
+        while (files.hasNext()) {
+            const auto path = files.next().chopped(static_cast<int>(qstrlen(".expected.json")));
+            QTest::newRow(qPrintable(folder.relativeFilePath(path))) << path;
+        }
+    }
+    void opensEveryCacheOfTransformers() {
+        QFETCH(QString, path);
+        const auto expected = readJsonObject(path + ".expected.json");
+        const auto opened = openDump(path.toStdString());
+        QVERIFY2(opened, opened ? "" : opened.error().message().c_str());
+        QCOMPARE(differenceFromExpected(opened->cache, expected), QString());
+        for (const auto& item : expected["planes"].toArray()) {
+            const auto want = item.toObject();
+            const auto kind = want["kind"].toString() == "V" ? PlaneKind::Value : PlaneKind::Key;
+            const auto* plane = opened->cache.geometry().find(LayerIndex(want["layer"].toInteger()), kind);
+            QVERIFY(plane != nullptr);
+            QCOMPARE(plane->position(TokenIndex(0)), want["first_position"].toInteger());
         }
     }
     void scalarsGoToTheMetadata() {
