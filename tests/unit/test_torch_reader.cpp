@@ -122,19 +122,24 @@ private slots:
             QVERIFY(!tensor.heldTokens);
         }
     }
-    void opensEveryCacheOfTransformers_data() {
+    void opensEverySavedCache_data() {
         QTest::addColumn<QString>("path");
-        const QDir folder(goldenFolder("transformers"));
-        QDirIterator files(folder.path(), {"*.expected.json"}, QDir::Files, QDirIterator::Subdirectories);
-        while (files.hasNext()) {
-            const auto path = files.next().chopped(static_cast<int>(qstrlen(".expected.json")));
-            QTest::newRow(qPrintable(folder.relativeFilePath(path))) << path;
+        const QDir golden(goldenFolder(""));
+        for (const auto* name : {"torch", "transformers", "pickle"}) {
+            QDirIterator files(golden.filePath(name), {"*.expected.json"}, QDir::Files, QDirIterator::Subdirectories);
+            while (files.hasNext()) {
+                const auto path = files.next().chopped(static_cast<int>(qstrlen(".expected.json")));
+                QTest::newRow(qPrintable(golden.relativeFilePath(path))) << path;
+            }
         }
     }
-    void opensEveryCacheOfTransformers() {
+    void opensEverySavedCache() {
         QFETCH(QString, path);
         const auto expected = readJsonObject(path + ".expected.json");
-        const auto opened = openDump(path.toStdString());
+        OpenOptions options;
+        if (!expected["needs"].toArray().isEmpty())
+            options.heads = expected["planes"].toArray().first().toObject()["kv_heads"].toInteger();
+        const auto opened = openDump(path.toStdString(), options);
         QVERIFY2(opened, opened ? "" : opened.error().message().c_str());
         QCOMPARE(differenceFromExpected(opened->cache, expected), QString());
         for (const auto& item : expected["planes"].toArray()) {
