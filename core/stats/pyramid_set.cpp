@@ -109,7 +109,7 @@ void PyramidSet::startJobs() {
         pool_.post([self = shared_from_this()] { self->runJob(); });
 }
 
-std::optional<PyramidSet::Task> PyramidSet::nextTask() {
+std::optional<PyramidSet::Task> PyramidSet::nextTask(bool& failed) {
     const std::lock_guard lock(mutex_);
     while (!wanted_.empty()) {
         Quantity quantity = wanted_.back();
@@ -121,6 +121,7 @@ std::optional<PyramidSet::Task> PyramidSet::nextTask() {
             if (values.error) {
                 entry(quantity).error = values.error;
                 wanted_.pop_back();
+                failed = true;
                 continue;
             }
             quantity = Quantity::Value;
@@ -130,6 +131,7 @@ std::optional<PyramidSet::Task> PyramidSet::nextTask() {
             auto made = Pyramid::create(cache_, quantity, folder_);
             if (!made) {
                 here.error = std::move(made.error());
+                failed = true;
                 std::erase(wanted_, quantity);
                 continue;
             }
@@ -194,7 +196,10 @@ Result<void> PyramidSet::perform(const Task& task) {
 void PyramidSet::runJob() {
     const auto start = Clock::now();
     while (true) {
-        const auto task = nextTask();
+        bool anyFailed = false;
+        const auto task = nextTask(anyFailed);
+        if (anyFailed)
+            notify(true);
         if (!task)
             return;
         auto done = perform(*task);

@@ -53,7 +53,8 @@ private:
     void startJobs();
     void runJob();
     /// The next chunk to build; when there is none the calling job is no longer counted and must end.
-    std::optional<Task> nextTask();
+    /// `failed` is set when a build ended with an error that has not been notified.
+    std::optional<Task> nextTask(bool& failed);
     Result<void> perform(const Task& task);
     std::unique_ptr<ChunkBuilder> takeBuilder(const PlaneLayout& plane);
     void giveBack(std::unique_ptr<ChunkBuilder> builder);
