@@ -558,11 +558,13 @@ private slots:
         {
             const QObject view;
             service.want(&view, {StatisticsService::job<int>("c", [&](const JobControl& job) -> Result<int> {
+                begun = true;
                 while (!job.stopRequested())
                     std::this_thread::yield();
                 stopped = true;
                 return cancelled();
             })});
+            QTRY_VERIFY(begun.load());
         }
         QTRY_VERIFY(stopped.load());
     }
