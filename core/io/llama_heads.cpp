@@ -76,18 +76,25 @@ std::vector<Turn> turnsOf(std::span<const float> keys, std::int64_t width, std::
     return turns;
 }
 
-/// Agreement of the turns with plain RoPE. Every pair counts the same, so that a loud channel does not decide alone.
-double scoreOf(const std::vector<Turn>& turns, std::int64_t headDim, double theta) {
-    const auto half = headDim / 2;
+/// What taking plain RoPE off gains in agreement, against leaving the keys as they are, and the most that it could.
+/// Slow pairs, which look the same either way, so have no voice; loud channels have no more than others.
+struct Gain {
     double sum = 0;
+    double possible = 0;
+};
+
+Gain gainOf(const std::vector<Turn>& turns, std::int64_t headDim, double theta) {
+    const auto half = headDim / 2;
+    Gain gain;
     for (std::size_t i = 0; i < turns.size(); ++i) {
         if (turns[i].energy <= 0)
             continue;
         const auto pair = static_cast<double>(static_cast<std::int64_t>(i) % half);
         const auto angle = std::pow(theta, -2.0 * pair / static_cast<double>(headDim));
-        sum += (turns[i].sum * std::polar(1.0, -angle)).real() / turns[i].energy;
+        gain.sum += (turns[i].sum * (std::polar(1.0, -angle) - 1.0)).real() / turns[i].energy;
+        gain.possible += 1.0 - std::cos(angle);
     }
-    return turns.empty() ? 0 : sum / static_cast<double>(turns.size());
+    return gain;
 }
 
 std::vector<std::int64_t> candidatesOf(std::int64_t width, const HeadHints& hints) {
@@ -139,13 +146,17 @@ std::int64_t keyHadamardSize(std::int64_t headDim) {
 HeadGuess guessHeads(std::span<const float> keys, std::int64_t width, std::span<const std::int64_t> positions,
                      const HeadHints& hints) {
     HeadGuess best;
-    best.score = best.runnerUp = best.plainScore = best.rotatedScore = -2;
+    best.gain = best.runnerUp = best.plainScore = best.rotatedScore = -1;
+    double steps = 0;
+    for (std::size_t t = 0; t + 1 < positions.size(); ++t)
+        steps += positions[t + 1] - positions[t] == 1 ? 1 : 0;
     std::vector<float> turned;
     for (const auto headDim : candidatesOf(width, hints)) {
-        double bestOfDim = -2;
+        const auto before = best;
+        double gainOfDim = -1;
         for (const bool rotated : {false, true}) {
             const auto size = keyHadamardSize(headDim);
-            if (rotated && (!hints.mayBeRotated || size == 0))
+            if (headDim % 2 != 0 || (rotated && (!hints.mayBeRotated || size == 0)))
                 continue;
             auto values = keys;
             if (rotated) {
@@ -154,28 +165,29 @@ HeadGuess guessHeads(std::span<const float> keys, std::int64_t width, std::span<
                 values = turned;
             }
             for (const auto pairing : {Rope::Pairing::Interleaved, Rope::Pairing::HalfSplit}) {
-                if (headDim % 2 != 0 || (hints.pairing && *hints.pairing != pairing))
+                if (hints.pairing && *hints.pairing != pairing)
                     continue;
                 const auto turns = turnsOf(values, width, positions, headDim, pairing);
-                for (const auto theta : kThetas) {
-                    const auto score = scoreOf(turns, headDim, hints.theta.value_or(theta));
+                for (const auto usual : kThetas) {
+                    const auto theta = hints.theta.value_or(usual);
+                    const auto gain = gainOf(turns, headDim, theta);
+                    const auto score = gain.possible > 0 ? gain.sum / gain.possible : 0;
                     auto& ofKind = rotated ? best.rotatedScore : best.plainScore;
                     ofKind = std::max(ofKind, score);
-                    bestOfDim = std::max(bestOfDim, score);
-                    if (score <= best.score)
+                    gainOfDim = std::max(gainOfDim, gain.sum);
+                    if (gain.sum <= best.gain)
                         continue;
-                    if (headDim != best.headDim)
-                        best.runnerUp = best.score;
+                    best.gain = gain.sum;
                     best.score = score;
+                    best.threshold = std::max(0.15, 3.0 / std::sqrt(std::max(1.0, steps * gain.possible)));
                     best.headDim = headDim;
                     best.pairing = pairing;
-                    best.theta = hints.theta.value_or(theta);
+                    best.theta = theta;
                     best.rotated = rotated;
                 }
             }
         }
-        if (headDim != best.headDim)
-            best.runnerUp = std::max(best.runnerUp, bestOfDim);
+        best.runnerUp = std::max(before.runnerUp, best.headDim == headDim ? before.gain : gainOfDim);
     }
     if (best.headDim == 0 || !best.clear())
         best.headDim = candidatesOf(width, hints).front();

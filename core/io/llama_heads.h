@@ -33,16 +33,20 @@ struct HeadGuess {
     Rope::Pairing pairing = Rope::Pairing::Interleaved;
     double theta = 0;
     bool rotated = false;
-    /// How well consecutive keys agree once RoPE is taken off, in [-1, 1]; the best, and the best of another head
-    /// dimension.
+    /// How much better neighbouring keys agree once RoPE is taken off, against what perfectly steady keys would gain:
+    /// about 0 without such structure, up to 1.
     double score = 0;
+    /// What a score must exceed to be no chance.
+    double threshold = 1;
+    /// The gain summed over channels; the best, and the best of another head dimension.
+    double gain = 0;
     double runnerUp = 0;
-    /// The best score if the keys are (not) Hadamard-rotated.
+    /// The best score if the keys are not, or are, Hadamard-rotated.
     double plainScore = 0;
     double rotatedScore = 0;
 
     /// Whether the data, rather than habit, chose headDim.
-    [[nodiscard]] bool clear() const { return score > 0.1 && score - runnerUp > 0.03; }
+    [[nodiscard]] bool clear() const { return score > threshold && gain > 1.15 * runnerUp; }
 };
 
 /// What is known when the guess is made.

@@ -11,6 +11,7 @@
 #include "core/kv/strided_cache.h"
 
 #include <algorithm>
+#include <cmath>
 #include <new>
 #include <system_error>
 
@@ -257,8 +258,9 @@ Result<void> LlamaAssembler::guess(LayerPlace sample, HeadHints hints) {
         note(CacheNote::Severity::Warning,
              "The file does not say how the " + std::to_string(width) + " channels of K are divided: " +
                  std::to_string(width / found.headDim) + " heads of " + std::to_string(found.headDim) +
-                 (found.clear() ? " is what the rotation of the keys shows"
-                                : " is a guess by custom alone, for the keys show no clear rotation") +
+                 (found.clear() ? " is what the rotation of the keys shows (theta near " +
+                                      std::to_string(std::lround(found.theta)) + ")"
+                                : std::string(" is a guess by custom alone, for the keys show no clear rotation")) +
                  ". Give the number of heads, or put the model's config.json beside the file, to be sure");
     }
     if (hints.mayBeRotated && keyHadamardSize(found.headDim) > 0)
@@ -274,9 +276,10 @@ void LlamaAssembler::noteRotation(const HeadGuess& found) {
         return;
     }
     const auto margin = found.rotatedScore - found.plainScore;
-    const std::string verdict = margin > 0.05    ? "The rotation of the keys suggests that it did"
-                                : margin < -0.05 ? "The rotation of the keys suggests that it did not"
-                                                 : "The keys do not tell";
+    const bool told = found.clear() && std::abs(margin) > 0.2;
+    const std::string verdict = !told        ? "The keys do not tell"
+                                : margin > 0 ? "The rotation of the keys suggests that it did"
+                                             : "The rotation of the keys suggests that it did not";
     note(
         CacheNote::Severity::Warning,
         "K is " + type +

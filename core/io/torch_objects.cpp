@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <bit>
 #include <charconv>
 #include <unordered_set>
 
@@ -12,7 +13,7 @@ namespace kvscope {
 namespace {
 
 constexpr int kMaxDepth = 64;
-constexpr std::int64_t kMaxVisits = 2'000'000;
+constexpr std::int64_t kMaxVisits = 300'000;
 constexpr std::size_t kMaxTensors = 200'000;
 constexpr std::size_t kMaxPath = 500;
 constexpr std::size_t kMaxNotes = 4'000;
@@ -121,15 +122,16 @@ Result<void> Collector::visit(PickleId id, const std::string& path) {
     return result;
 }
 
-/// A list of integers is an array (token ids); a tuple of them (a shape) and texts (tokens) go to the metadata.
+/// A list of numbers is an array (token ids, scales); a tuple of them (a shape) and texts (tokens) go to the metadata.
 Result<void> Collector::visitSequence(const PickleNode& node, const std::string& path) {
     const auto all = [&](PickleKind kind) {
         return !node.items.empty() && std::all_of(node.items.begin(), node.items.end(),
                                                   [&](PickleId item) { return tree_[item].kind == kind; });
     };
     const bool integers = all(PickleKind::Integer);
-    const bool texts = !integers && all(PickleKind::String);
-    if (!integers && !texts) {
+    const bool floats = !integers && all(PickleKind::Float);
+    const bool texts = !integers && !floats && all(PickleKind::String);
+    if (!integers && !floats && !texts) {
         for (std::size_t i = 0; i < node.items.size(); ++i)
             KVSCOPE_TRY(visitChild(node.items[i], path, std::to_string(i)));
         return {};
@@ -149,6 +151,8 @@ Result<void> Collector::visitSequence(const PickleNode& node, const std::string&
         for (const auto item : node.items) {
             if (texts)
                 list.push_back(tree_[item].text);
+            else if (floats)
+                list.push_back(tree_[item].real);
             else
                 list.push_back(tree_[item].integer);
         }
@@ -158,12 +162,16 @@ Result<void> Collector::visitSequence(const PickleNode& node, const std::string&
     std::vector<std::byte> raw;
     raw.reserve(bytes);
     for (const auto item : node.items) {
+        const auto bits =
+            floats ? std::bit_cast<std::uint64_t>(tree_[item].real) : static_cast<std::uint64_t>(tree_[item].integer);
         for (int i = 0; i < 8; ++i)
-            raw.push_back(static_cast<std::byte>(static_cast<std::uint64_t>(tree_[item].integer) >> (8 * i)));
+            raw.push_back(static_cast<std::byte>(bits >> (8 * i)));
     }
     StoredTensor tensor;
     tensor.name = path;
-    tensor.typeName = "int64";
+    tensor.typeName = floats ? "float64" : "int64";
+    if (floats)
+        tensor.dtype = DType::F64;
     tensor.elementSize = 8;
     tensor.shape = {static_cast<std::int64_t>(node.items.size())};
     tensor.strides = {1};
