@@ -15,7 +15,7 @@ from pathlib import Path
 
 import llama_cpp as ll
 import numpy as np
-from state import BF16, F16, F32, Q4_0, Q8_0, TYPES, State, unrotate
+from state import BF16, F16, F32, IQ4_NL, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, TYPES, State, unrotate
 from tiny_models import THETA, DeepSeek, Gemma2, Llama, Qwen2VL
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -24,7 +24,17 @@ from common import expect, plane  # noqa: E402
 VERSION = tuple(int(n) for n in ll.__version__.split("."))
 HERE = Path(__file__).resolve().parent / f"v{ll.__version__}"
 PRODUCER = f"llama.cpp of llama-cpp-python {ll.__version__}"
-TOLERANCE = {F32: 2e-5, F16: 3e-3, BF16: 2e-2, Q8_0: 2e-2, Q4_0: 3e-1}
+TOLERANCE = {
+    F32: 2e-5,
+    F16: 3e-3,
+    BF16: 2e-2,
+    Q8_0: 2e-2,
+    Q5_0: 1.5e-1,
+    Q5_1: 1.5e-1,
+    Q4_0: 3e-1,
+    Q4_1: 3e-1,
+    IQ4_NL: 3e-1,
+}
 TOKENS = [5, 41, 17, 9, 33, 60, 2, 28, 11, 50, 7]
 
 
@@ -230,6 +240,8 @@ def make(folder):
             type_v=Q8_0,
         )
         simple("session.q4_0.bin", a, "quantised; head_dim 32, so not rotated", type_k=Q4_0, type_v=Q4_0)
+        simple("session.q5_0.q5_1.bin", a, "K q5_0, V q5_1", type_k=Q5_0, type_v=Q5_1)
+        simple("session.iq4_nl.q4_1.bin", a, "K iq4_nl, V q4_1", type_k=IQ4_NL, type_v=Q4_1)
         simple(
             "sequence.q8_0.f16.vtrans.bin",
             a,

@@ -6,8 +6,18 @@ from pathlib import Path
 
 import numpy as np
 
-F32, F16, Q4_0, Q8_0, BF16 = 0, 1, 2, 8, 30
-TYPES = {F32: "f32", F16: "f16", Q4_0: "q4_0", Q8_0: "q8_0", BF16: "bf16"}
+F32, F16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, IQ4_NL, BF16 = 0, 1, 2, 3, 6, 7, 8, 20, 30
+TYPES = {
+    F32: "f32",
+    F16: "f16",
+    Q4_0: "q4_0",
+    Q4_1: "q4_1",
+    Q5_0: "q5_0",
+    Q5_1: "q5_1",
+    Q8_0: "q8_0",
+    IQ4_NL: "iq4_nl",
+    BF16: "bf16",
+}
 
 
 def values(raw, kind, rows):
