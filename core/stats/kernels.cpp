@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/stats/kernels.cpp"
@@ -58,9 +59,12 @@ void storeMoments(std::size_t lanes, std::int64_t rows, const double* sums, Mome
     }
 }
 
-/// One group of Lanes(d) neighbouring channels: means first, then powers of the deviations from them.
+/// One group of Lanes(d) neighbouring channels: means first, then powers of the deviations from them. `column` keeps
+/// the rows * lanes values between the two, side by side: rows of a plane often lie a power of two apart and would push
+/// each other out of the cache.
 template <class D>
-void channelGroup(D d, const float* first, std::int64_t rows, std::int64_t stride, float smallestNormal, Moments* out) {
+void channelGroup(D d, const float* first, std::int64_t rows, std::int64_t stride, float smallestNormal, double* column,
+                  Moments* out) {
     const hn::Rebind<float, D> df;
     const std::size_t lanes = hn::Lanes(d);
     const auto zero = hn::Zero(d);
@@ -76,6 +80,7 @@ void channelGroup(D d, const float* first, std::int64_t rows, std::int64_t strid
     const float* row = first;
     for (std::int64_t t = 0; t < rows; ++t, row += stride) {
         const auto raw = hn::PromoteTo(d, hn::LoadU(df, row));
+        hn::StoreU(raw, d, column + static_cast<std::size_t>(t) * lanes);
         const auto finite = hn::IsFinite(raw);
         const auto x = hn::IfThenElseZero(finite, raw);
         const auto magnitude = hn::Abs(x);
@@ -91,9 +96,8 @@ void channelGroup(D d, const float* first, std::int64_t rows, std::int64_t strid
     auto m2 = zero;
     auto m3 = zero;
     auto m4 = zero;
-    row = first;
-    for (std::int64_t t = 0; t < rows; ++t, row += stride) {
-        const auto raw = hn::PromoteTo(d, hn::LoadU(df, row));
+    for (std::size_t t = 0; t < static_cast<std::size_t>(rows); ++t) {
+        const auto raw = hn::LoadU(d, column + t * lanes);
         const auto deviation = hn::IfThenElseZero(hn::IsFinite(raw), hn::Sub(raw, mean));
         const auto square = hn::Mul(deviation, deviation);
         m2 = hn::Add(m2, square);
@@ -111,11 +115,12 @@ void channelMomentsImpl(const float* rows, std::int64_t tokens, std::int64_t cha
                         Moments* out) {
     const Doubles d;
     const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+    std::vector<double> column(static_cast<std::size_t>(tokens * lanes));
     std::int64_t c = 0;
     for (; c + lanes <= channels; c += lanes)
-        channelGroup(d, rows + c, tokens, channels, smallestNormal, out + c);
+        channelGroup(d, rows + c, tokens, channels, smallestNormal, column.data(), out + c);
     for (; c < channels; ++c)
-        channelGroup(hn::CappedTag<double, 1>(), rows + c, tokens, channels, smallestNormal, out + c);
+        channelGroup(hn::CappedTag<double, 1>(), rows + c, tokens, channels, smallestNormal, column.data(), out + c);
 }
 
 void subtractImpl(const float* minuend, const float* subtrahend, float* out, std::size_t count) {
@@ -273,60 +278,64 @@ RowSums rowSumsImpl(const float* row, const float* direction, std::size_t count)
     return out;
 }
 
-/// Adds x[t] * x[t + lag] for t in [begin, end) of one group of channels.
+/// Adds x[t] * x[t + lag] for t in [begin, end) of one group of channels, x being [token][lanes].
 template <class D>
-void addLag(D d, const double* x, std::int64_t channels, std::int64_t begin, std::int64_t end, std::int64_t lag,
-            double* sums) {
-    const double* near = x + begin * channels;
-    const double* far = near + lag * channels;
-    double* into = sums + (lag - 1) * channels;
-    auto sum = hn::LoadU(d, into);
-    for (std::int64_t t = begin; t < end; ++t, near += channels, far += channels)
-        sum = hn::Add(sum, hn::Mul(hn::LoadU(d, near), hn::LoadU(d, far)));
-    hn::StoreU(sum, d, into);
+void addLag(D d, const double* x, std::int64_t begin, std::int64_t end, std::int64_t lag, double* sum) {
+    const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+    const double* near = x + begin * lanes;
+    const double* far = near + lag * lanes;
+    auto total = hn::LoadU(d, sum);
+    for (std::int64_t t = begin; t < end; ++t, near += lanes, far += lanes)
+        total = hn::Add(total, hn::Mul(hn::LoadU(d, near), hn::LoadU(d, far)));
+    hn::StoreU(total, d, sum);
 }
 
-/// Four neighbouring lags at a time, so that the additions do not wait for each other.
+/// All lags of one group of channels, four at a time so that the additions do not wait for each other. `column` takes
+/// the values of the group side by side, for the sake of the cache.
 template <class D>
 void addLags(D d, const double* x, std::int64_t channels, std::int64_t tokens, std::int64_t available,
-             std::int64_t lags, double* sums) {
+             std::int64_t lags, double* column, double* sums) {
+    const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+    for (std::int64_t t = 0; t < available; ++t)
+        hn::StoreU(hn::LoadU(d, x + t * channels), d, column + t * lanes);
     std::int64_t lag = 1;
     for (; lag + 3 <= lags; lag += 4) {
         const std::int64_t common = std::max<std::int64_t>(0, std::min(tokens, available - lag - 3));
-        const double* near = x;
-        const double* far = x + lag * channels;
+        const double* near = column;
+        const double* far = column + lag * lanes;
         double* into = sums + (lag - 1) * channels;
         auto sum0 = hn::LoadU(d, into);
         auto sum1 = hn::LoadU(d, into + channels);
         auto sum2 = hn::LoadU(d, into + 2 * channels);
         auto sum3 = hn::LoadU(d, into + 3 * channels);
-        for (std::int64_t t = 0; t < common; ++t, near += channels, far += channels) {
+        for (std::int64_t t = 0; t < common; ++t, near += lanes, far += lanes) {
             const auto here = hn::LoadU(d, near);
             sum0 = hn::Add(sum0, hn::Mul(here, hn::LoadU(d, far)));
-            sum1 = hn::Add(sum1, hn::Mul(here, hn::LoadU(d, far + channels)));
-            sum2 = hn::Add(sum2, hn::Mul(here, hn::LoadU(d, far + 2 * channels)));
-            sum3 = hn::Add(sum3, hn::Mul(here, hn::LoadU(d, far + 3 * channels)));
+            sum1 = hn::Add(sum1, hn::Mul(here, hn::LoadU(d, far + lanes)));
+            sum2 = hn::Add(sum2, hn::Mul(here, hn::LoadU(d, far + 2 * lanes)));
+            sum3 = hn::Add(sum3, hn::Mul(here, hn::LoadU(d, far + 3 * lanes)));
         }
         hn::StoreU(sum0, d, into);
         hn::StoreU(sum1, d, into + channels);
         hn::StoreU(sum2, d, into + 2 * channels);
         hn::StoreU(sum3, d, into + 3 * channels);
         for (std::int64_t k = lag; k < lag + 4; ++k)
-            addLag(d, x, channels, common, std::min(tokens, available - k), k, sums);
+            addLag(d, column, common, std::min(tokens, available - k), k, sums + (k - 1) * channels);
     }
     for (; lag <= lags; ++lag)
-        addLag(d, x, channels, 0, std::min(tokens, available - lag), lag, sums);
+        addLag(d, column, 0, std::min(tokens, available - lag), lag, sums + (lag - 1) * channels);
 }
 
 void lagProductsImpl(const double* x, std::int64_t channels, std::int64_t tokens, std::int64_t available,
                      std::int64_t lags, double* sums) {
     const Doubles d;
     const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+    std::vector<double> column(static_cast<std::size_t>(available * lanes));
     std::int64_t c = 0;
     for (; c + lanes <= channels; c += lanes)
-        addLags(d, x + c, channels, tokens, available, lags, sums + c);
+        addLags(d, x + c, channels, tokens, available, lags, column.data(), sums + c);
     for (; c < channels; ++c)
-        addLags(hn::CappedTag<double, 1>(), x + c, channels, tokens, available, lags, sums + c);
+        addLags(hn::CappedTag<double, 1>(), x + c, channels, tokens, available, lags, column.data(), sums + c);
 }
 
 template <class D> void addErrors(D d, const float* original, const float* changed, std::size_t count, ErrorSums& out) {
