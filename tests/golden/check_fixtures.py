@@ -8,6 +8,7 @@ python3 check_fixtures.py --readme    also write the tables of README.md from th
 import argparse
 import hashlib
 import json
+import pickle
 import re
 import sys
 from pathlib import Path
@@ -129,7 +130,14 @@ def check_torch(path, expected):
             raise Skipped(str(e)) from e
         if saver.split()[1] != installed:
             raise Skipped(f"needs {saver}")
-    cache = load(path, weights_only=False, map_location="cpu")
+    if path.suffix == ".pkl":
+        pairs = pickle.loads(path.read_bytes())
+        cache = [[x if isinstance(x, torch.Tensor) else torch.tensor(x.astype(np.float32)) for x in p] for p in pairs]
+    else:
+        cache = load(path, weights_only=False, map_location="cpu")
+    # A model's whole output is a dict; an encoder-decoder's cache holds the one of its self-attention.
+    cache = getattr(cache, "past_key_values", cache)
+    cache = getattr(cache, "self_attention_cache", cache)
     if expected["layout"] != "perlayer BHTD" and isinstance(cache, torch.Tensor):
         return from_named({"": cache.float().numpy()}, expected)
     scales = {}
@@ -281,6 +289,7 @@ CHECKS = {
     "raw with sidecar": check_sidecar,
     "safetensors": check_safetensors,
     "torch": check_torch,
+    "pickle": check_torch,
     "llama.cpp": check_llamacpp,
     "lmcache folder": check_lmcache,
     "vllm folder": check_vllm,
