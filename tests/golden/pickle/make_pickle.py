@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Plain pickles of arrays and tensors, and torch.save'd objects around caches.  python3 make_pickle.py"""
+"""Plain pickles of arrays and tensors, and torch.save'd objects around caches.  python3 make_pickle.py
+
+Plain pickles of tensors hold addresses as storage keys: they differ from run to run.
+"""
 import pickle
 import sys
 import zipfile
@@ -50,6 +53,16 @@ describe("encoderdecoder.pt", "EncoderDecoderCache: its self-attention part is t
 torch.save(CausalLMOutputWithPast(logits=torch.zeros(1, 9, 4), past_key_values=cache), HERE / "output.pt")
 describe("output.pt", "a model's whole output: logits and past_key_values")
 
+config = transformers.LlamaConfig(hidden_size=32, num_attention_heads=4, num_key_value_heads=4, num_hidden_layers=3)
+quantised = transformers.QuantizedCache("fp8", config)
+for i, (k, v) in enumerate(TENSORS):
+    quantised.update(k.float(), v.float(), i)
+stored = np.stack([np.stack([(x.float() * scale)[0].permute(1, 0, 2).reshape(9, -1).numpy() for x, scale in (layer._quantized_keys, layer._quantized_values)])
+                   for layer in quantised.layers])
+torch.save(quantised, HERE / "quantised.fp8.pt")
+expect(HERE / "quantised.fp8.pt", format="torch", producer=PYTHON + f", transformers {transformers.__version__}", dtype="f8_e4m3", layout="perlayer BHTD",
+       about="QuantizedCache of the backend fp8: (float8_e4m3fn tensor, scale) pairs", planes=planes_of(stored))
+
 # The zip format of a big-endian machine: the same pickle, swapped storages, and the member byteorder.
 torch.save(TENSORS, HERE / "little.pt")
 with zipfile.ZipFile(HERE / "little.pt") as little, zipfile.ZipFile(HERE / "bigendian.pt", "w") as big:
@@ -57,7 +70,7 @@ with zipfile.ZipFile(HERE / "little.pt") as little, zipfile.ZipFile(HERE / "bige
         data = little.read(member)
         if "/data/" in member.filename:
             data = np.frombuffer(data, "<u2").astype(">u2").tobytes()
-        big.writestr(member.filename, b"big" if member.filename.endswith("byteorder") else data)
+        big.writestr(zipfile.ZipInfo(member.filename), b"big" if member.filename.endswith("byteorder") else data)
 (HERE / "little.pt").unlink()
 assert all(torch.equal(a, b) for p, q in zip(torch.load(HERE / "bigendian.pt"), TENSORS) for a, b in zip(p, q))
 describe("bigendian.pt", "tuples of tensors, byteorder big (checked by torch.load)")
