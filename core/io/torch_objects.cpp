@@ -17,8 +17,8 @@ constexpr std::int64_t kMaxVisits = 300'000;
 constexpr std::size_t kMaxTensors = 200'000;
 constexpr std::size_t kMaxPath = 500;
 constexpr std::size_t kMaxNotes = 4'000;
-constexpr std::size_t kMaxNoteBytes = 64 * 1024;
-constexpr std::size_t kMaxListBytes = 64 * 1024 * 1024;
+constexpr std::size_t kMaxNoteBytes = std::size_t{64} * 1024;
+constexpr std::size_t kMaxListBytes = std::size_t{64} * 1024 * 1024;
 constexpr std::string_view kSavePlain = "Save the keys and values alone, as a tuple or list of tensors";
 
 /// Valid, printable UTF-8: whatever is not becomes a question mark.
@@ -79,7 +79,7 @@ private:
     Result<void> visitLayer(const PickleNode& attributes, const std::string& path);
     Result<StoredTensor*> addTensor(PickleId id, const std::string& path);
     Result<std::optional<std::int64_t>> integerOf(PickleId id);
-    void addNote(const std::string& path, std::string text);
+    void addNote(const std::string& path, const std::string& text);
     [[nodiscard]] std::string keyName(PickleId key) const;
     [[nodiscard]] const PickleNode* attributesOf(const PickleNode& record) const;
     [[nodiscard]] std::optional<std::string> scalarText(const PickleNode& node) const;
@@ -342,9 +342,9 @@ std::optional<std::string> Collector::scalarText(const PickleNode& node) const {
     }
 }
 
-void Collector::addNote(const std::string& path, std::string text) {
+void Collector::addNote(const std::string& path, const std::string& text) {
     if (!text.empty() && !path.empty() && table_.metadata.size() < kMaxNotes)
-        table_.metadata.try_emplace(path, std::move(text));
+        table_.metadata.try_emplace(path, text);
 }
 
 } // namespace
