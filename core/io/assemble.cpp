@@ -286,7 +286,28 @@ private:
         if (padded > 0)
             info(notes_, "Zero padding of a static cache: up to " + std::to_string(most) +
                              " empty slots at the end of " + std::to_string(padded) + " layers are left out");
+        placeWindows(held);
         return {};
+    }
+
+    /// A HybridCache does not say where its full windows begin: they end where the layers without a window end.
+    void placeWindows(const std::vector<std::optional<HeldTokens>>& held) {
+        const auto type = table_.metadata.find("class");
+        if (type == table_.metadata.end() || type->second != "transformers.cache_utils.HybridCache")
+            return;
+        const auto end = built_.geometry.maxTokens(PlaneKind::Key);
+        for (std::size_t layer = 0; layer < held.size(); ++layer) {
+            if (held[layer])
+                continue;
+            for (KvGeometry* geometry : {&built_.geometry, built_.storedGeometry ? &*built_.storedGeometry : nullptr}) {
+                if (geometry == nullptr)
+                    continue;
+                for (auto& plane : geometry->layers[layer].planes) {
+                    if (plane && plane->positions.empty())
+                        plane->firstPosition = end - plane->tokens;
+                }
+            }
+        }
     }
 
     Result<OpenedDump> finish() {

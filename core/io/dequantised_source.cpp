@@ -11,7 +11,7 @@ namespace kvscope {
 namespace {
 
 /// Values decoded at a time.
-constexpr std::int64_t kRun = 16 * 1024;
+constexpr std::int64_t kRun = std::int64_t{16} * 1024;
 
 class DequantisedSource final : public ByteSource {
 public:

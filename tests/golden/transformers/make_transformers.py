@@ -235,6 +235,15 @@ def windows():
                 "HybridCache with 5 tokens: sliding layers of 8 slots, full of 24",
                 torch.float16,
             )
+            cache = transformers.HybridCache(config, batch_size=1, max_cache_len=24, device="cpu", dtype=torch.float16)
+            run(net, TOKENS + 6, past=cache, steps=4)
+            save(
+                "gemma2.hybrid.rolled.f16.pt",
+                cache,
+                [(0, window, TOKENS + 6 - window) if s else (0, TOKENS + 6, 0) for s in kinds],
+                "HybridCache with 19 tokens: sliding layers hold the last 8, the full layer 24 slots with 19 used",
+                torch.float16,
+            )
     if VERSION >= (4, 56):
         net, _ = model(
             "Gemma3",
