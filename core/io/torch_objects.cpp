@@ -14,7 +14,7 @@ namespace {
 
 constexpr int kMaxDepth = 64;
 constexpr std::int64_t kMaxVisits = 300'000;
-constexpr std::size_t kMaxTensors = 200'000;
+constexpr std::size_t kMaxTensors = 20'000;
 constexpr std::size_t kMaxPath = 500;
 constexpr std::size_t kMaxNotes = 4'000;
 constexpr std::size_t kMaxNoteBytes = std::size_t{64} * 1024;
