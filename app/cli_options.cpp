@@ -19,6 +19,9 @@ void addOpenOptions(QCommandLineParser& parser) {
     add("head-dim", QObject::tr("Dimension of a head."), "N");
     add("tokens", QObject::tr("Number of tokens."), "N");
     add("offset", QObject::tr("Bytes before the first value of raw data."), "BYTES");
+    add("sequence",
+        QObject::tr("Which sequence of a llama.cpp state whose sequences differ in length (default: the longest)."),
+        "ID");
     add("rope-theta", QObject::tr("Base of the rotary position embedding."), "THETA");
     add("rope-pairs", QObject::tr("Dimensions that turn together: half or interleaved."), "KIND");
     add("config", QObject::tr("The model's config.json (default: the one beside the dump)."), "FILE");
@@ -58,7 +61,7 @@ std::optional<OpenOptions> openOptionsFrom(const QCommandLineParser& parser) {
     };
     for (const Number& number : {Number{"layers", 1, &options.layers}, Number{"heads", 1, &options.heads},
                                  Number{"head-dim", 1, &options.headDim}, Number{"tokens", 1, &options.tokens},
-                                 Number{"offset", 0, &options.offset}}) {
+                                 Number{"offset", 0, &options.offset}, Number{"sequence", 0, &options.sequence}}) {
         if (!given(number.option))
             continue;
         *number.target = wholeNumber(parser, QLatin1String(number.option), number.least);

@@ -64,6 +64,7 @@ OpenDialog::OpenDialog(const QString& path, const OpenOptions& options, const st
     , headDim_(numberField(options.headDim, tr("Head dimension")))
     , tokens_(numberField(options.tokens, tr("Tokens")))
     , offset_(numberField(options.offset, tr("Offset in bytes")))
+    , sequence_(numberField(options.sequence, tr("Sequence")))
     , theta_(new QLineEdit(options.ropeTheta ? QString::number(*options.ropeTheta) : QString()))
     , pairing_(new QComboBox)
     , hadamard_(new QComboBox)
@@ -83,6 +84,8 @@ OpenDialog::OpenDialog(const QString& path, const OpenOptions& options, const st
             dtype_->setCurrentIndex(dtype_->count() - 1);
     }
     offset_->setToolTip(tr("Bytes before the first value of raw data"));
+    sequence_->setPlaceholderText(tr("all, or the longest"));
+    sequence_->setToolTip(tr("Id of the sequence to open, where the sequences of a llama.cpp state differ in length"));
     theta_->setPlaceholderText(tr("from the file or config.json"));
     theta_->setToolTip(tr("Base of the rotary position embedding; 10000 for Llama 2, 500000 for Llama 3"));
     pairing_->addItem(tr("from the file"));
@@ -114,6 +117,7 @@ OpenDialog::OpenDialog(const QString& path, const OpenOptions& options, const st
     form->addRow(tr("Head &dimension"), headDim_);
     form->addRow(tr("To&kens"), tokens_);
     form->addRow(tr("&Offset (bytes)"), offset_);
+    form->addRow(tr("Se&quence"), sequence_);
     form->addRow(tr("&RoPE theta"), theta_);
     form->addRow(tr("RoPE &pairs"), pairing_);
     form->addRow(tr("Hada&mard rotation"), hadamard_);
@@ -167,9 +171,9 @@ bool OpenDialog::validate() {
     };
     if (!isAxes(axes_->text().trimmed()))
         return refuse(tr("Axes are letters of SLXHTDC, each at most once, e.g. LXHTD"), axes_);
-    for (QLineEdit* edit : {layers_, heads_, headDim_, tokens_, offset_}) {
+    for (QLineEdit* edit : {layers_, heads_, headDim_, tokens_, offset_, sequence_}) {
         const QString text = edit->text().trimmed();
-        const std::int64_t least = edit == offset_ ? 0 : 1;
+        const std::int64_t least = edit == offset_ || edit == sequence_ ? 0 : 1;
         if (!text.isEmpty() && numberOf(edit).value_or(-1) < least)
             return refuse(
                 tr("%1: \"%2\" is not a whole number of at least %3").arg(edit->accessibleName(), text).arg(least),
@@ -198,6 +202,7 @@ OpenOptions OpenDialog::options() const {
     options.headDim = numberOf(headDim_);
     options.tokens = numberOf(tokens_);
     options.offset = numberOf(offset_);
+    options.sequence = numberOf(sequence_);
     const QString theta = theta_->text().trimmed();
     options.ropeTheta = theta.isEmpty() ? std::nullopt : std::optional(theta.toDouble());
     options.ropePairing = pairing_->currentIndex() == 0

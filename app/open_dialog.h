@@ -41,6 +41,7 @@ private:
     QLineEdit* headDim_;
     QLineEdit* tokens_;
     QLineEdit* offset_;
+    QLineEdit* sequence_;
     QLineEdit* theta_;
     QComboBox* pairing_;
     QComboBox* hadamard_;
