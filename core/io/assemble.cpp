@@ -228,7 +228,7 @@ private:
         if (readings.size() == 1) {
             choice_ = buildable.front();
             if (!options_.axes)
-                layouts_ = {{choice_.text(), 1.0, "the shape allows no other reading"}};
+                layouts_ = {{choice_.text(), 1.0, "the shape and the sizes that are known allow no other reading"}};
         } else {
             layouts_ = checkLayouts(readings, job_);
             const auto best = std::max_element(layouts_.begin(), layouts_.end(), [](const auto& a, const auto& b) {

@@ -123,6 +123,17 @@ double agreement(std::optional<std::int64_t> expected, std::int64_t size) {
     return *expected == size ? 6.0 : 0.2;
 }
 
+/// Whether all sizes are those of the configuration, as far as it gives them.
+bool agreesWithConfig(const AxisReading& reading, const ModelConfig& config) {
+    if (!config.kvHeads || !config.headDim)
+        return false;
+    const auto differs = [&](char letter, std::optional<std::int64_t> expected) {
+        return reading.find(letter) != nullptr && expected && reading.size(letter) != *expected;
+    };
+    return !differs('L', config.layers) && !differs('H', config.kvHeads) && !differs('D', config.headDim) &&
+           !differs('C', *config.kvHeads * *config.headDim);
+}
+
 /// How much the sizes look like those of a model's cache.
 double plausibility(const AxisReading& reading, const GeometryHints& hints) {
     double weight = 1.0;
@@ -285,10 +296,18 @@ Result<std::vector<LayoutChoice>> findLayouts(const TensorGroups& groups, const 
         return chosenLayout(groups, hints, where);
     const TensorRole role = mainRole(groups);
     std::vector<LayoutChoice> choices;
+    bool anyAgrees = false;
     for (const Template& usual : templatesFor(role, groups.perLayer(role))) {
         const auto readings = readAll(groups, role, usual.axes, hints);
         if (readings.empty())
             continue;
+        // Where the configuration's sizes can be found in the shape, readings without them are out.
+        const bool agrees = hints.config != nullptr && agreesWithConfig(readings.front(), *hints.config);
+        if (anyAgrees && !agrees)
+            continue;
+        if (agrees && !anyAgrees)
+            choices.clear();
+        anyAgrees = agrees;
         const std::string axes(usual.axes);
         LayoutChoice choice{axes, axes, usual.weight * plausibility(readings.front(), hints)};
         if (hints.fromTransformers && axes == "SHTD")

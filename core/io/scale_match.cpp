@@ -44,20 +44,22 @@ bool matchRest(std::span<const ScaleAxis> scale, std::span<const TensorAxis> axe
         return true;
     for (std::size_t i = 0; i < axes.size(); ++i) {
         ScaleStrides attempt = strides;
-        const bool merged = i + 1 < axes.size() && axes[i].letter == 'H' && axes[i + 1].letter == 'D' &&
-                            axes[i].size * axes[i + 1].size == scale[0].size && axes[i].size > 1;
+        const auto rest = axes.subspan(i + 1);
+        const auto dims = std::find_if(rest.begin(), rest.end(), [](const auto& axis) { return axis.letter == 'D'; });
+        const bool merged = axes[i].letter == 'H' && axes[i].size > 1 && dims != rest.end() &&
+                            axes[i].size * dims->size == scale[0].size;
         if (axes[i].size == scale[0].size) {
             setStride(attempt, axes[i].letter, scale[0].stride);
-            if (matchRest(scale.subspan(1), axes.subspan(i + 1), attempt)) {
+            if (matchRest(scale.subspan(1), rest, attempt)) {
                 strides = attempt;
                 return true;
             }
         }
         if (merged) {
             attempt = strides;
-            attempt.head = scale[0].stride * axes[i + 1].size;
+            attempt.head = scale[0].stride * dims->size;
             attempt.dim = scale[0].stride;
-            if (matchRest(scale.subspan(1), axes.subspan(i + 2), attempt)) {
+            if (matchRest(scale.subspan(1), rest, attempt)) {
                 strides = attempt;
                 return true;
             }

@@ -260,7 +260,7 @@ void TestAssembledDumps::layersOfAPartKeepTheirRotation() {
     writeFile(folder.filePath("config.json"),
               bytesOf(R"({"model_type": "gemma3_text", "num_hidden_layers": 6, "num_attention_heads": 1, "head_dim": 4,
                           "rope_theta": 1000000, "rope_local_base_freq": 10000, "sliding_window_pattern": 6})"));
-    const auto opened = openDump(path.toStdString());
+    const auto opened = openDump(path.toStdString(), withAxes("SHTD"));
     QVERIFY2(opened, opened ? "" : opened.error().message().c_str());
     QVERIFY(notesSay(opened->cache, "names its layers 4, 5"));
     QVERIFY(std::abs(opened->cache.rope(LayerIndex(0))->inverseFrequencies[1] - 0.01) < 1e-9);

@@ -54,8 +54,7 @@ void TestOpenStories::companionsBelongToTheDump() {
     QVERIFY(rope != nullptr);
     QCOMPARE(rope->pairing, Rope::Pairing::Interleaved);
     QCOMPARE(rope->rotaryDim(), 8);
-    QVERIFY(opened->layouts.size() > 1);
-    QVERIFY(opened->layouts.front().confidence > 0.9);
+    QCOMPARE(opened->layouts.size(), std::size_t{1}); // the description's sizes leave one reading
 }
 
 void TestOpenStories::undoingRopeGivesTheRecordedKeys() {
@@ -98,6 +97,8 @@ void TestOpenStories::headsOfMergedChannelsAreFound() {
         const PlaneGeometry* key = opened->cache.geometry().find(LayerIndex(0), PlaneKind::Key);
         QCOMPARE(key->heads, 4);
         QCOMPARE(key->headDim, 8);
+        QVERIFY(opened->layouts.size() > 1);
+        QVERIFY(opened->layouts.front().confidence > 0.9);
         QVERIFY(std::any_of(opened->cache.info().notes.begin(), opened->cache.info().notes.end(), [](const auto& note) {
             return note.text.find("guessed from the rotation") != std::string::npos;
         }));
