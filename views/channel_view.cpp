@@ -124,6 +124,9 @@ void ChannelView::selectChannel(ChannelIndex channel) {
     Selection next = selection();
     next.kind = choice().kind;
     next.channels = ChannelRange{channel, channel + 1};
+    const PlaneGeometry* shape = geometry();
+    if (next.head && shape != nullptr && shape->headOf(channel) != *next.head)
+        next.head.reset();
     selectionModel().select(next);
 }
 

@@ -32,6 +32,12 @@ bool hasBars(const ChartData& data) {
                        [](const ChartSeries& s) { return s.shape == ChartSeries::Shape::Bars; });
 }
 
+/// Tokens such as "<s>" are text, not markup.
+void showToolTip(const QPoint& position, const QString& text, QWidget* owner) {
+    QToolTip::showText(
+        position, QStringLiteral("<p style='white-space:pre'>") + text.toHtmlEscaped() + QStringLiteral("</p>"), owner);
+}
+
 template <class Item> Item* findItem(const QCustomPlot& plot, const QString& name) {
     for (int i = 0; i < plot.itemCount(); ++i) {
         if (plot.item(i)->objectName() == name)
@@ -495,7 +501,7 @@ void ChartWidget::moveCursor(int step) {
     plot_->replot(QCustomPlot::rpImmediateRefresh);
     setCursorX(x);
     const QPoint at(static_cast<int>(plot_->xAxis->coordToPixel(x)), plot_->axisRect()->top() + 8);
-    QToolTip::showText(plot_->mapToGlobal(at), describe(x), this);
+    showToolTip(plot_->mapToGlobal(at), describe(x), this);
 }
 
 void ChartWidget::zoomBy(double factor) {
@@ -577,7 +583,7 @@ bool ChartWidget::eventFilter(QObject* watched, QEvent* event) {
         if (text.isEmpty())
             QToolTip::hideText();
         else
-            QToolTip::showText(mouse->globalPosition().toPoint(), text, this);
+            showToolTip(mouse->globalPosition().toPoint(), text, this);
         break;
     }
     case QEvent::Leave:

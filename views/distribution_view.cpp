@@ -147,12 +147,8 @@ std::vector<StatisticsService::Job> DistributionView::neededJobs() const {
     std::vector<StatisticsService::Job> jobs;
     for (const KindChoice choice : choices_) {
         const StatisticsScope wanted = scopeOf(choice);
-        const auto layers = layersOf(cache(), choice, selection().sequence);
-        const bool any = std::any_of(layers.begin(), layers.end(), [&wanted](LayerIndex layer) {
-            return !wanted.layers || wanted.layers->contains(layer);
-        });
         // Whole layers are shared with the other views and kept; what depends on a selection is kept for a while.
-        if (any)
+        if (valuesIn(cache(), wanted) > 0)
             jobs.push_back(statisticsJob(document(), wanted, scope() == Scope::Selection && !isWholeLayer(wanted)));
     }
     return jobs;
@@ -413,7 +409,9 @@ void DistributionView::display() {
             continue;
         }
         ChartData empty;
-        empty.emptyText = tr("%1: computing\u2026").arg(choices_[i].name());
+        empty.emptyText = (valuesIn(cache(), scopeOf(choices_[i])) > 0 ? tr("%1: computing\u2026")
+                                                                       : tr("%1: nothing in the selection"))
+                              .arg(choices_[i].name());
         charts_[i]->setData(std::move(empty));
     }
     readouts_->setTable(readoutTable());

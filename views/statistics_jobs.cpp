@@ -27,17 +27,7 @@ std::string keyOf(const char* topic, const StatisticsScope& scope) {
 }
 
 /// Bins that leave enough values in each for a smooth outline.
-std::int64_t binsFor(const KvCache& cache, const StatisticsScope& scope) {
-    std::int64_t values = 0;
-    for (const PlaneId id : cache.geometry().planes(scope.kind, scope.sequence)) {
-        const PlaneGeometry& plane = *cache.geometry().find(id);
-        if (scope.layers && !scope.layers->contains(id.layer))
-            continue;
-        const TokenRange tokens = tokenRange(0, plane.tokens);
-        const ChannelRange channels = channelRange(0, plane.channels());
-        values += tokens.intersected(scope.tokens.value_or(tokens)).size() *
-                  channels.intersected(scope.channels.value_or(channels)).size();
-    }
+std::int64_t binsFor(std::int64_t values) {
     return values < 10'000 ? 64 : values < 100'000 ? 128 : 256;
 }
 
@@ -100,6 +90,20 @@ StatisticsScope selectionScope(const KvCache& cache, KindChoice choice, const Se
     return scope;
 }
 
+std::int64_t valuesIn(const KvCache& cache, const StatisticsScope& scope) {
+    std::int64_t values = 0;
+    for (const LayerIndex layer : layersOf(cache, {scope.kind, scope.beforeRope}, scope.sequence)) {
+        if (scope.layers && !scope.layers->contains(layer))
+            continue;
+        const PlaneGeometry& plane = *cache.geometry().find(PlaneId{layer, scope.kind, scope.sequence});
+        const TokenRange tokens = tokenRange(0, plane.tokens);
+        const ChannelRange channels = channelRange(0, plane.channels());
+        values += tokens.intersected(scope.tokens.value_or(tokens)).size() *
+                  channels.intersected(scope.channels.value_or(channels)).size();
+    }
+    return values;
+}
+
 std::string statisticsKey(const StatisticsScope& scope) {
     return keyOf("statistics", scope);
 }
@@ -121,7 +125,7 @@ StatisticsService::Job statisticsJob(const Document& document, const StatisticsS
         statisticsKey(scope),
         [cache = document.cache(), scope, &pool = document.pool()](const JobControl& job) {
             StatisticsOptions options;
-            options.defaultBins = binsFor(cache, scope);
+            options.defaultBins = binsFor(valuesIn(cache, scope));
             return computeStatistics(cache, scope, options, pool, job);
         },
         transient);

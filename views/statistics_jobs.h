@@ -47,6 +47,9 @@ StatisticsScope cacheScope(KindChoice choice, SequenceIndex sequence);
 /// The selected layers, head or channels and tokens of a choice.
 StatisticsScope selectionScope(const KvCache& cache, KindChoice choice, const Selection& selection);
 
+/// How many values a scope covers; 0 where the cache holds nothing of it.
+std::int64_t valuesIn(const KvCache& cache, const StatisticsScope& scope);
+
 /// Names of results, equal for equal scopes.
 std::string statisticsKey(const StatisticsScope& scope);
 std::string entropyKey(const StatisticsScope& scope);
