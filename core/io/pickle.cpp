@@ -1,214 +1,42 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/io/pickle.h"
 
-#include "core/io/sequential_reader.h"
+#include "core/io/pickle_machine.h"
+#include "core/io/pickle_text.h"
 
-#include <array>
-#include <bit>
 #include <charconv>
 #include <new>
-#include <span>
-#include <unordered_map>
 
 namespace kvscope {
 
 namespace {
 
-constexpr std::size_t kMaxNodes = 2'000'000;
-constexpr std::int64_t kMaxOperations = 16'000'000;
-constexpr std::size_t kMaxCopiedItems = 16'000'000;
-constexpr std::uint64_t kMaxTextBytes = 256ULL * 1024 * 1024;
-constexpr std::int64_t kMaxLine = 16LL * 1024 * 1024;
-constexpr std::string_view kDamaged = "The file is damaged or no pickle";
 constexpr std::string_view kAdviceNoExecution =
     "KVScope never executes code from a file: do not load this one in Python unless you trust its origin, and save "
     "the keys and values alone (as .safetensors, or torch.save of plain tensors, tuples, lists and dicts) to view them";
 
-void appendUtf8(std::string& text, std::uint32_t code) {
-    if (code < 0x80) {
-        text.push_back(static_cast<char>(code));
-    } else if (code < 0x800) {
-        text.push_back(static_cast<char>(0xC0U | (code >> 6)));
-        text.push_back(static_cast<char>(0x80U | (code & 0x3FU)));
-    } else if (code < 0x10000) {
-        text.push_back(static_cast<char>(0xE0U | (code >> 12)));
-        text.push_back(static_cast<char>(0x80U | ((code >> 6) & 0x3FU)));
-        text.push_back(static_cast<char>(0x80U | (code & 0x3FU)));
-    } else {
-        text.push_back(static_cast<char>(0xF0U | ((code >> 18) & 7U)));
-        text.push_back(static_cast<char>(0x80U | ((code >> 12) & 0x3FU)));
-        text.push_back(static_cast<char>(0x80U | ((code >> 6) & 0x3FU)));
-        text.push_back(static_cast<char>(0x80U | (code & 0x3FU)));
-    }
-}
+} // namespace
 
-std::uint32_t hexNumber(std::string_view digits) {
-    std::uint32_t value = 0;
-    std::from_chars(digits.data(), digits.data() + digits.size(), value, 16);
-    return value;
-}
-
-/// Undoes the escapes of protocol 0: \uXXXX and \UXXXXXXXX of unicode strings (the rest is Latin-1), or those of a
-/// Python 2 string literal.
-std::string unescape(std::string_view raw, bool unicode) {
-    std::string text;
-    for (std::size_t i = 0; i < raw.size(); ++i) {
-        const auto next = i + 1 < raw.size() ? raw[i + 1] : '\0';
-        if (raw[i] != '\\' || next == '\0') {
-            if (unicode)
-                appendUtf8(text, static_cast<std::uint8_t>(raw[i]));
-            else
-                text.push_back(raw[i]);
-        } else if (unicode && (next == 'u' || next == 'U')) {
-            const std::size_t digits = next == 'u' ? 4 : 8;
-            appendUtf8(text, hexNumber(raw.substr(i + 2, digits)));
-            i += 1 + digits;
-        } else if (unicode) {
-            text.push_back('\\');
-        } else if (next == 'x') {
-            text.push_back(static_cast<char>(hexNumber(raw.substr(i + 2, 2))));
-            i += 3;
-        } else {
-            text.push_back(next == 'n' ? '\n' : next == 't' ? '\t' : next == 'r' ? '\r' : next);
-            ++i;
+Result<PickleTree> PickleMachine::run() {
+    none_ = add(PickleNode{});
+    false_ = add({.kind = PickleKind::Bool});
+    true_ = add({.kind = PickleKind::Bool, .integer = 1});
+    for (std::int64_t operations = 0; operations < PickleLimits::kOperations; ++operations) {
+        at_ = input_.position();
+        KVSCOPE_ASSIGN(const auto code, input_.byte());
+        if (code == '.') {
+            KVSCOPE_ASSIGN(tree_.root, pop());
+            tree_.end = input_.position();
+            return std::move(tree_);
         }
+        KVSCOPE_TRY(step(code));
+        if (tree_.nodes.size() > PickleLimits::kNodes)
+            return tooLarge("holds more than " + std::to_string(PickleLimits::kNodes) + " Python objects");
+        if (textBytes_ > PickleLimits::kTextBytes)
+            return tooLarge("holds more than " + std::to_string(PickleLimits::kTextBytes >> 20) + " MiB of text");
     }
-    return text;
+    return tooLarge("has more than " + std::to_string(PickleLimits::kOperations) + " operations");
 }
-
-/// UTF-8 back to the bytes it stands for in Latin-1 (how protocol 2 writes bytes).
-std::string latin1FromUtf8(std::string_view utf8) {
-    std::string bytes;
-    bytes.reserve(utf8.size());
-    for (std::size_t i = 0; i < utf8.size(); ++i) {
-        const auto lead = static_cast<std::uint8_t>(utf8[i]);
-        if ((lead & 0xFCU) == 0xC0U && i + 1 < utf8.size()) {
-            bytes.push_back(static_cast<char>(((lead & 3U) << 6) | (static_cast<std::uint8_t>(utf8[i + 1]) & 0x3FU)));
-            ++i;
-        } else {
-            bytes.push_back(utf8[i]);
-        }
-    }
-    return bytes;
-}
-
-class PickleMachine {
-public:
-    PickleMachine(const ByteSource& source, std::int64_t offset)
-        : input_(source, offset) {}
-
-    Result<PickleTree> run() {
-        none_ = add(PickleNode{});
-        false_ = add({.kind = PickleKind::Bool});
-        true_ = add({.kind = PickleKind::Bool, .integer = 1});
-        for (std::int64_t operations = 0; operations < kMaxOperations; ++operations) {
-            at_ = input_.position();
-            KVSCOPE_ASSIGN(const auto code, input_.byte());
-            if (code == '.') {
-                KVSCOPE_ASSIGN(tree_.root, pop());
-                tree_.end = input_.position();
-                return std::move(tree_);
-            }
-            KVSCOPE_TRY(step(code));
-            if (tree_.nodes.size() > kMaxNodes)
-                return tooLarge("holds more than " + std::to_string(kMaxNodes) + " Python objects");
-            if (textBytes_ > kMaxTextBytes)
-                return tooLarge("holds more than " + std::to_string(kMaxTextBytes >> 20) + " MiB of text");
-        }
-        return tooLarge("has more than " + std::to_string(kMaxOperations) + " operations");
-    }
-
-private:
-    [[nodiscard]] std::string here() const { return " at byte " + std::to_string(at_); }
-    [[nodiscard]] tl::unexpected<Error> damaged(const std::string& what) const {
-        return fail("the pickle " + what + here(), input_.name(), std::string(kDamaged));
-    }
-    [[nodiscard]] tl::unexpected<Error> tooLarge(const std::string& what) const {
-        return fail("the pickle " + what, input_.name(),
-                    "Save the tensors without the objects around them to view them");
-    }
-
-    PickleId add(PickleNode node) {
-        textBytes_ += node.text.size();
-        tree_.nodes.push_back(std::move(node));
-        return static_cast<PickleId>(tree_.nodes.size() - 1);
-    }
-    Result<void> push(PickleNode node) {
-        stack_.push_back(add(std::move(node)));
-        return {};
-    }
-    Result<void> pushId(PickleId id) {
-        stack_.push_back(id);
-        return {};
-    }
-    /// The lowest stack slot above the last mark.
-    [[nodiscard]] std::size_t floor() const { return marks_.empty() ? 0 : marks_.back(); }
-    Result<PickleId> pop() {
-        if (stack_.size() <= floor())
-            return damaged("takes a value from an empty stack");
-        const auto id = stack_.back();
-        stack_.pop_back();
-        return id;
-    }
-    /// Everything above the last mark, which is removed.
-    Result<std::vector<PickleId>> popToMark() {
-        if (marks_.empty())
-            return damaged("ends a group that was not begun");
-        const auto begin = stack_.begin() + static_cast<std::ptrdiff_t>(marks_.back());
-        std::vector<PickleId> items(begin, stack_.end());
-        stack_.erase(begin, stack_.end());
-        marks_.pop_back();
-        return items;
-    }
-    Result<PickleId> top() const {
-        if (stack_.size() <= floor())
-            return damaged("looks at an empty stack");
-        return stack_.back();
-    }
-    PickleNode& node(PickleId id) { return tree_.nodes[id]; }
-
-    Result<void> step(std::uint8_t code);
-    Result<void> stepValue(std::uint8_t code);
-    Result<void> stepText(std::uint8_t code);
-    Result<void> stepContainer(std::uint8_t code);
-    Result<void> stepMemo(std::uint8_t code);
-    Result<void> stepObject(std::uint8_t code);
-
-    Result<void> pushInteger(std::int64_t value) { return push({.kind = PickleKind::Integer, .integer = value}); }
-    Result<void> pushLong(std::uint64_t bytes);
-    Result<void> pushDecimal(std::string_view digits);
-    Result<void> pushText(std::uint64_t bytes);
-    Result<void> pushBytes(std::uint64_t bytes);
-    Result<void> pushTuple(std::size_t count);
-    Result<void> remember(std::uint64_t key);
-    Result<void> recall(std::uint64_t key);
-    Result<std::uint64_t> decimalKey();
-    Result<void> extend(PickleId list, std::span<const PickleId> items);
-    Result<void> setEntries(PickleId dict, std::span<const PickleId> entries);
-    Result<void> pushGlobal(std::string module, std::string name);
-    Result<void> call(PickleId callee, PickleId arguments);
-    Result<void> pushResult(const std::string& name, std::vector<PickleId> arguments);
-    /// Bounds the work of calls that copy a shared container over and over.
-    Result<void> countCopies(std::size_t count) {
-        copied_ += count;
-        if (copied_ > kMaxCopiedItems)
-            return tooLarge("copies more than " + std::to_string(kMaxCopiedItems) + " values");
-        return {};
-    }
-    [[nodiscard]] std::vector<PickleId> pairsOf(PickleId list) const;
-
-    SequentialReader input_;
-    PickleTree tree_;
-    std::vector<PickleId> stack_;
-    std::vector<std::size_t> marks_;
-    std::unordered_map<std::uint64_t, PickleId> memo_;
-    std::uint64_t textBytes_ = 0;
-    std::size_t copied_ = 0;
-    std::int64_t at_ = 0;
-    PickleId none_ = kNoPickleValue;
-    PickleId false_ = kNoPickleValue;
-    PickleId true_ = kNoPickleValue;
-};
 
 Result<void> PickleMachine::step(std::uint8_t code) {
     switch (code) {
@@ -339,8 +167,8 @@ Result<std::uint64_t> PickleMachine::decimalKey() {
 Result<void> PickleMachine::remember(std::uint64_t key) {
     KVSCOPE_ASSIGN(const auto id, top());
     memo_[key] = id;
-    if (memo_.size() > kMaxNodes)
-        return tooLarge("stores more than " + std::to_string(kMaxNodes) + " values for later");
+    if (memo_.size() > PickleLimits::kNodes)
+        return tooLarge("stores more than " + std::to_string(PickleLimits::kNodes) + " values for later");
     return {};
 }
 
@@ -351,221 +179,11 @@ Result<void> PickleMachine::recall(std::uint64_t key) {
     return pushId(found->second);
 }
 
-Result<void> PickleMachine::stepValue(std::uint8_t code) {
-    switch (code) {
-    case 'N':
-        return pushId(none_);
-    case 0x88:
-        return pushId(true_);
-    case 0x89:
-        return pushId(false_);
-    case 'F': { // FLOAT, decimal
-        KVSCOPE_ASSIGN(const auto digits, input_.line(kMaxLine));
-        double value = 0;
-        const auto [rest, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-        if (error == std::errc::invalid_argument)
-            return damaged("has a float that is none");
-        return push({.kind = PickleKind::Float, .real = value});
-    }
-    case 'G': { // BINFLOAT, big-endian
-        KVSCOPE_ASSIGN(const auto bits, input_.number(8));
-        return push({.kind = PickleKind::Float, .real = std::bit_cast<double>(__builtin_bswap64(bits))});
-    }
-    case 'I': { // INT, decimal; 00 and 01 are booleans
-        KVSCOPE_ASSIGN(const auto digits, input_.line(kMaxLine));
-        if (digits == "00" || digits == "01")
-            return pushId(digits == "01" ? true_ : false_);
-        return pushDecimal(digits);
-    }
-    case 'J': { // BININT
-        KVSCOPE_ASSIGN(const auto value, input_.number(4));
-        return pushInteger(static_cast<std::int32_t>(static_cast<std::uint32_t>(value)));
-    }
-    case 'K': { // BININT1
-        KVSCOPE_ASSIGN(const auto value, input_.number(1));
-        return pushInteger(static_cast<std::int64_t>(value));
-    }
-    case 'M': { // BININT2
-        KVSCOPE_ASSIGN(const auto value, input_.number(2));
-        return pushInteger(static_cast<std::int64_t>(value));
-    }
-    case 'L': { // LONG, decimal with a trailing L
-        KVSCOPE_ASSIGN(auto digits, input_.line(kMaxLine));
-        if (digits.ends_with('L'))
-            digits.pop_back();
-        return pushDecimal(digits);
-    }
-    case 0x8A: { // LONG1
-        KVSCOPE_ASSIGN(const auto bytes, input_.number(1));
-        return pushLong(bytes);
-    }
-    default: { // LONG4
-        KVSCOPE_ASSIGN(const auto bytes, input_.number(4));
-        return pushLong(bytes);
-    }
-    }
-}
-
-Result<void> PickleMachine::pushDecimal(std::string_view digits) {
-    std::int64_t value = 0;
-    const auto [rest, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-    if (error == std::errc::result_out_of_range)
-        return push({.kind = PickleKind::BigInteger, .text = std::string(digits)});
-    if (error != std::errc{} || rest != digits.data() + digits.size())
-        return damaged("has an integer that is none");
-    return pushInteger(value);
-}
-
-Result<void> PickleMachine::pushLong(std::uint64_t bytes) {
-    if (bytes > 8) {
-        KVSCOPE_ASSIGN(auto text, input_.text(bytes));
-        return push({.kind = PickleKind::BigInteger, .text = std::move(text)});
-    }
-    KVSCOPE_ASSIGN(std::uint64_t value, input_.number(static_cast<int>(bytes)));
-    if (bytes > 0 && bytes < 8 && ((value >> (8 * bytes - 1)) & 1U) != 0)
-        value |= ~std::uint64_t{0} << (8 * bytes);
-    return pushInteger(static_cast<std::int64_t>(value));
-}
-
-Result<void> PickleMachine::stepText(std::uint8_t code) {
-    switch (code) {
-    case 'S': { // STRING, a quoted literal
-        KVSCOPE_ASSIGN(const auto line, input_.line(kMaxLine));
-        const std::string_view literal = line;
-        if (literal.size() < 2 || (literal.front() != '\'' && literal.front() != '"') ||
-            literal.back() != literal.front())
-            return damaged("has a string without quotes");
-        return push({.kind = PickleKind::String, .text = unescape(literal.substr(1, literal.size() - 2), false)});
-    }
-    case 'V': { // UNICODE
-        KVSCOPE_ASSIGN(const auto line, input_.line(kMaxLine));
-        return push({.kind = PickleKind::String, .text = unescape(line, true)});
-    }
-    case 'U':    // SHORT_BINSTRING
-    case 0x8C: { // SHORT_BINUNICODE
-        KVSCOPE_ASSIGN(const auto bytes, input_.number(1));
-        return pushText(bytes);
-    }
-    case 'T':   // BINSTRING
-    case 'X': { // BINUNICODE
-        KVSCOPE_ASSIGN(const auto bytes, input_.number(4));
-        return pushText(bytes);
-    }
-    case 0x8D: { // BINUNICODE8
-        KVSCOPE_ASSIGN(const auto bytes, input_.number(8));
-        return pushText(bytes);
-    }
-    case 'C': { // SHORT_BINBYTES
-        KVSCOPE_ASSIGN(const auto bytes, input_.number(1));
-        return pushBytes(bytes);
-    }
-    case 'B': { // BINBYTES
-        KVSCOPE_ASSIGN(const auto bytes, input_.number(4));
-        return pushBytes(bytes);
-    }
-    default: { // BINBYTES8, BYTEARRAY8
-        KVSCOPE_ASSIGN(const auto bytes, input_.number(8));
-        return pushBytes(bytes);
-    }
-    }
-}
-
-Result<void> PickleMachine::pushText(std::uint64_t bytes) {
-    if (bytes > kMaxTextBytes)
-        return damaged("has a text of " + std::to_string(bytes) + " bytes");
-    KVSCOPE_ASSIGN(auto text, input_.text(bytes));
-    return push({.kind = PickleKind::String, .text = std::move(text)});
-}
-
-Result<void> PickleMachine::pushBytes(std::uint64_t bytes) {
-    const auto begin = input_.position();
-    KVSCOPE_TRY(input_.skip(bytes));
-    return push({.kind = PickleKind::Bytes, .integer = begin, .length = static_cast<std::int64_t>(bytes)});
-}
-
-Result<void> PickleMachine::stepContainer(std::uint8_t code) {
-    switch (code) {
-    case ']':
-        return push({.kind = PickleKind::List});
-    case '}':
-        return push({.kind = PickleKind::Dict});
-    case ')':
-        return push({.kind = PickleKind::Tuple});
-    case 0x8F:
-        return push({.kind = PickleKind::Set});
-    case 0x85:
-    case 0x86:
-    case 0x87:
-        return pushTuple(code - 0x84U);
-    case 't':    // TUPLE
-    case 'l':    // LIST
-    case 0x91: { // FROZENSET
-        KVSCOPE_ASSIGN(auto items, popToMark());
-        const auto kind = code == 't' ? PickleKind::Tuple : code == 'l' ? PickleKind::List : PickleKind::Set;
-        return push({.kind = kind, .items = std::move(items)});
-    }
-    case 'd': { // DICT
-        KVSCOPE_ASSIGN(const auto entries, popToMark());
-        KVSCOPE_TRY(push({.kind = PickleKind::Dict}));
-        return setEntries(stack_.back(), entries);
-    }
-    case 'a': { // APPEND
-        KVSCOPE_ASSIGN(const auto item, pop());
-        KVSCOPE_ASSIGN(const auto list, top());
-        return extend(list, std::span(&item, 1));
-    }
-    case 's': { // SETITEM
-        KVSCOPE_ASSIGN(const auto value, pop());
-        KVSCOPE_ASSIGN(const auto key, pop());
-        KVSCOPE_ASSIGN(const auto dict, top());
-        const std::array entry{key, value};
-        return setEntries(dict, entry);
-    }
-    case 'u': { // SETITEMS
-        KVSCOPE_ASSIGN(const auto entries, popToMark());
-        KVSCOPE_ASSIGN(const auto dict, top());
-        return setEntries(dict, entries);
-    }
-    default: { // APPENDS, ADDITEMS
-        KVSCOPE_ASSIGN(const auto items, popToMark());
-        KVSCOPE_ASSIGN(const auto list, top());
-        return extend(list, items);
-    }
-    }
-}
-
-Result<void> PickleMachine::pushTuple(std::size_t count) {
-    if (stack_.size() < floor() + count)
-        return damaged("makes a tuple from an empty stack");
-    const auto begin = stack_.end() - static_cast<std::ptrdiff_t>(count);
-    std::vector<PickleId> items(begin, stack_.end());
-    stack_.erase(begin, stack_.end());
-    return push({.kind = PickleKind::Tuple, .items = std::move(items)});
-}
-
-Result<void> PickleMachine::extend(PickleId list, std::span<const PickleId> items) {
-    auto& target = node(list);
-    if (target.kind != PickleKind::List && target.kind != PickleKind::Set)
-        return damaged("appends to something that is no list");
-    target.items.insert(target.items.end(), items.begin(), items.end());
-    return {};
-}
-
-Result<void> PickleMachine::setEntries(PickleId dict, std::span<const PickleId> entries) {
-    auto& target = node(dict);
-    if (target.kind != PickleKind::Dict && target.kind != PickleKind::Record)
-        return damaged("sets an entry of something that is no dictionary");
-    if (entries.size() % 2 != 0)
-        return damaged("sets a key without a value");
-    target.entries.insert(target.entries.end(), entries.begin(), entries.end());
-    return {};
-}
-
 Result<void> PickleMachine::stepObject(std::uint8_t code) {
     switch (code) {
     case 'c': { // GLOBAL
-        KVSCOPE_ASSIGN(auto module, input_.line(kMaxLine));
-        KVSCOPE_ASSIGN(auto name, input_.line(kMaxLine));
+        KVSCOPE_ASSIGN(auto module, input_.line(PickleLimits::kLine));
+        KVSCOPE_ASSIGN(auto name, input_.line(PickleLimits::kLine));
         return pushGlobal(std::move(module), std::move(name));
     }
     case 0x93: { // STACK_GLOBAL
@@ -588,8 +206,8 @@ Result<void> PickleMachine::stepObject(std::uint8_t code) {
         return call(callee, arguments);
     }
     case 'i': { // INST
-        KVSCOPE_ASSIGN(auto module, input_.line(kMaxLine));
-        KVSCOPE_ASSIGN(auto name, input_.line(kMaxLine));
+        KVSCOPE_ASSIGN(auto module, input_.line(PickleLimits::kLine));
+        KVSCOPE_ASSIGN(auto name, input_.line(PickleLimits::kLine));
         KVSCOPE_ASSIGN(auto arguments, popToMark());
         const auto callee = add({.kind = PickleKind::Global, .text = std::move(module) + "." + std::move(name)});
         return call(callee, add({.kind = PickleKind::Tuple, .items = std::move(arguments)}));
@@ -611,7 +229,7 @@ Result<void> PickleMachine::stepObject(std::uint8_t code) {
         return {};
     }
     case 'P': { // PERSID
-        KVSCOPE_ASSIGN(auto line, input_.line(kMaxLine));
+        KVSCOPE_ASSIGN(auto line, input_.line(PickleLimits::kLine));
         const auto id = add({.kind = PickleKind::String, .text = std::move(line)});
         return push({.kind = PickleKind::Persistent, .items = {id}});
     }
@@ -713,8 +331,6 @@ Result<void> PickleMachine::pushResult(const std::string& name, std::vector<Pick
         return pushId(first);
     return push({.kind = PickleKind::Record, .text = name, .items = std::move(arguments)});
 }
-
-} // namespace
 
 PickleId PickleTree::find(const PickleNode& dict, std::string_view key) const {
     auto found = kNoPickleValue;

@@ -66,6 +66,24 @@ private slots:
         QCOMPARE(compared, 6);
     }
 
+    void aSequenceOfAStateCanBeChosen() {
+        const QString state =
+            QStringLiteral(KVSCOPE_SOURCE_DIR "/tests/golden/llamacpp/v0.3.36/session.f16.unified2.bin");
+        const QStringList command{QStringLiteral("inspect"), state, QStringLiteral("--json"), QStringLiteral("--heads"),
+                                  QStringLiteral("2")};
+        const auto tokens = [](const Outcome& outcome) {
+            return json(outcome.out).value(QStringLiteral("planes")).toArray().at(0).toObject()["tokens"].toInt();
+        };
+        const Outcome longest = run(command);
+        QVERIFY2(longest.code == 0, longest.error.constData());
+        QCOMPARE(tokens(longest), 7);
+        const Outcome second = run(command + QStringList{QStringLiteral("--sequence"), QStringLiteral("1")});
+        QVERIFY2(second.code == 0, second.error.constData());
+        QCOMPARE(tokens(second), 6);
+        QCOMPARE(run(command + QStringList{QStringLiteral("--sequence"), QStringLiteral("9")}).code, 1);
+        QCOMPARE(run(command + QStringList{QStringLiteral("--sequence"), QStringLiteral("-1")}).code, 2);
+    }
+
     void inspectPrintsTextForPeople() {
         const Outcome outcome = run({QStringLiteral("inspect"), sample("prose.safetensors")});
         QCOMPARE(outcome.code, 0);
