@@ -108,16 +108,17 @@ private:
         const bool dense = rows == 1 || (stride >= width && width * 4 >= stride);
         const std::int64_t blockRows =
             dense ? std::max<std::int64_t>(1, kReadBlock / std::max<std::int64_t>(1, stride * size_)) : 1;
+        if (!sink_.toFloat && stride == width && outStride == width)
+            return fetchInto(element, {out, static_cast<std::size_t>(rows * width * size_)});
         for (std::int64_t row = 0; row < rows; row += blockRows) {
             const std::int64_t count = std::min(blockRows, rows - row);
             KVSCOPE_TRY(fetch(element + row * stride, (count - 1) * stride + width));
             if (stride == width && outStride == width) {
-                sink_.put(buffer_.data(), count * width, out + row * outStride * sink_.elementSize());
+                sink_.put(buffer_.get(), count * width, out + row * outStride * sink_.elementSize());
                 continue;
             }
             for (std::int64_t i = 0; i < count; ++i)
-                sink_.put(buffer_.data() + i * stride * size_, width,
-                          out + (row + i) * outStride * sink_.elementSize());
+                sink_.put(buffer_.get() + i * stride * size_, width, out + (row + i) * outStride * sink_.elementSize());
         }
         return {};
     }
@@ -129,7 +130,7 @@ private:
         std::vector<std::byte> line(static_cast<std::size_t>(tokens * wide));
         for (std::int64_t dim = 0; dim < dims; ++dim) {
             KVSCOPE_TRY(fetch(element + dim * part_.dimStride, tokens));
-            sink_.put(buffer_.data(), tokens, line.data());
+            sink_.put(buffer_.get(), tokens, line.data());
             for (std::int64_t token = 0; token < tokens; ++token)
                 std::memcpy(out + (token * outStride + dim) * wide, line.data() + token * wide,
                             static_cast<std::size_t>(wide));
@@ -149,7 +150,7 @@ private:
             for (std::int64_t dim = 0; dim < dims; ++dim) {
                 if (!spanFits)
                     KVSCOPE_TRY(fetch(first + dim * part_.dimStride, 1));
-                sink_.put(buffer_.data() + (spanFits ? dim * part_.dimStride * size_ : 0), 1,
+                sink_.put(buffer_.get() + (spanFits ? dim * part_.dimStride * size_ : 0), 1,
                           out + (token * outStride + dim) * wide);
             }
         }
@@ -158,10 +159,19 @@ private:
 
     /// Brings `count` neighbouring elements into the buffer, in little-endian order.
     Result<void> fetch(std::int64_t element, std::int64_t count) {
-        buffer_.resize(static_cast<std::size_t>(count * size_));
-        KVSCOPE_TRY(part_.bytes->readAt(part_.offset + element * size_, buffer_));
+        const auto bytes = static_cast<std::size_t>(count * size_);
+        if (bytes > bufferBytes_) {
+            buffer_ = std::make_unique_for_overwrite<std::byte[]>(bytes);
+            bufferBytes_ = bytes;
+        }
+        return fetchInto(element, {buffer_.get(), bytes});
+    }
+
+    /// Fills `out` with neighbouring elements, in little-endian order.
+    Result<void> fetchInto(std::int64_t element, std::span<std::byte> out) const {
+        KVSCOPE_TRY(part_.bytes->readAt(part_.offset + element * size_, out));
         if (part_.bigEndian && size_ > 1)
-            swapBytes(buffer_, size_);
+            swapBytes(out, size_);
         return {};
     }
 
@@ -169,7 +179,9 @@ private:
     std::int64_t headDim_;
     std::int64_t size_;
     Sink sink_;
-    std::vector<std::byte> buffer_;
+    /// Not cleared before use: what is read overwrites it.
+    std::unique_ptr<std::byte[]> buffer_;
+    std::size_t bufferBytes_ = 0;
 };
 
 class StridedCache final : public CacheSource {

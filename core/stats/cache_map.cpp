@@ -230,16 +230,19 @@ Result<bool> TiledMap::answer(const PlanePart& part, Pyramid* pyramid, std::int6
 }
 
 Result<bool> TiledMap::answerAll(const std::vector<PlanePart>& parts, Pyramid* pyramid, const JobControl& job) {
-    // What the whole call may read, shared out evenly, so that a picture is either sampled or exact throughout.
+    // What the whole call may read, shared out evenly, so that a picture is either sampled or exact throughout. A
+    // complete pyramid leaves nothing to wait for: what it does not cover is read, whatever it takes.
     const auto count = std::max<std::int64_t>(static_cast<std::int64_t>(parts.size()), 1);
-    const auto budget = [&](const PlanePart& part) {
-        const bool covered = Pyramid::covers(*cache_.geometry().find(part.query.plane), part.query);
-        return (covered ? kRawValues : kFineRawValues) / count;
-    };
+    const bool complete = pyramid != nullptr && pyramid->isComplete();
+    bool covered = true;
+    for (const PlanePart& part : parts)
+        covered = covered && Pyramid::covers(*cache_.geometry().find(part.query.plane), part.query);
+    const std::int64_t budget = complete && !covered ? std::numeric_limits<std::int64_t>::max()
+                                                     : (covered ? kRawValues : kFineRawValues) / count;
     bool exact = true;
-    if (count <= kPlanesAlone || (pyramid != nullptr && pyramid->isComplete())) {
+    if (count <= kPlanesAlone || (complete && covered)) {
         for (const PlanePart& part : parts) {
-            KVSCOPE_ASSIGN(const bool partExact, answer(part, pyramid, budget(part), job));
+            KVSCOPE_ASSIGN(const bool partExact, answer(part, pyramid, budget, job));
             exact = exact && partExact;
         }
         return exact;
@@ -253,7 +256,7 @@ Result<bool> TiledMap::answerAll(const std::vector<PlanePart>& parts, Pyramid* p
         std::vector<CellSum> own(static_cast<std::size_t>(cells));
         const CellSink sink{own, 0, 1, part.query.tokenCells};
         const auto partExact =
-            job.stopRequested() ? Result<bool>(cancelled()) : answer({part.query, sink}, pyramid, budget(part), job);
+            job.stopRequested() ? Result<bool>(cancelled()) : answer({part.query, sink}, pyramid, budget, job);
         const std::lock_guard lock(mutex);
         if (!partExact) {
             error = partExact.error();

@@ -58,15 +58,17 @@ static std::size_t encodeWith(DD dd, CellSumsView sums, std::size_t begin, std::
     const hn::Rebind<hwy::float16_t, DD> dh;
     const auto scales = hn::Set(df, scale);
     const auto units = hn::Set(df, unit);
+    const auto squaredScale = hn::Set(dd, static_cast<double>(scale) * static_cast<double>(scale));
     const auto none = hn::Set(df, std::numeric_limits<float>::quiet_NaN());
     for (; begin + hn::Lanes(dd) <= cells; begin += hn::Lanes(dd)) {
         const auto count = hn::LoadU(df, sums.count + begin);
         const auto empty = hn::Eq(count, hn::Zero(df));
-        const auto divisor = hn::PromoteTo(dd, hn::Max(count, hn::Set(df, 1.0F)));
-        const auto mean = hn::Div(hn::LoadU(dd, sums.sum + begin), divisor);
-        const auto meanSquare = hn::Div(hn::LoadU(dd, sums.squares + begin), divisor);
-        const auto variance = hn::Max(hn::Sub(meanSquare, hn::Mul(mean, mean)), hn::Zero(dd));
-        const auto spread = hn::Mul(hn::DemoteTo(df, hn::Sqrt(variance)), scales);
+        const auto share = hn::Div(hn::Set(dd, 1.0), hn::PromoteTo(dd, hn::Max(count, hn::Set(df, 1.0F))));
+        const auto mean = hn::Mul(hn::LoadU(dd, sums.sum + begin), share);
+        const auto variance = hn::NegMulAdd(mean, mean, hn::Mul(hn::LoadU(dd, sums.squares + begin), share));
+        // Scaled before the root is taken, so that float holds it.
+        const auto scaledVariance = hn::Mul(hn::Max(variance, hn::Zero(dd)), squaredScale);
+        const auto spread = hn::Sqrt(hn::DemoteTo(df, scaledVariance));
         const auto tainted = hn::Gt(hn::LoadU(df, sums.nonFinite + begin), hn::Zero(df));
         storeOutward<1>(df, hn::IfThenElse(empty, none, hn::LoadU(df, sums.min + begin)), scales, units,
                         halves + begin);

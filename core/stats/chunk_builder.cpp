@@ -6,7 +6,7 @@ namespace kvscope {
 namespace {
 
 /// Bytes read at once: they stay in the second-level cache until they are reduced.
-constexpr std::int64_t kReadBytes = std::int64_t{1} << 18;
+constexpr std::int64_t kReadBytes = std::int64_t{1} << 17;
 constexpr auto kBlock = static_cast<std::int64_t>(kBlockTokens);
 
 std::size_t size(std::int64_t count) {
@@ -29,7 +29,7 @@ ChunkBuilder::ChunkBuilder(const PlaneLayout& plane)
     , readTokens_(
           std::clamp(kReadBytes / (plane.channels() * sizeOf(plane.type)) / kBlock * kBlock, kBlock, plane.chunkTokens))
     , reducer_(size(plane.heads), size(plane.headDim))
-    , block_(size(plane.heads * kBlock)) {
+    , block_(size(plane.heads) * kBlockHeadCells) {
     if (native_)
         stored_.resize(size(readTokens_ * plane.channels() * sizeOf(type_)));
     else
@@ -123,13 +123,14 @@ void ChunkBuilder::addBlock(const PlaneLayout& plane, std::int64_t block, std::s
                 .subspan(size(block / channels.groupRows * channels.groupBytes()), size(channels.groupBytes())));
 
     const LevelLayout& heads = plane.family(CellFamily::Heads)[0];
+    const std::int64_t run = heads.tokenStep / static_cast<std::int64_t>(kHeadTokens);
+    const std::int64_t headRow = block * kBlock / heads.tokenStep;
+    const std::int64_t wholeRow = block * static_cast<std::int64_t>(kBlockHeadCells);
     for (std::int64_t head = 0; head < heads_; ++head) {
-        const CellSumsView tokens = block_.view().at(size(head * kBlock));
-        mergeRuns(level(CellFamily::Heads, 0)
-                      .sums.view()
-                      .at(size(cellByCell(heads, block * (kBlock / heads.tokenStep), head))),
-                  tokens, size(kBlock / heads.tokenStep), size(heads.tokenStep));
-        mergeCells(level(CellFamily::Whole, 0).sums.view().at(size(block * kBlock)), tokens, kBlockTokens);
+        const CellSumsView cells = block_.view().at(size(head) * kBlockHeadCells);
+        mergeRuns(level(CellFamily::Heads, 0).sums.view().at(size(cellByCell(heads, headRow, head))), cells,
+                  size(kBlock / heads.tokenStep), size(run));
+        mergeCells(level(CellFamily::Whole, 0).sums.view().at(size(wholeRow)), cells, kBlockHeadCells);
     }
 }
 
@@ -145,12 +146,12 @@ void ChunkBuilder::mergeUpwards(const PlaneLayout& plane) {
         for (std::size_t i = 0; i + 1 < levels_[static_cast<std::size_t>(family)].size(); ++i) {
             const LevelLayout& from = plane.family(family)[i];
             const LevelLayout& to = plane.family(family)[i + 1];
-            const std::int64_t run = from.groupRows / kLevelRatio;
+            const std::int64_t run = to.tokenStep / from.tokenStep;
             for (std::int64_t row = 0; row < level(family, i).rows; row += from.groupRows) {
                 for (std::int64_t cell = 0; cell < from.width; ++cell)
-                    mergeRuns(level(family, i + 1).sums.view().at(size(cellByCell(to, row / kLevelRatio, cell))),
-                              level(family, i).sums.view().at(size(cellByCell(from, row, cell))), size(run),
-                              size(kLevelRatio));
+                    mergeRuns(level(family, i + 1).sums.view().at(size(cellByCell(to, row / run, cell))),
+                              level(family, i).sums.view().at(size(cellByCell(from, row, cell))),
+                              size(from.groupRows / run), size(run));
             }
         }
     }

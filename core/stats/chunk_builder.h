@@ -51,7 +51,7 @@ private:
     BlockReducer reducer_;
     std::vector<std::byte> stored_;
     std::vector<float> derived_;
-    /// Per head and token of one block.
+    /// Per head and four tokens of one block.
     CellSums block_;
     std::array<std::vector<Level>, kAllCellFamilies.size()> levels_;
 };

@@ -26,18 +26,6 @@ CellFamily familyOf(std::int64_t channels, std::int64_t headDim, const PlaneQuer
     return CellFamily::Channels;
 }
 
-std::int64_t finestStep(CellFamily family) {
-    switch (family) {
-    case CellFamily::Channels:
-        return static_cast<std::int64_t>(kBlockTokens);
-    case CellFamily::Heads:
-        return kLevelRatio;
-    case CellFamily::Whole:
-        return 1;
-    }
-    return 1;
-}
-
 std::int64_t channelsPerCell(const PlaneLayout& plane, CellFamily family) {
     switch (family) {
     case CellFamily::Channels:

@@ -12,6 +12,8 @@ namespace kvscope {
 
 namespace {
 
+static_assert(finestStep(CellFamily::Channels) == kBlockTokens && finestStep(CellFamily::Whole) == kHeadTokens);
+
 /// Bump when the meaning of the bytes changes.
 constexpr std::int64_t kPyramidVersion = 1;
 /// Bounds that no real cache meets and that keep the bookkeeping small for made-up ones.
@@ -23,18 +25,8 @@ constexpr std::int64_t kNativeChunkBytes = std::int64_t{1} << 24;
 constexpr std::int64_t kDerivedChunkBytes = std::int64_t{1} << 22;
 /// Cells encoded together, about.
 constexpr std::int64_t kGroupCells = 512;
-
-std::int64_t firstStep(CellFamily family) {
-    switch (family) {
-    case CellFamily::Channels:
-        return static_cast<std::int64_t>(kBlockTokens);
-    case CellFamily::Heads:
-        return kLevelRatio;
-    case CellFamily::Whole:
-        return 1;
-    }
-    return 1;
-}
+/// Rows of a head level encoded together: a row of the heatmap needs few heads of many tokens.
+constexpr std::int64_t kHeadGroupRows = 64;
 
 std::int64_t width(const PlaneLayout& plane, CellFamily family) {
     switch (family) {
@@ -57,7 +49,7 @@ std::int64_t groupRows(const PlaneLayout& plane, CellFamily family, std::int64_t
         return std::clamp<std::int64_t>(
             static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(kGroupCells / cells))), 1, chunkRows);
     case CellFamily::Heads:
-        return std::min<std::int64_t>(static_cast<std::int64_t>(kBlockTokens), chunkRows);
+        return std::min<std::int64_t>(kHeadGroupRows, chunkRows);
     case CellFamily::Whole:
         return std::min(kGroupCells, chunkRows);
     }
@@ -68,7 +60,7 @@ std::int64_t groupRows(const PlaneLayout& plane, CellFamily family, std::int64_t
 std::int64_t layOutLevels(PlaneLayout& plane, std::int64_t offset) {
     for (const CellFamily family : kAllCellFamilies) {
         auto& levels = plane.levels[static_cast<std::size_t>(family)];
-        for (std::int64_t step = firstStep(family);; step *= kLevelRatio) {
+        for (std::int64_t step = finestStep(family);; step = step < kLevelRatio ? kLevelRatio : step * kLevelRatio) {
             LevelLayout level;
             level.tokenStep = step;
             level.rows = (plane.tokens + step - 1) / step;

@@ -15,12 +15,25 @@ namespace kvscope {
 enum class CellFamily : std::uint8_t {
     Channels, ///< one channel; from 64 tokens on
     Heads,    ///< all channels of one head; from 8 tokens on
-    Whole     ///< all channels; from single tokens on
+    Whole     ///< all channels; from 4 tokens on
 };
 inline constexpr std::array kAllCellFamilies{CellFamily::Channels, CellFamily::Heads, CellFamily::Whole};
 
-/// Each level spans eight times as many tokens a row as the one before.
+/// Levels span powers of eight tokens a row; the whole layer has one of four tokens besides.
 inline constexpr std::int64_t kLevelRatio = 8;
+
+/// Tokens a row of the finest level of a family. Finer steps are read from the dump.
+constexpr std::int64_t finestStep(CellFamily family) {
+    switch (family) {
+    case CellFamily::Channels:
+        return 64;
+    case CellFamily::Heads:
+        return 8;
+    case CellFamily::Whole:
+        return 4;
+    }
+    return 1;
+}
 
 /// One level of one family of a plane: rows of `width` cells, `groupRows` rows encoded together. Within a group a
 /// channel level lies row by row, the others cell by cell of the row (all rows of head 0, then of head 1 ...).

@@ -44,12 +44,28 @@ template <DType Type> float loadValue(const std::byte* at) {
     }
 }
 
-inline void addValue(float value, BlockSums channel, BlockSums head) {
-    for (const BlockSums& cell : {channel, head}) {
-        *cell.min = std::min(*cell.min, value);
-        *cell.max = std::max(*cell.max, value);
-        *cell.sum += value;
-        *cell.squares += value * value;
+/// Channels [begin, end) of one head in up to 16 rows, value by value: into the channels' sums (which they start when
+/// `First`) and into the head's next cells.
+template <DType Type, bool First>
+void plainRows(const std::byte* rows, std::size_t rowBytes, std::size_t count, std::size_t begin, std::size_t end,
+               BlockSums channels, BlockSums head) {
+    for (std::size_t channel = begin; First && channel < end; ++channel) {
+        *channels.at(channel).min = std::numeric_limits<float>::infinity();
+        *channels.at(channel).max = -std::numeric_limits<float>::infinity();
+        *channels.at(channel).sum = 0;
+        *channels.at(channel).squares = 0;
+    }
+    for (std::size_t row = 0; row < count; ++row) {
+        for (std::size_t channel = begin; channel < end; ++channel) {
+            const float value =
+                loadValue<Type>(rows + row * rowBytes + channel * static_cast<std::size_t>(sizeOf(Type)));
+            for (const BlockSums& cell : {channels.at(channel), head.at(row / kHeadTokens)}) {
+                *cell.min = std::min(*cell.min, value);
+                *cell.max = std::max(*cell.max, value);
+                *cell.sum += value;
+                *cell.squares += value * value;
+            }
+        }
     }
 }
 
@@ -104,96 +120,121 @@ template <class DF, class V, class Op> HWY_INLINE void reduceFour(DF df, V a, V 
         op, target);
 }
 
-/// Channels [begin, end) of one head in four rows: into the channels' sums and into head.xxx[0..3].
+/// Statistics of one lane each.
+template <class V> struct LaneSums {
+    V min;
+    V max;
+    V sum;
+    V squares;
+};
+
+/// Four rows of the same channels, lane by lane.
 template <DType Type, class DF>
-HWY_INLINE void fourRows(DF df, const std::byte* const (&rows)[4], std::size_t begin, std::size_t end,
-                         BlockSums channels, BlockSums head) {
+HWY_INLINE LaneSums<hn::Vec<DF>> fourRows(DF df, const std::byte* at, std::size_t rowBytes) {
+    const auto x0 = loadValues<Type>(df, at);
+    const auto x1 = loadValues<Type>(df, at + rowBytes);
+    const auto x2 = loadValues<Type>(df, at + 2 * rowBytes);
+    const auto x3 = loadValues<Type>(df, at + 3 * rowBytes);
+    return {hn::Min(hn::Min(x0, x1), hn::Min(x2, x3)), hn::Max(hn::Max(x0, x1), hn::Max(x2, x3)),
+            hn::Add(hn::Add(x0, x1), hn::Add(x2, x3)),
+            hn::MulAdd(x3, x3, hn::MulAdd(x2, x2, hn::MulAdd(x1, x1, hn::Mul(x0, x0))))};
+}
+
+template <class V> HWY_INLINE void join(LaneSums<V>& to, const LaneSums<V>& from) {
+    to.min = hn::Min(to.min, from.min);
+    to.max = hn::Max(to.max, from.max);
+    to.sum = hn::Add(to.sum, from.sum);
+    to.squares = hn::Add(to.squares, from.squares);
+}
+
+/// Four rows into the channels' lanes and into the head's.
+template <DType Type, class DF>
+HWY_INLINE void addFour(DF df, const std::byte* at, std::size_t rowBytes, LaneSums<hn::Vec<DF>>& channels,
+                        LaneSums<hn::Vec<DF>>& head) {
+    const auto four = fourRows<Type>(df, at, rowBytes);
+    join(head, four);
+    join(channels, four);
+}
+
+/// Joins lanes to the channels they belong to, or starts them.
+template <bool First, class DF> HWY_INLINE void joinChannels(DF df, LaneSums<hn::Vec<DF>>& lanes, BlockSums channels) {
+    if constexpr (!First)
+        join(lanes, LaneSums<hn::Vec<DF>>{hn::LoadU(df, channels.min), hn::LoadU(df, channels.max),
+                                          hn::LoadU(df, channels.sum), hn::LoadU(df, channels.squares)});
+    hn::StoreU(lanes.min, df, channels.min);
+    hn::StoreU(lanes.max, df, channels.max);
+    hn::StoreU(lanes.sum, df, channels.sum);
+    hn::StoreU(lanes.squares, df, channels.squares);
+}
+
+/// Channels [begin, end) of one head in sixteen rows: into the channels' sums (which they start when `First`) and into
+/// the head's next four cells.
+template <DType Type, bool First, class DF>
+HWY_INLINE void sixteenRows(DF df, const std::byte* rows, std::size_t rowBytes, std::size_t begin, std::size_t end,
+                            BlockSums channels, BlockSums head) {
     constexpr auto kSize = static_cast<std::size_t>(sizeOf(Type));
     const std::size_t lanes = hn::Lanes(df);
     if (begin + lanes <= end) {
         const auto highest = hn::Set(df, std::numeric_limits<float>::infinity());
-        auto min0 = highest, min1 = highest, min2 = highest, min3 = highest;
-        auto max0 = hn::Neg(highest), max1 = max0, max2 = max0, max3 = max0;
-        auto sum0 = hn::Zero(df), sum1 = sum0, sum2 = sum0, sum3 = sum0;
-        auto square0 = sum0, square1 = sum0, square2 = sum0, square3 = sum0;
+        const LaneSums<hn::Vec<DF>> none{highest, hn::Neg(highest), hn::Zero(df), hn::Zero(df)};
+        LaneSums<hn::Vec<DF>> head0 = none;
+        LaneSums<hn::Vec<DF>> head1 = none;
+        LaneSums<hn::Vec<DF>> head2 = none;
+        LaneSums<hn::Vec<DF>> head3 = none;
         for (; begin + lanes <= end; begin += lanes) {
-            const auto x0 = loadValues<Type>(df, rows[0] + begin * kSize);
-            const auto x1 = loadValues<Type>(df, rows[1] + begin * kSize);
-            const auto x2 = loadValues<Type>(df, rows[2] + begin * kSize);
-            const auto x3 = loadValues<Type>(df, rows[3] + begin * kSize);
-            const BlockSums channel = channels.at(begin);
-            hn::StoreU(hn::Min(hn::LoadU(df, channel.min), hn::Min(hn::Min(x0, x1), hn::Min(x2, x3))), df, channel.min);
-            hn::StoreU(hn::Max(hn::LoadU(df, channel.max), hn::Max(hn::Max(x0, x1), hn::Max(x2, x3))), df, channel.max);
-            hn::StoreU(hn::Add(hn::LoadU(df, channel.sum), hn::Add(hn::Add(x0, x1), hn::Add(x2, x3))), df, channel.sum);
-            auto squares = hn::MulAdd(x0, x0, hn::LoadU(df, channel.squares));
-            squares = hn::MulAdd(x1, x1, squares);
-            squares = hn::MulAdd(x2, x2, squares);
-            squares = hn::MulAdd(x3, x3, squares);
-            hn::StoreU(squares, df, channel.squares);
-            min0 = hn::Min(min0, x0);
-            min1 = hn::Min(min1, x1);
-            min2 = hn::Min(min2, x2);
-            min3 = hn::Min(min3, x3);
-            max0 = hn::Max(max0, x0);
-            max1 = hn::Max(max1, x1);
-            max2 = hn::Max(max2, x2);
-            max3 = hn::Max(max3, x3);
-            sum0 = hn::Add(sum0, x0);
-            sum1 = hn::Add(sum1, x1);
-            sum2 = hn::Add(sum2, x2);
-            sum3 = hn::Add(sum3, x3);
-            square0 = hn::MulAdd(x0, x0, square0);
-            square1 = hn::MulAdd(x1, x1, square1);
-            square2 = hn::MulAdd(x2, x2, square2);
-            square3 = hn::MulAdd(x3, x3, square3);
+            const std::byte* const at = rows + begin * kSize;
+            auto all = fourRows<Type>(df, at, rowBytes);
+            join(head0, all);
+            addFour<Type>(df, at + 4 * rowBytes, rowBytes, all, head1);
+            addFour<Type>(df, at + 8 * rowBytes, rowBytes, all, head2);
+            addFour<Type>(df, at + 12 * rowBytes, rowBytes, all, head3);
+            joinChannels<First>(df, all, channels.at(begin));
         }
-        reduceFour(df, min0, min1, min2, min3, MinOf(), head.min);
-        reduceFour(df, max0, max1, max2, max3, MaxOf(), head.max);
-        reduceFour(df, sum0, sum1, sum2, sum3, SumOf(), head.sum);
-        reduceFour(df, square0, square1, square2, square3, SumOf(), head.squares);
+        reduceFour(df, head0.min, head1.min, head2.min, head3.min, MinOf(), head.min);
+        reduceFour(df, head0.max, head1.max, head2.max, head3.max, MaxOf(), head.max);
+        reduceFour(df, head0.sum, head1.sum, head2.sum, head3.sum, SumOf(), head.sum);
+        reduceFour(df, head0.squares, head1.squares, head2.squares, head3.squares, SumOf(), head.squares);
     }
     if (begin == end)
         return;
-    if constexpr (hn::MaxLanes(DF()) > 4) {
-        fourRows<Type>(hn::Half<DF>(), rows, begin, end, channels, head);
-    } else {
-        for (; begin < end; ++begin) {
-            for (std::size_t row = 0; row < 4; ++row)
-                addValue(loadValue<Type>(rows[row] + begin * kSize), channels.at(begin), head.at(row));
-        }
-    }
+    if constexpr (hn::MaxLanes(DF()) > 4)
+        sixteenRows<Type, First>(hn::Half<DF>(), rows, rowBytes, begin, end, channels, head);
+    else
+        plainRows<Type, First>(rows, rowBytes, 16, begin, end, channels, head);
 }
 #else
 /// As above, without vectors.
-template <DType Type, class DF>
-void fourRows(DF /*df*/, const std::byte* const (&rows)[4], std::size_t begin, std::size_t end, BlockSums channels,
-              BlockSums head) {
-    for (; begin < end; ++begin) {
-        for (std::size_t row = 0; row < 4; ++row)
-            addValue(loadValue<Type>(rows[row] + begin * static_cast<std::size_t>(sizeOf(Type))), channels.at(begin),
-                     head.at(row));
-    }
+template <DType Type, bool First, class DF>
+void sixteenRows(DF /*df*/, const std::byte* rows, std::size_t rowBytes, std::size_t begin, std::size_t end,
+                 BlockSums channels, BlockSums head) {
+    plainRows<Type, First>(rows, rowBytes, 16, begin, end, channels, head);
 }
 #endif
 
-/// Sums of a block, before widening; both targets hold empty cells.
+/// Sums of a block, before widening; `perHead` holds empty cells.
 template <DType Type>
 static void sumBlock(const std::byte* stored, std::size_t rows, std::size_t heads, std::size_t headDim,
                      BlockSums channels, BlockSums perHead) {
-    constexpr auto kSize = static_cast<std::size_t>(sizeOf(Type));
-    const std::size_t rowBytes = heads * headDim * kSize;
+    const hn::ScalableTag<float> df;
+    const std::size_t rowBytes = heads * headDim * static_cast<std::size_t>(sizeOf(Type));
     std::size_t row = 0;
-    for (; row + 4 <= rows; row += 4) {
+    for (; row + 16 <= rows; row += 16) {
         const std::byte* const first = stored + row * rowBytes;
-        const std::byte* const four[4] = {first, first + rowBytes, first + 2 * rowBytes, first + 3 * rowBytes};
-        for (std::size_t head = 0; head < heads; ++head)
-            fourRows<Type>(hn::ScalableTag<float>(), four, head * headDim, (head + 1) * headDim, channels,
-                           perHead.at(head * kBlockTokens + row));
+        for (std::size_t head = 0; head < heads; ++head) {
+            const BlockSums cells = perHead.at(head * kBlockHeadCells + row / kHeadTokens);
+            if (row == 0)
+                sixteenRows<Type, true>(df, first, rowBytes, head * headDim, (head + 1) * headDim, channels, cells);
+            else
+                sixteenRows<Type, false>(df, first, rowBytes, head * headDim, (head + 1) * headDim, channels, cells);
+        }
     }
-    for (; row < rows; ++row) {
-        for (std::size_t channel = 0; channel < heads * headDim; ++channel)
-            addValue(loadValue<Type>(stored + row * rowBytes + channel * kSize), channels.at(channel),
-                     perHead.at(channel / headDim * kBlockTokens + row));
+    for (std::size_t head = 0; head < heads && row < rows; ++head) {
+        const BlockSums cells = perHead.at(head * kBlockHeadCells + row / kHeadTokens);
+        if (row == 0)
+            plainRows<Type, true>(stored, rowBytes, rows, head * headDim, (head + 1) * headDim, channels, cells);
+        else
+            plainRows<Type, false>(stored + row * rowBytes, rowBytes, rows - row, head * headDim, (head + 1) * headDim,
+                                   channels, cells);
     }
 }
 
@@ -279,13 +320,6 @@ HWY_EXPORT(mergeAll);
 
 namespace {
 
-void setEmpty(BlockSums sums, std::size_t cells) {
-    std::fill_n(sums.min, cells, std::numeric_limits<float>::infinity());
-    std::fill_n(sums.max, cells, -std::numeric_limits<float>::infinity());
-    std::fill_n(sums.sum, cells, 0.0F);
-    std::fill_n(sums.squares, cells, 0.0F);
-}
-
 void setEmpty(CellSumsView sums, std::size_t cells) {
     std::fill_n(sums.min, cells, std::numeric_limits<float>::infinity());
     std::fill_n(sums.max, cells, -std::numeric_limits<float>::infinity());
@@ -319,19 +353,20 @@ float loadAs(DType type, const std::byte* at) {
 BlockReducer::BlockReducer(std::size_t heads, std::size_t headDim)
     : heads_(heads)
     , headDim_(headDim)
-    , scratch_(4 * (heads * headDim + heads * kBlockTokens)) {}
+    , scratch_(2 * (heads * headDim + heads * kBlockHeadCells)) {}
 
 void BlockReducer::reduce(DType type, std::span<const std::byte> stored, std::size_t rows, CellSumsView channels,
                           CellSumsView heads) {
     const std::size_t channelCells = heads_ * headDim_;
-    const std::size_t headCells = heads_ * kBlockTokens;
-    const auto blockSums = [](float* from, std::size_t cells) {
-        return BlockSums{from, from + cells, from + 2 * cells, from + 3 * cells};
+    const std::size_t headCells = heads_ * kBlockHeadCells;
+    const auto blockSums = [](CellSumsView cells, float* sums, std::size_t count) {
+        return BlockSums{cells.min, cells.max, sums, sums + count};
     };
-    const BlockSums perChannel = blockSums(scratch_.data(), channelCells);
-    const BlockSums perHead = blockSums(scratch_.data() + 4 * channelCells, headCells);
-    setEmpty(perChannel, channelCells);
-    setEmpty(perHead, headCells);
+    const BlockSums perChannel = blockSums(channels, scratch_.data(), channelCells);
+    const BlockSums perHead = blockSums(heads, scratch_.data() + 2 * channelCells, headCells);
+    std::fill_n(perHead.min, headCells, std::numeric_limits<float>::infinity());
+    std::fill_n(perHead.max, headCells, -std::numeric_limits<float>::infinity());
+    std::fill_n(perHead.sum, 2 * headCells, 0.0F);
     if (type == DType::F16)
         HWY_DYNAMIC_DISPATCH(sumF16)(stored.data(), rows, heads_, headDim_, perChannel, perHead);
     else if (type == DType::BF16)
@@ -344,8 +379,6 @@ void BlockReducer::reduce(DType type, std::span<const std::byte> stored, std::si
         return;
     }
     const auto widen = [](BlockSums from, CellSumsView to, std::size_t cells) {
-        std::copy_n(from.min, cells, to.min);
-        std::copy_n(from.max, cells, to.max);
         HWY_DYNAMIC_DISPATCH(widenSums)(from.sum, to.sum, cells);
         HWY_DYNAMIC_DISPATCH(widenSums)(from.squares, to.squares, cells);
         std::fill_n(to.nonFinite, cells, 0.0F);
@@ -353,9 +386,9 @@ void BlockReducer::reduce(DType type, std::span<const std::byte> stored, std::si
     widen(perChannel, channels, channelCells);
     std::fill_n(channels.count, channelCells, static_cast<float>(rows));
     widen(perHead, heads, headCells);
-    for (std::size_t head = 0; head < heads_; ++head) {
-        std::fill_n(heads.count + head * kBlockTokens, rows, static_cast<float>(headDim_));
-        std::fill_n(heads.count + head * kBlockTokens + rows, kBlockTokens - rows, 0.0F);
+    for (std::size_t cell = 0; cell < headCells; ++cell) {
+        const std::size_t first = std::min(cell % kBlockHeadCells * kHeadTokens, rows);
+        heads.count[cell] = static_cast<float>(std::min(rows - first, kHeadTokens) * headDim_);
     }
 }
 
@@ -363,14 +396,14 @@ void BlockReducer::reduceInDouble(DType type, std::span<const std::byte> stored,
                                   CellSumsView channels, CellSumsView heads) const {
     const std::size_t channelCells = heads_ * headDim_;
     setEmpty(channels, channelCells);
-    setEmpty(heads, heads_ * kBlockTokens);
+    setEmpty(heads, heads_ * kBlockHeadCells);
     const std::byte* at = stored.data();
     for (std::size_t row = 0; row < rows; ++row) {
         for (std::size_t channel = 0; channel < channelCells; ++channel) {
             const float value = loadAs(type, at);
             at += sizeOf(type);
             addValue(value, channels, channel);
-            addValue(value, heads, channel / headDim_ * kBlockTokens + row);
+            addValue(value, heads, channel / headDim_ * kBlockHeadCells + row / kHeadTokens);
         }
     }
 }

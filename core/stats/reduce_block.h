@@ -13,9 +13,12 @@ namespace kvscope {
 
 /// Tokens summarised by one pass of BlockReducer.
 inline constexpr std::size_t kBlockTokens = 64;
+/// Tokens under one per-head cell of a block, and such cells of a head.
+inline constexpr std::size_t kHeadTokens = 4;
+inline constexpr std::size_t kBlockHeadCells = kBlockTokens / kHeadTokens;
 
-/// Summarises blocks of up to 64 rows of a plane in one pass, both ways: per channel over the rows, and per row and
-/// head over the head's channels. Sums run in float within a block; blocks whose squares leave float's range, or that
+/// Summarises blocks of up to 64 rows of a plane in one pass, both ways: per channel over the rows, and per head over
+/// its channels and four rows. Sums run in float within a block; blocks whose squares leave float's range, or that
 /// hold NaN or infinity, are summed again in double. Not thread-safe; keep one per worker.
 class BlockReducer {
 public:
@@ -25,7 +28,8 @@ public:
     static bool takes(DType type) { return type == DType::F16 || type == DType::BF16 || type == DType::F32; }
 
     /// Reduces `rows` (1 to 64) rows of [heads * headDim] values. `channels` receives one cell per channel, `heads`
-    /// cell head * 64 + row (empty for rows that are not there). What the cells held before is replaced.
+    /// cell head * kBlockHeadCells + row / kHeadTokens (empty where there are no rows). What the cells held before is
+    /// replaced.
     void reduce(DType type, std::span<const std::byte> stored, std::size_t rows, CellSumsView channels,
                 CellSumsView heads);
 
@@ -35,7 +39,7 @@ private:
 
     std::size_t heads_;
     std::size_t headDim_;
-    /// Float sums of the block: min, max, sum, squares of the channels, then of the heads.
+    /// Float sums and squares of the block's channels, then of its heads.
     std::vector<float> scratch_;
 };
 
