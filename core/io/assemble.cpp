@@ -165,10 +165,18 @@ private:
         KVSCOPE_ASSIGN(side_, findSideFiles(table_.path, options_));
         if (!side_.config && table_.config)
             side_.config = table_.config;
+        if (const auto own = table_.metadata.find("kvscope"); !side_.config && own != table_.metadata.end()) {
+            const auto text = std::as_bytes(std::span(own->second));
+            auto config = readModelConfig(*memorySource({text.begin(), text.end()}, table_.name + " __metadata__"));
+            if (!config)
+                warning(notes_, "The description inside the file is not understood: " + config.error().message());
+            else
+                side_.config = std::move(*config);
+        }
         config_ = side_.config ? &*side_.config : nullptr;
         KVSCOPE_ASSIGN(groups_, groupTensors(table_, options_, config_));
         addCompanions();
-        notes_ = table_.notes;
+        notes_.insert(notes_.end(), table_.notes.begin(), table_.notes.end());
         notes_.insert(notes_.end(), side_.notes.begin(), side_.notes.end());
         notes_.insert(notes_.end(), groups_.notes.begin(), groups_.notes.end());
         tokens_ = tokensOf(groups_, notes_);

@@ -256,7 +256,15 @@ std::string safetensorsType(DType type) {
 Result<ConvertReport> writeSafetensors(const KvCache& cache, const std::filesystem::path& out, DType dtype,
                                        const ConvertOptions& options, const JobControl& job) {
     ordered_json header;
-    header["__metadata__"] = {{"kvscope", describeCache(cache, options).dump()}};
+    ordered_json description = describeCache(cache, options);
+    if (description.contains("rope")) {
+        // The names of model configurations, which readers of tensor files know.
+        const ordered_json rope = description["rope"];
+        description.erase("rope");
+        description["rope_theta"] = rope["theta"];
+        description["rope_pairing"] = rope["pairing"];
+    }
+    header["__metadata__"] = {{"kvscope", description.dump()}};
     std::int64_t offset = 0;
     std::vector<PlaneId> planes;
     const auto place = [&](const std::string& name, const std::string& type, const std::vector<std::int64_t>& shape,

@@ -62,6 +62,19 @@ Result<void> OutputFile::write(std::span<const std::byte> bytes) {
     return {};
 }
 
+Result<void> OutputFile::writeAt(std::int64_t offset, std::span<const std::byte> bytes) const {
+    while (!bytes.empty()) {
+        const auto put = ::pwrite(descriptor_, bytes.data(), bytes.size(), offset);
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put < 0)
+            return systemError("cannot be written", path_);
+        offset += put;
+        bytes = bytes.subspan(static_cast<std::size_t>(put));
+    }
+    return {};
+}
+
 Result<void> OutputFile::commit() {
     if (::fsync(descriptor_) != 0)
         return systemError("cannot be written", path_);

@@ -22,6 +22,9 @@ public:
     ~OutputFile();
 
     Result<void> write(std::span<const std::byte> bytes);
+    /// Writes a range wherever it belongs; different ranges may be written from different threads. Not counted by
+    /// written().
+    Result<void> writeAt(std::int64_t offset, std::span<const std::byte> bytes) const;
     [[nodiscard]] std::int64_t written() const { return written_; }
     /// Flushes to the disk and takes the name.
     Result<void> commit();

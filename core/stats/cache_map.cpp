@@ -206,7 +206,7 @@ Result<bool> TiledMap::answer(const PlanePart& part, Pyramid* pyramid, std::int6
         pyramid->prefer(query.plane);
     const std::int64_t openTokens = std::min(open * std::min(query.tokenStep, plane.tokens), plane.tokens);
     if (openTokens * plane.channels() > rawValues) {
-        const bool withRows = !areWholeHeads(query, plane.headDim);
+        const bool withRows = PlaneSample::needsRows(query, plane);
         KVSCOPE_ASSIGN(const auto sample, samples_.sample(query.plane, query.quantity, withRows, job));
         sample->addCells(query, part.sink, answered);
         return false;

@@ -305,6 +305,34 @@ static void mergeAll(CellSumsView target, CellSumsView source, std::size_t cells
     joinArrays(df, target.nonFinite, source.nonFinite, cells, MaxOf());
 }
 
+/// target[i] gains source[2 i] and source[2 i + 1].
+template <class D, class T, class Op>
+HWY_INLINE void joinPairs(D d, T* target, const T* source, std::size_t cells, Op op) {
+    std::size_t i = 0;
+    for (; i + hn::Lanes(d) <= cells; i += hn::Lanes(d)) {
+        hn::Vec<D> even;
+        hn::Vec<D> odd;
+        hn::LoadInterleaved2(d, source + 2 * i, even, odd);
+        hn::StoreU(op(hn::LoadU(d, target + i), op(even, odd)), d, target + i);
+    }
+    const hn::CappedTag<T, 1> one;
+    for (; i < cells; ++i)
+        hn::StoreU(
+            op(hn::LoadU(one, target + i), op(hn::LoadU(one, source + 2 * i), hn::LoadU(one, source + 2 * i + 1))), one,
+            target + i);
+}
+
+static void mergeAllPairs(CellSumsView target, CellSumsView source, std::size_t cells) {
+    const hn::CappedTag<float, 8> df;
+    const hn::CappedTag<double, 8> dd;
+    joinPairs(df, target.min, source.min, cells, MinOf());
+    joinPairs(df, target.max, source.max, cells, MaxOf());
+    joinPairs(dd, target.sum, source.sum, cells, SumOf());
+    joinPairs(dd, target.squares, source.squares, cells, SumOf());
+    joinPairs(df, target.count, source.count, cells, SumOf());
+    joinPairs(df, target.nonFinite, source.nonFinite, cells, MaxOf());
+}
+
 } // namespace kvscope::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -317,6 +345,7 @@ HWY_EXPORT(sumF32);
 HWY_EXPORT(needsDouble);
 HWY_EXPORT(widenSums);
 HWY_EXPORT(mergeAll);
+HWY_EXPORT(mergeAllPairs);
 
 namespace {
 
@@ -413,6 +442,10 @@ void mergeCells(CellSumsView target, CellSumsView source, std::size_t cells) {
 }
 
 void mergeRuns(CellSumsView target, CellSumsView source, std::size_t cells, std::size_t run) {
+    if (run == 2) {
+        HWY_DYNAMIC_DISPATCH(mergeAllPairs)(target, source, cells);
+        return;
+    }
     for (std::size_t cell = 0; cell < cells; ++cell) {
         for (std::size_t i = cell * run; i < (cell + 1) * run; ++i) {
             target.min[cell] = std::min(target.min[cell], source.min[i]);
