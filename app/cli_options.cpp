@@ -87,6 +87,8 @@ std::optional<OpenOptions> openOptionsFrom(const QCommandLineParser& parser) {
     }
     if (given("config"))
         options.configPath = text("config").toStdString();
+    for (const QString& name : parser.values(QStringLiteral("order")))
+        options.fileOrder.push_back(name.toStdString());
     if (given("undo-hadamard"))
         options.undoHadamard = true;
     return options;

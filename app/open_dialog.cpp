@@ -3,6 +3,7 @@
 
 #include <QComboBox>
 #include <QDialogButtonBox>
+#include <QDir>
 #include <QFileDialog>
 #include <QFileInfo>
 #include <QFormLayout>
@@ -10,6 +11,7 @@
 #include <QHeaderView>
 #include <QLabel>
 #include <QLineEdit>
+#include <QListWidget>
 #include <QPushButton>
 #include <QTableWidget>
 #include <QVBoxLayout>
@@ -122,6 +124,8 @@ OpenDialog::OpenDialog(const QString& path, const OpenOptions& options, const st
     form->addRow(tr("RoPE &pairs"), pairing_);
     form->addRow(tr("Hada&mard rotation"), hadamard_);
     form->addRow(tr("Model &configuration"), configRow);
+    if (QFileInfo(path).isDir())
+        form->addRow(tr("Order of the &files"), makeOrder(path));
 
     problem_->setObjectName(QStringLiteral("problem"));
     problem_->setWordWrap(true);
@@ -161,6 +165,25 @@ void OpenDialog::fillLayouts(const std::vector<LayoutCandidate>& layouts) {
         if (const auto chosen = layouts_->selectedItems(); !chosen.isEmpty())
             axes_->setText(chosen.front()->text());
     });
+}
+
+QWidget* OpenDialog::makeOrder(const QString& folder) {
+    order_ = new QListWidget;
+    order_->setObjectName(QStringLiteral("order"));
+    order_->setAccessibleName(tr("Files in the order of their tokens"));
+    order_->setToolTip(
+        tr("Drag the chunks into the order of their tokens; LMCache names them by hashes, which do not tell it"));
+    order_->setDragDropMode(QAbstractItemView::InternalMove);
+    QStringList names = QDir(folder).entryList(QDir::Files, QDir::Time | QDir::Reversed);
+    for (auto name = original_.fileOrder.rbegin(); name != original_.fileOrder.rend(); ++name) {
+        const qsizetype at = names.indexOf(QString::fromStdString(*name));
+        if (at >= 0)
+            names.move(at, 0);
+    }
+    initialOrder_ = names;
+    order_->addItems(names);
+    order_->setMaximumHeight(140);
+    return order_;
 }
 
 bool OpenDialog::validate() {
@@ -209,6 +232,16 @@ OpenOptions OpenDialog::options() const {
                               ? std::nullopt
                               : std::optional(static_cast<Rope::Pairing>(pairing_->currentData().toInt()));
     options.undoHadamard = hadamard_->currentIndex() == 1 ? std::optional(true) : std::nullopt;
+    if (order_ != nullptr) {
+        QStringList names;
+        for (int row = 0; row < order_->count(); ++row)
+            names.append(order_->item(row)->text());
+        if (names != initialOrder_) {
+            options.fileOrder.clear();
+            for (const QString& name : names)
+                options.fileOrder.push_back(name.toStdString());
+        }
+    }
     const QString config = config_->text().trimmed();
     options.configPath = config.isEmpty() ? std::nullopt : std::optional<std::filesystem::path>(config.toStdString());
     return options;

@@ -11,6 +11,7 @@ class QCheckBox;
 class QComboBox;
 class QLabel;
 class QLineEdit;
+class QListWidget;
 class QTableWidget;
 
 namespace kvscope::app {
@@ -28,12 +29,16 @@ public:
 
 private:
     void fillLayouts(const std::vector<LayoutCandidate>& layouts);
+    QWidget* makeOrder(const QString& folder);
     /// Marks what cannot be read as a number; true when all fields can.
     bool validate();
     void acceptIfValid();
 
     OpenOptions original_;
     QTableWidget* layouts_;
+    /// Files of a folder in the order of their tokens, to be dragged; null for a file.
+    QListWidget* order_ = nullptr;
+    QStringList initialOrder_;
     QLineEdit* axes_;
     QComboBox* dtype_;
     QLineEdit* layers_;

@@ -3,6 +3,7 @@
 
 #include "core/io/llama_reader.h"
 #include "core/io/llama_state.h"
+#include "core/io/folder_dump.h"
 #include "core/io/npy.h"
 #include "core/io/raw_dump.h"
 #include "core/io/safetensors.h"
@@ -129,7 +130,7 @@ Result<OpenedDump> openDump(const fs::path& path, const OpenOptions& options, co
     if (status.type() == fs::file_type::not_found)
         return fail("does not exist", path.string(), "Check the path", Error::Kind::System);
     if (fs::is_directory(status))
-        return fail("is a folder", path.string(), "Open the dump file in it");
+        return openFolder(path, options, job);
     KVSCOPE_ASSIGN(const ByteSourcePtr bytes, openFile(path));
     return openDumpBytes(bytes, path, options, job);
 }
