@@ -6,6 +6,7 @@
 #include "core/io/layout_templates.h"
 #include "core/io/padding.h"
 #include "core/io/plane_builder.h"
+#include "core/io/paged_dump.h"
 #include "core/io/side_files.h"
 #include "core/io/tensor_groups.h"
 #include "core/io/tensor_table.h"
@@ -408,6 +409,9 @@ private:
 } // namespace
 
 Result<OpenedDump> assembleDump(TensorTable table, const OpenOptions& options, const JobControl& job) {
+    KVSCOPE_ASSIGN(const std::optional<BlockTable> blocks, findBlockTable(table));
+    if (blocks)
+        return assemblePaged(table, *blocks, options);
     return Assembler(std::move(table), options, job).run();
 }
 

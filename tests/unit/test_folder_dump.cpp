@@ -65,6 +65,23 @@ private slots:
         QVERIFY2(difference.isEmpty(), qPrintable(difference));
     }
 
+    void pagedBlocks_data() {
+        QTest::addColumn<QString>("file");
+        const QDir golden(test::goldenFolder("vllm"));
+        for (const QFileInfo& entry :
+             golden.entryInfoList({QStringLiteral("paged.*.safetensors"), QStringLiteral("paged.*.pt")}, QDir::Files))
+            QTest::addRow("%s", qPrintable(entry.fileName())) << entry.filePath();
+    }
+
+    void pagedBlocks() {
+        QFETCH(QString, file);
+        const auto opened = openDump(file.toStdString());
+        QVERIFY2(opened.has_value(), opened ? "" : opened.error().message().c_str());
+        const QString difference =
+            test::differenceFromExpected(opened->cache, test::readJsonObject(file + QStringLiteral(".expected.json")));
+        QVERIFY2(difference.isEmpty(), qPrintable(difference));
+    }
+
     void chunksWithoutTokensFollowTheHand() {
         const QTemporaryDir folder;
         const QString source = test::goldenFolder("lmcache") + QStringLiteral("/fs.bf16");
@@ -108,7 +125,7 @@ private slots:
         for (const QJsonValue& value : hostileFiles()) {
             const QJsonObject file = value.toObject();
             const QString name = file["file"].toString();
-            if (name.startsWith(QStringLiteral("folder_")))
+            if (name.startsWith(QStringLiteral("folder_")) || name.startsWith(QStringLiteral("paged_")))
                 QTest::addRow("%s", qPrintable(name)) << test::goldenFolder("hostile") + QLatin1Char('/') + name
                                                       << file["must"].toString() << file["about"].toString();
         }
