@@ -130,10 +130,10 @@ Result<std::shared_ptr<Pyramid>> Pyramid::create(const KvCache& cache, Quantity 
     KVSCOPE_ASSIGN(auto layout, layOutPyramid(cache, quantity));
     const PyramidKey key = keyOf(cache, layout);
     const bool kept = !folder.empty() && cache.info().fingerprint != 0;
-    auto file = kept ? PyramidFile::createKept(folder, key) : PyramidFile::createTemporary();
+    auto file = kept ? PyramidFile::createKept(folder, key) : PyramidFile::createTemporary(key.fileBytes);
     // A cache folder that cannot be written to costs the next start some time, nothing else.
     if (!file && kept)
-        file = PyramidFile::createTemporary();
+        file = PyramidFile::createTemporary(key.fileBytes);
     if (!file)
         return tl::unexpected<Error>(std::move(file.error()));
     return std::shared_ptr<Pyramid>(new Pyramid(cache, quantity, std::move(layout), std::move(*file), false));

@@ -69,6 +69,15 @@ int createUnique(const std::filesystem::path& stem, std::filesystem::path& path)
     return descriptor;
 }
 
+/// Takes the disk space at once where the file system can: the build is quicker, and a full disk is found out before it
+/// starts.
+Result<void> reserve(int descriptor, std::int64_t bytes) {
+    if (::fallocate(descriptor, 0, 0, bytes) == 0 || errno != ENOSPC)
+        return {};
+    return systemError("needs " + std::to_string(bytes >> 20) + " MiB for the overview", "temporary file",
+                       "Free some disk space, or set TMPDIR to a disk that has it.");
+}
+
 /// Removes what a crashed run may have left: partial files that nobody has written to for a day.
 void removeStalePartials(const std::filesystem::path& folder) {
     std::error_code error;
@@ -126,17 +135,21 @@ Result<std::unique_ptr<PyramidFile>> PyramidFile::createKept(const std::filesyst
     if (descriptor < 0)
         return systemError("cannot create a file for the overview", folder.string(),
                            "Choose a cache folder that can be written to.");
-    return std::unique_ptr<PyramidFile>(new PyramidFile(descriptor, partial, kept, key));
+    std::unique_ptr<PyramidFile> file(new PyramidFile(descriptor, partial, kept, key));
+    KVSCOPE_TRY(reserve(descriptor, key.fileBytes));
+    return file;
 }
 
-Result<std::unique_ptr<PyramidFile>> PyramidFile::createTemporary() {
+Result<std::unique_ptr<PyramidFile>> PyramidFile::createTemporary(std::int64_t bytes) {
     for (const auto& folder : temporaryFolders()) {
         std::filesystem::path path;
         const int descriptor = createUnique(folder / "kvscope-", path);
         if (descriptor < 0)
             continue;
         ::unlink(path.c_str());
-        return std::unique_ptr<PyramidFile>(new PyramidFile(descriptor, {}, {}, {}));
+        std::unique_ptr<PyramidFile> file(new PyramidFile(descriptor, {}, {}, {}));
+        KVSCOPE_TRY(reserve(descriptor, bytes));
+        return file;
     }
     return systemError("cannot create a temporary file for the overview", "temporary folder",
                        "Set TMPDIR to a folder that can be written to.");

@@ -29,8 +29,8 @@ public:
     static std::unique_ptr<PyramidFile> openKept(const std::filesystem::path& folder, const PyramidKey& key);
     /// Starts a file that commit() will keep in `folder`.
     static Result<std::unique_ptr<PyramidFile>> createKept(const std::filesystem::path& folder, const PyramidKey& key);
-    /// Starts a file that vanishes with this object.
-    static Result<std::unique_ptr<PyramidFile>> createTemporary();
+    /// Starts a file of `bytes` bytes that vanishes with this object.
+    static Result<std::unique_ptr<PyramidFile>> createTemporary(std::int64_t bytes);
 
     ~PyramidFile();
     PyramidFile(const PyramidFile&) = delete;
