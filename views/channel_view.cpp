@@ -226,10 +226,11 @@ QString ChannelView::sentence(const PlaneStatistics& plane, const PlaneGeometry&
             names << formatCount(plane.outlierChannels[i].value);
         if (plane.outlierChannels.size() > kNamedOutliers)
             names << QStringLiteral("\u2026");
-        text += u' ' + tr("%n outlier channel(s) (rms above %1\u00d7 the median channel's): %2; the largest is at "
-                          "%3\u00d7.",
-                          nullptr, static_cast<int>(plane.outlierChannels.size()))
-                           .arg(formatNumber(kOutlierChannelFactor), names.join(tr(", ")),
+        text += u' ' + tr("%1 (rms above %2\u00d7 the median channel's): %3; the largest is at %4\u00d7.")
+                           .arg(plane.outlierChannels.size() == 1
+                                    ? tr("1 outlier channel")
+                                    : tr("%1 outlier channels").arg(plane.outlierChannels.size()),
+                                formatNumber(kOutlierChannelFactor), names.join(tr(", ")),
                                 plane.channelOutlierRatio ? formatNumber(*plane.channelOutlierRatio, 3) : tr("?"));
     }
     return text;

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <utility>
 #include <vector>
 
 namespace kvscope::views {
@@ -70,6 +71,9 @@ struct ChartData {
     std::vector<ChartSeries> series;
     std::vector<ChartMark> marks;
     std::vector<ChartLevel> levels;
+    /// The part of the x axis that is shown at first, where the rest holds next to nothing; zooming out reaches the
+    /// rest.
+    std::optional<std::pair<double, double>> xFocus;
     /// x of what is selected, drawn as a band one wide (xIndex) or a line.
     std::optional<double> selected;
     /// What to call an x in tooltips ("layer 3"); the number itself when null.

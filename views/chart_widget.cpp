@@ -365,7 +365,12 @@ void ChartWidget::setTickers() {
 }
 
 void ChartWidget::computeHome() {
-    home_ = homeRange(data_, logFloor_);
+    limits_ = homeRange(data_, logFloor_);
+    home_ = limits_;
+    if (data_.xFocus) {
+        home_.setLeft(std::max(home_.left(), data_.xFocus->first));
+        home_.setRight(std::min(home_.right(), data_.xFocus->second));
+    }
 }
 
 void ChartWidget::goHome() {
@@ -387,10 +392,10 @@ void ChartWidget::limitRanges() {
         if (inside != range)
             axis->setRange(inside);
     };
-    if (home_.isNull())
+    if (limits_.isNull())
         return;
-    limit(plot_->xAxis, home_.left(), home_.right());
-    limit(plot_->yAxis, home_.top(), home_.bottom());
+    limit(plot_->xAxis, limits_.left(), limits_.right());
+    limit(plot_->yAxis, limits_.top(), limits_.bottom());
 }
 
 void ChartWidget::placeSelected() {

@@ -88,6 +88,8 @@ private:
     QCustomPlot* plot_;
     QCPLegend* legend_;
     QRectF home_;
+    /// How far out one can zoom.
+    QRectF limits_;
     double logFloor_ = 0.5;
     std::vector<double> xs_;
     std::optional<double> cursor_;

@@ -50,7 +50,9 @@ void CorrelationView::display() {
     chart.xIndex = true;
     chart.fromZero = true;
     chart.emptyText = tr("Computing\u2026");
-    chart.xName = [](double lag) { return tr("%n token(s) apart", nullptr, static_cast<int>(lag)); };
+    chart.xName = [](double lag) {
+        return lag == 1 ? tr("1 token apart") : tr("%1 tokens apart").arg(formatNumber(lag));
+    };
     StatisticsTable table;
     table.columns.push_back({tr("Lag"), tr("tokens"), tr("How far apart the two tokens lie")});
     QStringList sentences;

@@ -20,7 +20,9 @@ namespace kvscope::views {
 
 namespace {
 
-constexpr int kCurvePoints = 256;
+constexpr int kCurvePoints = 1024;
+/// A bar of less than this share of the highest is hardly a pixel.
+constexpr double kVisibleShare = 0.004;
 
 struct Part {
     const char* name;
@@ -34,6 +36,24 @@ constexpr std::array kParts{
     Part{QT_TRANSLATE_NOOP("kvscope::views::DistributionView", "delta to anchor"), &SeriesSet::deltaAnchor,
          ChartSeries::Tone::DeltaAnchor},
 };
+
+/// Where bars are high enough to be seen beside the highest one; heavy tails would squeeze them into a needle.
+std::optional<std::pair<double, double>> visiblePart(const std::vector<ChartSeries>& series, double binWidth) {
+    std::optional<std::pair<double, double>> part;
+    for (const ChartSeries& bins : series) {
+        if (bins.y.empty())
+            continue;
+        const double least = *std::max_element(bins.y.begin(), bins.y.end()) * kVisibleShare;
+        for (std::size_t i = 0; i < bins.y.size(); ++i) {
+            if (bins.y[i] <= 0 || bins.y[i] < least)
+                continue;
+            const double low = bins.x[i] - 2 * binWidth;
+            const double high = bins.x[i] + 2 * binWidth;
+            part = part ? std::pair(std::min(part->first, low), std::max(part->second, high)) : std::pair(low, high);
+        }
+    }
+    return part;
+}
 
 QString betterFit(const SeriesStatistics& series) {
     if (!series.gaussian || !series.laplace)
@@ -219,6 +239,8 @@ ChartData DistributionView::chartOf(KindChoice choice, const CacheStatistics& st
         }
         chart.series.push_back(std::move(series));
     }
+    if (!chart.yLog)
+        chart.xFocus = visiblePart(chart.series, range.width());
     switch (static_cast<Fits>(fits_->currentIndex())) {
     case Fits::Values:
         addFits(chart, statistics.total.value, range);

@@ -143,6 +143,21 @@ private slots:
         QCOMPARE(chart.visibleRange(), home);
     }
 
+    void aFocusIsShownFirstAndTheRestCanBeReached() {
+        ChartWidget chart;
+        ChartData data = barsOfTwoKinds();
+        data.xFocus = std::pair(3.0, 6.0);
+        chart.setData(data);
+        showAt(chart, {600, 400});
+        QCOMPARE(chart.visibleRange().left(), 3.0);
+        QCOMPARE(chart.visibleRange().right(), 6.0);
+        turnWheel(plotOf(chart), inPlot(chart, 5, 600), -20);
+        QVERIFY(chart.visibleRange().left() < 0);
+        QVERIFY(chart.visibleRange().right() > 11);
+        QTest::mouseDClick(plotOf(chart), Qt::LeftButton, {}, inPlot(chart, 5, 600));
+        QCOMPARE(chart.visibleRange().right(), 6.0);
+    }
+
     void newValuesKeepTheZoomAndNewAxesDoNot() {
         ChartWidget chart;
         chart.setData(barsOfTwoKinds());
