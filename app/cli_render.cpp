@@ -90,6 +90,10 @@ int renderView(MainWindow& window, const QString& name, const QString& path, con
     views::ExportableView* view = window.exportableViews().value(name);
     if (!waitFor([&] { return view->isReady(); }, request.timeoutSeconds))
         return late();
+    // A picture larger than the window's view needs finer cells.
+    view->prepare(request.size);
+    if (!waitFor([&] { return view->isReady(); }, request.timeoutSeconds))
+        return late();
     const auto written = exportView(*view, path, request.size, request.scale);
     return written ? kExitDone : complain(written.error());
 }

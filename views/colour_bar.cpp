@@ -170,7 +170,7 @@ ColourBar::ColourBar(QWidget* parent)
                   "types; Delete is automatic."));
     edit_->hide();
     edit_->setAccessibleName(tr("End of the colour range"));
-    connect(edit_, &QLineEdit::returnPressed, this, &ColourBar::finishTyping);
+    edit_->installEventFilter(this);
     connect(edit_, &QLineEdit::editingFinished, edit_, &QLineEdit::hide);
     setFixedWidth(colourBarWidth(contents_, chartFont(*this)));
 }
@@ -269,18 +269,29 @@ void ColourBar::keyPressEvent(QKeyEvent* event) {
     case Qt::Key_Delete:
         emit automaticRequested();
         return;
-    case Qt::Key_Escape:
-        if (edit_->isVisible()) {
-            typed_ = End::None;
-            edit_->hide();
-            setFocus();
-            return;
-        }
-        break;
     default:
         break;
     }
     QWidget::keyPressEvent(event);
+}
+
+bool ColourBar::eventFilter(QObject* watched, QEvent* event) {
+    if (watched != edit_ || event->type() != QEvent::KeyPress)
+        return QWidget::eventFilter(watched, event);
+    // Taken here: a line edit passes Enter on to its parent, which would start typing again.
+    switch (static_cast<QKeyEvent*>(event)->key()) {
+    case Qt::Key_Return:
+    case Qt::Key_Enter:
+        finishTyping();
+        return true;
+    case Qt::Key_Escape:
+        typed_ = End::None;
+        edit_->hide();
+        setFocus();
+        return true;
+    default:
+        return false;
+    }
 }
 
 void ColourBar::startTyping(End end) {

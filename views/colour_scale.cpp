@@ -67,17 +67,17 @@ void ColourScale::colourise(std::span<const float> values, float factor, QRgb* o
         return;
     }
     const float width = upper_ - lower_;
-    const float steps = width > 0 ? kLinearSteps / width : 0.0F;
+    // A little less than the whole, so that the upper end itself falls into the last step.
+    const float steps = width > 0 ? kLinearSteps * (1 - 1e-6F) / width : 0.0F;
     for (std::size_t i = 0; i < values.size(); ++i) {
         const float value = values[i] * factor;
-        // The upper end itself belongs to the last step.
-        const float step = std::min((value - lower_) * steps, kLinearSteps - 0.5F);
-        if (std::isnan(value))
-            out[i] = kOutside;
-        else if (value > upper_)
-            out[i] = value == kInfinity_ ? special_.nonFinite : special_.above;
-        else
-            out[i] = value < lower_ ? special_.below : table_[static_cast<std::size_t>(step) + 1];
+        if (!std::isfinite(value)) {
+            out[i] = std::isnan(value) ? kOutside : special_.nonFinite;
+            continue;
+        }
+        // Places 0 and kLinearSteps + 1 of the table are the colours below and above.
+        const float step = std::min(std::max((value - lower_) * steps, -1.0F), static_cast<float>(kLinearSteps));
+        out[i] = table_[static_cast<std::size_t>(static_cast<int>(step + 1))];
     }
 }
 

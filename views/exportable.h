@@ -24,6 +24,8 @@ public:
     virtual void paintTo(QPainter& painter, const QRectF& target) = 0;
     /// The numbers behind what is shown: a header line with units, comma-separated, points as decimal separators.
     [[nodiscard]] virtual QString toCsv() const = 0;
+    /// Starts getting what a picture of this size needs beyond what the window shows; isReady says when it is there.
+    virtual void prepare(const QSizeF& /*size*/) {}
     /// Whether everything asked for has been computed, so that a picture taken now is complete.
     [[nodiscard]] virtual bool isReady() const = 0;
 };

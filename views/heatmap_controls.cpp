@@ -22,6 +22,7 @@ constexpr std::array kPercentiles{100.0, 99.9, 99.5, 99.0, 95.0};
 constexpr int kFollowSelection = -1;
 // Frame and arrow of a box beside its text.
 constexpr int kBoxFrame = 44;
+constexpr int kLeastBox = 44;
 
 QString text(std::string_view view) {
     return QString::fromUtf8(view.data(), static_cast<qsizetype>(view.size()));
@@ -100,7 +101,7 @@ QComboBox* makeBox(QWidget* parent, const QString& name, const QString& help) {
     box->setAccessibleName(name);
     box->setToolTip(help);
     box->setSizeAdjustPolicy(QComboBox::AdjustToMinimumContentsLengthWithIcon);
-    box->setMinimumContentsLength(3);
+    box->setMinimumWidth(kLeastBox);
     box->setSizePolicy(QSizePolicy::Expanding, QSizePolicy::Fixed);
     return box;
 }
@@ -138,8 +139,11 @@ HeatmapControls::HeatmapControls(QWidget* parent)
     auto* layout = new QHBoxLayout(this);
     layout->setContentsMargins(2, 2, 2, 2);
     layout->setSpacing(3);
-    for (QComboBox* box : {map_, kind_, quantity_, reduction_})
-        layout->addWidget(box, 1000);
+    // In a narrow pane the boxes share its width by how much of their text matters.
+    layout->addWidget(map_, 130);
+    layout->addWidget(kind_, 30);
+    layout->addWidget(quantity_, 80);
+    layout->addWidget(reduction_, 50);
     for (QToolButton* button : {colours_, view_}) {
         button->setPopupMode(QToolButton::InstantPopup);
         button->setToolButtonStyle(Qt::ToolButtonTextOnly);

@@ -104,8 +104,10 @@ Result<std::shared_ptr<const HeatmapOverview>> readUnguarded(CacheMap& map, cons
         return overview;
     const CellStep step{stepFor(shape.columns, kMostColumns), stepFor(shape.rows, kMostRows)};
     const CellRect all{0, 0, cellsOf(shape.columns, step.columns), cellsOf(shape.rows, step.rows)};
+    // The layers' rms come from a sample until the pyramid is there (or will never be).
+    const bool settled = map.isComplete(spec.quantity) || map.buildError(spec.quantity).has_value();
     KVSCOPE_ASSIGN(auto whole, map.read(spec, all, step, job));
-    overview->exact = whole.exact;
+    overview->exact = whole.exact && settled;
     overview->whole = std::make_shared<HeatmapTile>(std::move(whole));
     const std::int64_t layers = rowsAreLayers(spec.map) ? shape.rows : 1;
     for (std::int64_t layer = 0; layer < layers; ++layer) {

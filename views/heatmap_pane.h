@@ -8,6 +8,7 @@
 #include "views/heatmap_settings.h"
 #include "views/selection.h"
 
+#include <QPicture>
 #include <QTimer>
 #include <QWidget>
 
@@ -63,6 +64,7 @@ public:
     void whenReady(std::function<void()> callback);
 
     [[nodiscard]] QString exportName() const override;
+    void prepare(const QSizeF& size) override;
     void paintTo(QPainter& painter, const QRectF& target) override;
     [[nodiscard]] QString toCsv() const override;
     [[nodiscard]] bool isReady() const override;
@@ -85,6 +87,9 @@ protected:
 private:
     using OverviewResult = Result<std::shared_ptr<const HeatmapOverview>>;
 
+    /// The plot alone as it is drawn into a picture of the pane of this size.
+    QPicture pictureOf(const QSizeF& size);
+    [[nodiscard]] QSize plotSize(const QSizeF& size) const;
     void connectPlot();
     void fillViewMenu();
     [[nodiscard]] PlaneKind shownKind() const;
@@ -128,6 +133,8 @@ private:
     MapSpec wanted_;
     int generation_ = 0;
     bool loading_ = false;
+    /// What a picture being prepared needs beside what is visible.
+    std::vector<TileKey> exportTiles_;
     bool sampled_ = false;
     std::stop_source stop_;
     TokenAxis tokens_;

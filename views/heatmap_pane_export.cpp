@@ -36,6 +36,10 @@ QString cellName(std::int64_t cell, std::int64_t step, std::int64_t extent, std:
                          : QStringLiteral("%1-%2").arg(first + offset).arg(last + offset);
 }
 
+double titleHeight(const QFont& font) {
+    return QFontMetricsF(font).height() + 6;
+}
+
 } // namespace
 
 QString HeatmapPane::exportName() const {
@@ -47,6 +51,42 @@ QString HeatmapPane::exportName() const {
     return name.replace(QStringLiteral(" × "), QStringLiteral("-"));
 }
 
+QSize HeatmapPane::plotSize(const QSizeF& size) const {
+    const QFont font = chartFont(*this);
+    const double width = size.width() - colourBarWidth(colourBar_->contents(), font);
+    return QSizeF(width, size.height() - titleHeight(font)).toSize().expandedTo(QSize(60, 40));
+}
+
+QPicture HeatmapPane::pictureOf(const QSizeF& size) {
+    // The crosshair is where the mouse happens to be; it is no part of the picture.
+    const auto crosshair = plot_->overlay().crosshair();
+    const auto guide = plot_->overlay().guide();
+    plot_->overlay().setCrosshair(std::nullopt);
+    plot_->overlay().setGuide(std::nullopt);
+    QPicture picture;
+    QCPPainter recorder(&picture);
+    recorder.setModes(QCPPainter::pmVectorized | QCPPainter::pmNoCaching | QCPPainter::pmNonCosmetic);
+    const QSize area = plotSize(size);
+    plot_->toPainter(&recorder, area.width(), area.height());
+    recorder.end();
+    plot_->overlay().setCrosshair(crosshair);
+    plot_->overlay().setGuide(guide);
+    plot_->replot(QCustomPlot::rpQueuedReplot);
+    return picture;
+}
+
+void HeatmapPane::prepare(const QSizeF& size) {
+    if (tiles_ == nullptr)
+        return;
+    // Drawing tells which tiles it needs.
+    const auto drawn = connect(&plot_->heatmap(), &HeatmapPlottable::pictureDrawn, this,
+                               [this](const std::vector<TileKey>& keys) { exportTiles_ = keys; });
+    pictureOf(size);
+    disconnect(drawn);
+    tiles_->setByteLimit(std::max(kTileBytes, 3 * exportTiles_.size() * kTileCells * kTileCells * 2 * sizeof(QRgb)));
+    wasReady_ = false;
+}
+
 void HeatmapPane::paintTo(QPainter& painter, const QRectF& target) {
     const Theme theme = Theme::from(palette());
     const QFont font = chartFont(*this);
@@ -54,38 +94,26 @@ void HeatmapPane::paintTo(QPainter& painter, const QRectF& target) {
     painter.fillRect(target, theme.background);
     painter.setClipRect(target);
     const auto map = shownMap();
-    const double titleHeight = QFontMetricsF(font).height() + 6;
+    const double title = titleHeight(font);
     if (map) {
         painter.setFont(font);
         painter.setPen(theme.text);
-        painter.drawText(QRectF(target.left() + 6, target.top(), target.width() - 12, titleHeight),
+        painter.drawText(QRectF(target.left() + 6, target.top(), target.width() - 12, title),
                          Qt::AlignLeft | Qt::AlignVCenter | Qt::TextSingleLine,
                          QFontMetricsF(font).elidedText(titleOf(*map, settings_, document_->cache().info()),
                                                         Qt::ElideRight, target.width() - 12));
     }
-    const int barWidth = colourBarWidth(colourBar_->contents(), font);
-    const QSize size =
-        QSizeF(target.width() - barWidth, target.height() - titleHeight).toSize().expandedTo(QSize(60, 40));
-    QPicture picture;
-    {
-        // The crosshair is where the mouse happens to be; it is no part of the picture.
-        const auto crosshair = plot_->overlay().crosshair();
-        const auto guide = plot_->overlay().guide();
-        plot_->overlay().setCrosshair(std::nullopt);
-        plot_->overlay().setGuide(std::nullopt);
-        QCPPainter recorder(&picture);
-        recorder.setModes(QCPPainter::pmVectorized | QCPPainter::pmNoCaching | QCPPainter::pmNonCosmetic);
-        plot_->toPainter(&recorder, size.width(), size.height());
-        recorder.end();
-        plot_->overlay().setCrosshair(crosshair);
-        plot_->overlay().setGuide(guide);
+    painter.translate(target.left(), target.top() + title);
+    painter.drawPicture(0, 0, pictureOf(target.size()));
+    if (map) {
+        const QSize area = plotSize(target.size());
+        paintColourBar(painter, QRectF(area.width(), 0, target.width() - area.width(), area.height()),
+                       colourBar_->contents(), theme, font);
     }
-    painter.translate(target.left(), target.top() + titleHeight);
-    painter.drawPicture(0, 0, picture);
-    if (map)
-        paintColourBar(painter, QRectF(size.width(), 0, barWidth, size.height()), colourBar_->contents(), theme, font);
     painter.restore();
-    plot_->replot(QCustomPlot::rpQueuedReplot);
+    exportTiles_.clear();
+    if (tiles_ != nullptr)
+        tiles_->setByteLimit(kTileBytes);
 }
 
 QString HeatmapPane::toCsv() const {
@@ -106,25 +134,35 @@ QString HeatmapPane::toCsv() const {
                                             cellName(visible.rect.column + c, visible.step.columns, shape.columns, 0));
     }
     csv += u'\n';
+    // Tile by tile along a band of rows, so that a reduction is computed once a tile.
     const int mapId = tiles_->mapId(*map);
-    std::vector<float> scratch;
+    const std::int64_t firstTile = visible.rect.column / kTileCells;
+    const std::int64_t lastTile = (visible.rect.column + visible.rect.columns - 1) / kTileCells;
+    std::vector<const HeatmapTile*> band;
+    std::vector<std::vector<float>> bandValues;
     for (std::int64_t row = visible.rect.row; row < visible.rect.row + visible.rect.rows; ++row) {
+        if (band.empty() || row % kTileCells == 0) {
+            band.clear();
+            bandValues.clear();
+            for (std::int64_t tile = firstTile; tile <= lastTile; ++tile) {
+                std::vector<float> scratch;
+                band.push_back(tiles_->find({mapId, visible.step, tile, row / kTileCells}));
+                const auto values = band.back() != nullptr ? band.back()->values(settings_.reduction, scratch)
+                                                           : std::span<const float>();
+                bandValues.emplace_back(values.begin(), values.end());
+            }
+        }
         csv += cellName(row, visible.step.rows, shape.rows, rowOffset);
         const float factor = heatmap.colouring().factor(row * visible.step.rows);
-        const std::int64_t end = visible.rect.column + visible.rect.columns;
-        for (std::int64_t column = visible.rect.column; column < end;) {
-            const std::int64_t tileColumn = column / kTileCells;
-            const std::int64_t tileEnd = std::min(end, (tileColumn + 1) * kTileCells);
-            const HeatmapTile* tile = tiles_->find({mapId, visible.step, tileColumn, row / kTileCells});
-            const auto values = tile != nullptr ? tile->values(settings_.reduction, scratch) : std::span<const float>();
-            for (; column < tileEnd; ++column) {
-                csv += u',';
-                if (tile == nullptr)
-                    continue;
-                const CellRect& rect = tile->rect();
-                const auto index = (row - rect.row) * rect.columns + (column - rect.column);
-                csv += formatExact(static_cast<double>(values[static_cast<std::size_t>(index)] * factor));
-            }
+        for (std::int64_t c = 0; c < visible.rect.columns; ++c) {
+            const std::int64_t column = visible.rect.column + c;
+            const auto place = static_cast<std::size_t>(column / kTileCells - firstTile);
+            csv += u',';
+            if (band[place] == nullptr)
+                continue;
+            const CellRect& rect = band[place]->rect();
+            const auto index = static_cast<std::size_t>((row - rect.row) * rect.columns + column - rect.column);
+            csv += formatExact(static_cast<double>(bandValues[place][index] * factor));
         }
         csv += u'\n';
     }

@@ -346,6 +346,8 @@ void HeatmapPlot::mouseReleaseEvent(QMouseEvent* event) {
 
 void HeatmapPlot::mouseDoubleClickEvent(QMouseEvent* event) {
     event->accept();
+    if (axisRect()->rect().contains(event->position().toPoint()))
+        goHome();
 }
 
 void HeatmapPlot::wheelEvent(QWheelEvent* event) {

@@ -238,7 +238,9 @@ void HeatmapPlottable::drawMarks(QCPPainter* painter, HeatmapTile& tile) const {
 void HeatmapPlottable::draw(QCPPainter* painter) {
     if (cache_ == nullptr || overview_ == nullptr || overview_->whole == nullptr)
         return;
-    const double ratio = isVector(*painter) ? kVectorPixelRatio : painter->device()->devicePixelRatioF();
+    // A picture for a file is drawn from the tiles of the window, which are there.
+    const bool vector = isVector(*painter);
+    const double ratio = vector ? mParentPlot->devicePixelRatioF() : painter->device()->devicePixelRatioF();
     const VisibleCells visible = visibleCells(ratio);
     const std::vector<TileKey> keys = visibleTiles(visible);
     painter->setRenderHint(QPainter::SmoothPixmapTransform, false);
@@ -256,7 +258,7 @@ void HeatmapPlottable::draw(QCPPainter* painter) {
     painter->setBrush(Qt::white);
     for (HeatmapTile* tile : drawn)
         drawMarks(painter, *tile);
-    emit tilesWanted(keys);
+    vector ? emit pictureDrawn(keys) : emit tilesWanted(keys);
 }
 
 void HeatmapPlottable::drawLegendIcon(QCPPainter* /*painter*/, const QRectF& /*rect*/) const {}

@@ -51,6 +51,8 @@ public:
 signals:
     /// Tiles that the picture just drawn lacks or could have better, most urgent first; emitted after every drawing.
     void tilesWanted(const std::vector<kvscope::views::TileKey>& keys);
+    /// The same for a drawing into a file.
+    void pictureDrawn(const std::vector<kvscope::views::TileKey>& keys);
 
 protected:
     void draw(QCPPainter* painter) override;

@@ -44,6 +44,7 @@ HeatmapTile::HeatmapTile(CellBlock block)
         max_.push_back(cell.max);
         mean_.push_back(cell.mean);
         rms_.push_back(cell.rms);
+        opaque_ = opaque_ && cell.count > 0;
     }
 }
 
@@ -86,7 +87,7 @@ const QImage& HeatmapTile::image(const HeatmapColouring& colouring) {
     const auto columns = static_cast<int>(rect_.columns);
     const auto rows = static_cast<int>(rect_.rows);
     if (image_.isNull())
-        image_ = QImage(columns, rows, QImage::Format_ARGB32_Premultiplied);
+        image_ = QImage(columns, rows, opaque_ ? QImage::Format_RGB32 : QImage::Format_ARGB32_Premultiplied);
     std::vector<float> scratch;
     const auto cells = values(colouring.reduction, scratch);
     for (int row = 0; row < rows; ++row) {

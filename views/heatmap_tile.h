@@ -57,6 +57,8 @@ private:
     CellRect rect_;
     CellStep step_;
     bool exact_;
+    /// No cell lies outside the plane; opaque pictures are drawn faster.
+    bool opaque_ = true;
     std::vector<float> min_;
     std::vector<float> max_;
     std::vector<float> mean_;

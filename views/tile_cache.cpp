@@ -11,16 +11,10 @@
 
 namespace kvscope::views {
 
-namespace {
-
-constexpr std::size_t kDefaultByteLimit = std::size_t{96} << 20U;
-
-} // namespace
-
 TileCache::TileCache(Document* document, QObject* parent)
     : QObject(parent)
     , document_(document)
-    , byteLimit_(kDefaultByteLimit) {}
+    , byteLimit_(kTileBytes) {}
 
 TileCache::~TileCache() {
     for (auto& running : running_)

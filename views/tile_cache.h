@@ -15,6 +15,9 @@
 
 namespace kvscope::views {
 
+/// What the tiles of a pane may take.
+inline constexpr std::size_t kTileBytes = std::size_t{96} << 20U;
+
 /// A tile of the regular grid of one map at one step: cells [column * kTileCells, ...) x [row * kTileCells, ...).
 struct TileKey {
     /// Which map, as TileCache::mapId numbers them.

@@ -3,13 +3,23 @@
 
 #include "core/kv/strided_cache.h"
 
-#include <cmath>
+#include <atomic>
 #include <cstdint>
 #include <random>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace kvscope::testing {
+
+/// A value put into a plane in place of its noise.
+struct PlantedValue {
+    std::int64_t layer = 0;
+    PlaneKind kind = PlaneKind::Key;
+    std::int64_t token = 0;
+    std::int64_t channel = 0;
+    float value = 0;
+};
 
 struct HeatmapFixture {
     std::int64_t layers = 6;
@@ -20,6 +30,7 @@ struct HeatmapFixture {
     /// Layer that holds this many tokens fewer than the others.
     std::int64_t raggedLayer = -1;
     std::int64_t missingTokens = 0;
+    std::vector<PlantedValue> planted{};
 };
 
 /// Values of a plane: seeded noise about per-channel offsets, K wider than V, later layers louder.
@@ -57,6 +68,11 @@ inline KvCache makeHeatmapCache(const HeatmapFixture& shape = {}) {
         values.push_back(fixturePlane(shape, layer, true, plane.tokens));
         values.push_back(fixturePlane(shape, layer, false, plane.tokens));
     }
+    for (const PlantedValue& plant : shape.planted) {
+        const auto plane = static_cast<std::size_t>(2 * plant.layer + (plant.kind == PlaneKind::Key ? 0 : 1));
+        const std::int64_t at = plant.token * shape.heads * shape.headDim + plant.channel;
+        values[plane][static_cast<std::size_t>(at)] = plant.value;
+    }
     CacheInfo info;
     info.name = "fixture";
     info.synthetic = true;
@@ -66,5 +82,40 @@ inline KvCache makeHeatmapCache(const HeatmapFixture& shape = {}) {
     info.tokens.push_back(tokens);
     return makeMemoryCache(geometry, info, std::move(values)).value();
 }
+
+/// Passes reads on, counts them and notes whether any came from the thread that made it.
+class WatchedSource : public CacheSource {
+public:
+    explicit WatchedSource(KvCache cache)
+        : cache_(std::move(cache)) {}
+
+    [[nodiscard]] const KvGeometry& geometry() const override { return cache_.geometry(); }
+    [[nodiscard]] const CacheInfo& info() const override { return cache_.info(); }
+    [[nodiscard]] bool nativeIsExact(PlaneId plane) const override { return cache_.nativeIsExact(plane); }
+    [[nodiscard]] Result<void> readRows(PlaneId plane, TokenRange tokens, ChannelRange channels,
+                                        std::span<float> out) const override {
+        note();
+        return cache_.readRows(plane, tokens, channels, out);
+    }
+    [[nodiscard]] Result<void> readNative(PlaneId plane, TokenRange tokens, std::span<std::byte> out) const override {
+        note();
+        return cache_.readNative(plane, tokens, out);
+    }
+
+    [[nodiscard]] int reads() const { return reads_; }
+    [[nodiscard]] bool wasReadByMaker() const { return readByMaker_; }
+
+private:
+    void note() const {
+        ++reads_;
+        if (std::this_thread::get_id() == maker_)
+            readByMaker_ = true;
+    }
+
+    KvCache cache_;
+    std::thread::id maker_ = std::this_thread::get_id();
+    mutable std::atomic<int> reads_ = 0;
+    mutable std::atomic<bool> readByMaker_ = false;
+};
 
 } // namespace kvscope::testing

@@ -1,27 +1,81 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "tests/gui/heatmap_fixture.h"
 #include "views/colour_bar.h"
+#include "views/heatmap_link.h"
 #include "views/heatmap_pane.h"
+#include "views/outlier_navigator.h"
+#include "views/theme.h"
 
+#include <QComboBox>
+#include <QLabel>
+#include <QLineEdit>
 #include <QPainter>
 #include <QSignalSpy>
+#include <QSpinBox>
+#include <QWheelEvent>
 #include <QtTest>
+
+#include <cmath>
+#include <limits>
+#include <memory>
 
 using namespace kvscope;
 using namespace kvscope::views;
+using kvscope::testing::HeatmapFixture;
+using kvscope::testing::makeHeatmapCache;
+using kvscope::testing::WatchedSource;
 
 namespace {
 
-QPalette darkPalette() {
-    QPalette palette;
-    palette.setColor(QPalette::Window, QColor(45, 45, 48));
-    palette.setColor(QPalette::WindowText, Qt::white);
-    palette.setColor(QPalette::Base, QColor(30, 30, 32));
-    palette.setColor(QPalette::Text, Qt::white);
-    palette.setColor(QPalette::Button, QColor(60, 60, 64));
-    palette.setColor(QPalette::ButtonText, Qt::white);
-    palette.setColor(QPalette::Highlight, QColor(64, 128, 220));
-    return palette;
+/// A shown pane over a cache, with everything it needs.
+struct Shown {
+    explicit Shown(const HeatmapFixture& shape = {},
+                   const HeatmapSettings& settings = HeatmapSettings::defaults(MapKind::LayerToken, PlaneKind::Key),
+                   QSize size = {900, 420})
+        : source(std::make_shared<WatchedSource>(makeHeatmapCache(shape)))
+        , document(KvCache(source), pool)
+        , pane(&document, &selection, settings) {
+        pane.resize(size);
+        pane.show();
+    }
+
+    [[nodiscard]] HeatmapPlot& plot() const { return pane.plot(); }
+    [[nodiscard]] QPoint pixel(std::int64_t column, std::int64_t row) const {
+        return plot().pixelOf({column, row}).toPoint();
+    }
+    [[nodiscard]] QColor shown(std::int64_t column, std::int64_t row) {
+        plot().setCrosshair(std::nullopt);
+        return plot().grab().toImage().pixelColor(pixel(column, row));
+    }
+    void wheel(const QPoint& at, int steps) {
+        QWheelEvent event(at, plot().mapToGlobal(at), {}, QPoint(0, 120 * steps), Qt::NoButton, Qt::NoModifier,
+                          Qt::NoScrollPhase, false);
+        QCoreApplication::sendEvent(&plot(), &event);
+    }
+    void drag(const QPoint& from, const QPoint& to, Qt::MouseButton button, Qt::KeyboardModifiers keys = {}) {
+        QTest::mousePress(&plot(), button, keys, from);
+        QTest::mouseMove(&plot(), (from + to) / 2);
+        QMouseEvent move(QEvent::MouseMove, to, plot().mapToGlobal(to), button, button, keys);
+        QCoreApplication::sendEvent(&plot(), &move);
+        QTest::mouseRelease(&plot(), button, keys, to);
+    }
+    [[nodiscard]] float value(std::int64_t layer, PlaneKind kind, std::int64_t token, std::int64_t channel) const {
+        float read = 0;
+        const auto done = document.cache().readRows(PlaneId{LayerIndex(layer), kind, {}}, tokenRange(token, token + 1),
+                                                    channelRange(channel, channel + 1), std::span(&read, 1));
+        return done ? read : std::numeric_limits<float>::quiet_NaN();
+    }
+
+    std::shared_ptr<WatchedSource> source;
+    ThreadPool pool{2};
+    Document document;
+    SelectionModel selection;
+    HeatmapPane pane;
+};
+
+bool near(const QColor& a, const QColor& b) {
+    return std::abs(a.red() - b.red()) <= 2 && std::abs(a.green() - b.green()) <= 2 &&
+           std::abs(a.blue() - b.blue()) <= 2;
 }
 
 } // namespace
@@ -31,46 +85,520 @@ class TestHeatmapPane : public QObject {
     Q_OBJECT
 
 private slots:
-    void pictures();
+    void showsTheNaivePicture();
+    void hidesNoOutlier();
+    void marksNonFiniteAndOutside();
+    void readsOnlyOnWorkers();
+    void recoloursWithoutReading();
+    void wheelZoomsAndBackspaceReturns();
+    void dragPansAndBoxZooms();
+    void clickAndShiftDragSelect();
+    void keysMoveTheCrosshair();
+    void readoutNamesTheExactValue();
+    void findsTokensByText();
+    void goesToAPlace();
+    void showCellMarksAndNames();
+    void stepsThroughOutliers();
+    void draggingTheBarLocksTheRange();
+    void typingAnEndOfTheRange();
+    void kindsHaveTheirOwnRanges();
+    void boxesEditTheSettings();
+    void countsClippedCells();
+    void linkedPanesMoveTogether();
+    void saysWhyThereIsNothing();
+    void survivesLosingItsDocument();
+    void exportsPictureAndNumbers();
+    void followsThePalette();
 };
 
-void TestHeatmapPane::pictures() {
-    const QString folder = qEnvironmentVariable("KVSCOPE_PICTURES");
-    if (folder.isEmpty())
-        QSKIP("Set KVSCOPE_PICTURES to a folder to have pictures of the panes made.");
-    ThreadPool pool;
-    Document document(kvscope::testing::makeHeatmapCache({.raggedLayer = 2, .missingTokens = 300}), pool);
-    for (const bool dark : {false, true}) {
-        for (const QSize size : {QSize(1600, 1000), QSize(1280, 720)}) {
-            SelectionModel selection;
-            QWidget window;
-            window.setPalette(dark ? darkPalette() : QPalette());
-            auto* grid = new QGridLayout(&window);
-            auto* key =
-                new HeatmapPane(&document, &selection, HeatmapSettings::defaults(MapKind::LayerToken, PlaneKind::Key));
-            auto* value = new HeatmapPane(&document, &selection,
-                                          HeatmapSettings::defaults(MapKind::LayerToken, PlaneKind::Value));
-            auto settings = HeatmapSettings::defaults(MapKind::TokenChannel);
-            settings.reduction = Reduction::Mean;
-            auto* detail = new HeatmapPane(&document, &selection, settings);
-            grid->addWidget(key, 0, 0);
-            grid->addWidget(value, 0, 1);
-            grid->addWidget(detail, 1, 0, 1, 2);
-            window.resize(size);
-            window.show();
-            QTRY_VERIFY_WITH_TIMEOUT(key->isReady() && value->isReady() && detail->isReady(), 20000);
-            key->showCell(PlaneId{LayerIndex(3), PlaneKind::Key, {}}, TokenIndex(700), ChannelIndex(17));
-            QTRY_VERIFY(key->isReady() && value->isReady() && detail->isReady());
-            QTRY_VERIFY(!key->readout().values().isEmpty());
-            QTest::qWait(200);
-            window.grab().save(
-                QStringLiteral("%1/heatmap-%2-%3.png").arg(folder).arg(size.width()).arg(dark ? "dark" : "light"));
-            QImage exported(1000, 600, QImage::Format_RGB32);
-            QPainter painter(&exported);
-            detail->paintTo(painter, exported.rect());
-            exported.save(QStringLiteral("%1/heatmap-export-%2.png").arg(folder).arg(dark ? "dark" : "light"));
+void TestHeatmapPane::showsTheNaivePicture() {
+    Shown shown({.tokens = 300});
+    QTRY_VERIFY(shown.pane.isReady());
+    const ColourScale& scale = shown.plot().heatmap().colouring().scale;
+    for (const std::int64_t layer : {0, 3, 5}) {
+        std::vector<float> plane(std::size_t{300} * 64);
+        const PlaneId id{LayerIndex(layer), PlaneKind::Key, {}};
+        QVERIFY(shown.document.cache().readRows(id, tokenRange(0, 300), plane).has_value());
+        double all = 0;
+        for (const float value : plane)
+            all += static_cast<double>(value) * value / static_cast<double>(plane.size());
+        for (const std::int64_t token : {6, 101, 290}) {
+            double sum = 0;
+            for (std::int64_t c = 0; c < 64; ++c)
+                sum += std::pow(static_cast<double>(plane[static_cast<std::size_t>(token * 64 + c)]), 2) / 64;
+            const QColor expected(scale.colour(static_cast<float>(std::sqrt(sum / all))));
+            QVERIFY2(near(shown.shown(token, layer), expected),
+                     qPrintable(shown.shown(token, layer).name() + u' ' + expected.name()));
         }
     }
+}
+
+void TestHeatmapPane::hidesNoOutlier() {
+    HeatmapSettings settings = HeatmapSettings::defaults(MapKind::LayerToken, PlaneKind::Key);
+    settings.reduction = Reduction::MaxAbs;
+    settings.lockedRange(PlaneKind::Key) = ValueRange{0, 30};
+    // 20,000 tokens in 800 pixels: 25 tokens a pixel, one of which stands out.
+    Shown shown(
+        {.layers = 2, .heads = 1, .headDim = 8, .tokens = 20000, .planted = {{1, PlaneKind::Key, 13579, 3, 5e4F}}},
+        settings);
+    QTRY_VERIFY(shown.pane.isReady());
+    const QColor above(specialColours(ColourMapId::Viridis).above);
+    const QImage picture = shown.plot().grab().toImage();
+    const QPoint centre = shown.pixel(13579, 1);
+    bool found = false;
+    for (int x = centre.x() - 2; x <= centre.x() + 2; ++x)
+        found = found || near(picture.pixelColor(x, centre.y()), above);
+    QVERIFY(found);
+    QVERIFY(!near(picture.pixelColor(centre.x() + 40, centre.y()), above));
+
+    settings.reduction = Reduction::Rms;
+    shown.pane.setSettings(settings);
+    const auto marked = [&shown] {
+        const VisibleCells visible = shown.plot().heatmap().visibleCells(1);
+        std::int64_t marks = 0;
+        Q_UNUSED(visible);
+        const QImage now = shown.plot().grab().toImage();
+        const QPoint at = shown.pixel(13579, 1);
+        for (int x = at.x() - 2; x <= at.x() + 2; ++x)
+            marks += now.pixelColor(x, at.y()) == QColor(Qt::white) ? 1 : 0;
+        return marks > 0;
+    };
+    QTRY_VERIFY(marked());
+    settings.markOutliers = false;
+    shown.pane.setSettings(settings);
+    QTRY_VERIFY(!marked());
+}
+
+void TestHeatmapPane::marksNonFiniteAndOutside() {
+    const float nan = std::numeric_limits<float>::quiet_NaN();
+    Shown shown({.tokens = 200, .raggedLayer = 2, .missingTokens = 80, .planted = {{4, PlaneKind::Key, 60, 5, nan}}});
+    QTRY_VERIFY(shown.pane.isReady());
+    QVERIFY(near(shown.shown(60, 4), QColor(specialColours(ColourMapId::Viridis).nonFinite)));
+    QVERIFY(!near(shown.shown(64, 4), QColor(specialColours(ColourMapId::Viridis).nonFinite)));
+    QVERIFY(near(shown.shown(190, 2), Theme::from(shown.pane.palette()).grid));
+    QVERIFY(!near(shown.shown(100, 2), Theme::from(shown.pane.palette()).grid));
+}
+
+void TestHeatmapPane::readsOnlyOnWorkers() {
+    Shown shown({}, HeatmapSettings::defaults(MapKind::TokenChannel, PlaneKind::Key));
+    QTRY_VERIFY(shown.pane.isReady());
+    shown.wheel(shown.pixel(1000, 30), 6);
+    QTRY_VERIFY(shown.pane.isReady());
+    QTest::mouseMove(&shown.plot(), shown.pixel(1000, 30));
+    QTRY_VERIFY(!shown.pane.readout().values().isEmpty());
+    QVERIFY(shown.source->reads() > 0);
+    QVERIFY(!shown.source->wasReadByMaker());
+}
+
+void TestHeatmapPane::recoloursWithoutReading() {
+    Shown shown;
+    QTRY_VERIFY(shown.pane.isReady());
+    const int reads = shown.source->reads();
+    const QColor before = shown.shown(500, 2);
+    HeatmapSettings settings = shown.pane.settings();
+    settings.colours = ColourChoice::Magma;
+    settings.reduction = Reduction::MaxAbs;
+    settings.lockedRange(PlaneKind::Key) = ValueRange{0, 50};
+    shown.pane.setSettings(settings);
+    QTRY_VERIFY(shown.shown(500, 2) != before);
+    QVERIFY(shown.pane.isReady());
+    QCOMPARE(shown.source->reads(), reads);
+}
+
+void TestHeatmapPane::wheelZoomsAndBackspaceReturns() {
+    Shown shown;
+    QTRY_VERIFY(shown.pane.isReady());
+    const PlotView home = shown.plot().view();
+    QCOMPARE(home.columns.size(), 2000.0);
+    const QPoint at = shown.pixel(1500, 3);
+    const double before = shown.plot().xAxis->pixelToCoord(at.x());
+    shown.wheel(at, 5);
+    QVERIFY(shown.plot().view().columns.size() < 1000);
+    QVERIFY(std::abs(shown.plot().xAxis->pixelToCoord(at.x()) - before) < 1);
+    QCOMPARE(shown.plot().view().rows.size(), home.rows.size());
+    QTest::keyClick(&shown.plot(), Qt::Key_Backspace);
+    QVERIFY(shown.plot().view() == home);
+    QTest::keyClick(&shown.plot(), Qt::Key_Plus);
+    QVERIFY(shown.plot().view().columns.size() < home.columns.size());
+    QTest::keyClick(&shown.plot(), Qt::Key_Home);
+    QVERIFY(shown.plot().view() == home);
+    shown.wheel(QPoint(10, at.y()), 2);
+    QVERIFY(shown.plot().view().rows.size() < home.rows.size());
+    QCOMPARE(shown.plot().view().columns.size(), home.columns.size());
+}
+
+void TestHeatmapPane::dragPansAndBoxZooms() {
+    Shown shown;
+    QTRY_VERIFY(shown.pane.isReady());
+    shown.plot().setView({QCPRange(500, 700), shown.plot().view().rows}, false);
+    shown.drag(shown.pixel(600, 2), shown.pixel(600, 2) - QPoint(100, 0), Qt::LeftButton);
+    const QCPRange panned = shown.plot().view().columns;
+    const double perPixel = 200.0 / shown.plot().axisRect()->width();
+    QVERIFY(std::abs(panned.lower - (500 + 100 * perPixel)) < 0.5);
+    QCOMPARE(panned.size(), 200.0);
+    QTest::keyClick(&shown.plot(), Qt::Key_Left, Qt::AltModifier);
+    QCOMPARE(shown.plot().view().columns.lower, 500.0);
+
+    const QPoint from = shown.pixel(550, 1);
+    const QPoint to = shown.pixel(600, 4);
+    shown.drag(from, to, Qt::RightButton);
+    QVERIFY(std::abs(shown.plot().view().columns.lower - 550) < 1);
+    QVERIFY(std::abs(shown.plot().view().columns.upper - 600) < 1);
+    QVERIFY(shown.plot().view().rows.size() < 5);
+    shown.plot().goHome();
+    QTest::qWait(0);
+    shown.drag(shown.pixel(1000, 0), shown.pixel(1200, 5), Qt::LeftButton, Qt::ControlModifier);
+    QVERIFY(std::abs(shown.plot().view().columns.size() - 200) < 5);
+    QVERIFY(!shown.selection.current().tokens.has_value());
+}
+
+void TestHeatmapPane::clickAndShiftDragSelect() {
+    Shown shown({.tokens = 300});
+    QTRY_VERIFY(shown.pane.isReady());
+    QSignalSpy edited(&shown.selection, &SelectionModel::edited);
+    QTest::mouseClick(&shown.plot(), Qt::LeftButton, {}, shown.pixel(120, 4));
+    QCOMPARE(edited.count(), 1);
+    QVERIFY(shown.selection.current().layers == layerRange(4, 5));
+    QVERIFY(shown.selection.current().tokens == tokenRange(120, 121));
+    QVERIFY(shown.plot().overlay().selection() == QRectF(120, 4, 1, 1));
+    shown.drag(shown.pixel(50, 1), shown.pixel(80, 2), Qt::LeftButton, Qt::ShiftModifier);
+    QVERIFY(shown.selection.current().layers == layerRange(1, 3));
+    QVERIFY(shown.selection.current().tokens == tokenRange(50, 81));
+    QTest::keyClick(&shown.plot(), Qt::Key_Escape);
+    QVERIFY(!shown.selection.current().tokens.has_value());
+}
+
+void TestHeatmapPane::keysMoveTheCrosshair() {
+    Shown shown({.tokens = 300});
+    QTRY_VERIFY(shown.pane.isReady());
+    QTest::mouseMove(&shown.plot(), shown.pixel(100, 2));
+    QTRY_VERIFY((shown.plot().crosshair() == MapCell{100, 2}));
+    QTest::keyClick(&shown.plot(), Qt::Key_Right);
+    QTest::keyClick(&shown.plot(), Qt::Key_Down);
+    QVERIFY((shown.plot().crosshair() == MapCell{101, 3}));
+    QVERIFY(shown.selection.hover().has_value());
+    QCOMPARE(shown.selection.hover()->token->value, std::int64_t{101});
+    QCOMPARE(shown.selection.hover()->layer.value, std::int64_t{3});
+    QTest::keyClick(&shown.plot(), Qt::Key_Return);
+    QVERIFY(shown.selection.current().tokens == tokenRange(101, 102));
+    QVERIFY(shown.selection.current().layers == layerRange(3, 4));
+}
+
+void TestHeatmapPane::readoutNamesTheExactValue() {
+    Shown shown({.tokens = 300, .firstPosition = 40},
+                HeatmapSettings::defaults(MapKind::TokenChannel, PlaneKind::Value));
+    Selection selection = shown.selection.current();
+    selection.layers = layerRange(3, 4);
+    shown.selection.select(selection);
+    QTRY_VERIFY(shown.pane.isReady());
+    shown.plot().setView({QCPRange(200, 230), QCPRange(30, 50)}, false);
+    QTRY_VERIFY(shown.pane.isReady());
+    QTest::mouseMove(&shown.plot(), shown.pixel(210, 37));
+    QTRY_COMPARE(shown.pane.readout().place(),
+                 QStringLiteral("V · layer 3 · head 2 · channel 37 · token 210 “ needle” (position 250)"));
+    const float value = shown.value(3, PlaneKind::Value, 210, 37);
+    const QString text = shown.pane.readout().values();
+    const double named = text.section(u' ', 1, 1).toDouble();
+    QVERIFY2(text.startsWith(QStringLiteral("value ")) && std::abs(named - static_cast<double>(value)) < 1e-5,
+             qPrintable(text));
+}
+
+void TestHeatmapPane::findsTokensByText() {
+    Shown shown;
+    QTRY_VERIFY(shown.pane.isReady());
+    QTest::keyClick(&shown.plot(), Qt::Key_F, Qt::ControlModifier);
+    QLineEdit* edit = nullptr;
+    for (auto* candidate : shown.pane.findChildren<QLineEdit*>()) {
+        if (candidate->isVisible() && candidate->placeholderText().startsWith(QStringLiteral("Find")))
+            edit = candidate;
+    }
+    QVERIFY(edit != nullptr);
+    QTest::keyClicks(edit, QStringLiteral("needle"));
+    QTRY_COMPARE(shown.plot().strip().matches().size(), std::size_t{4});
+    QTRY_VERIFY(shown.plot().view().columns.contains(250) && shown.plot().view().columns.size() < 200);
+    QTest::keyClick(edit, Qt::Key_Return);
+    QVERIFY(shown.plot().view().columns.contains(750));
+    QTest::keyClick(edit, Qt::Key_Return, Qt::ShiftModifier);
+    QTest::keyClick(edit, Qt::Key_Return, Qt::ShiftModifier);
+    QVERIFY(shown.plot().view().columns.contains(1750));
+    const auto pieces = shown.plot().strip().visiblePieces();
+    QVERIFY(!pieces.empty());
+    QString text;
+    for (const auto& piece : pieces)
+        text += piece.text;
+    QVERIFY2(text.contains(QStringLiteral("needle")), qPrintable(text));
+    QTest::keyClick(edit, Qt::Key_Escape);
+    QVERIFY(!edit->isVisible());
+}
+
+void TestHeatmapPane::goesToAPlace() {
+    Shown shown({}, HeatmapSettings::defaults(MapKind::TokenChannel, PlaneKind::Key));
+    QTRY_VERIFY(shown.pane.isReady());
+    QTest::keyClick(&shown.plot(), Qt::Key_G);
+    const auto boxes = shown.pane.findChildren<QSpinBox*>();
+    QCOMPARE(boxes.size(), 3);
+    boxes[0]->setValue(4);
+    boxes[1]->setValue(50);
+    boxes[2]->setValue(1234);
+    QTest::keyClick(boxes[2], Qt::Key_Return);
+    QVERIFY(shown.selection.current().layers == layerRange(4, 5));
+    QTRY_VERIFY(shown.plot().overlay().mark().has_value());
+    QCOMPARE(shown.plot().overlay().mark()->topLeft(), QPointF(1234, 50));
+    QVERIFY(shown.plot().view().columns.contains(1234) && shown.plot().view().rows.contains(50));
+    QCOMPARE(shown.pane.shownMap()->layer.value, std::int64_t{4});
+}
+
+void TestHeatmapPane::showCellMarksAndNames() {
+    Shown shown({.planted = {{5, PlaneKind::Key, 1700, 20, -321.5F}}});
+    QTRY_VERIFY(shown.pane.isReady());
+    shown.pane.showCell(PlaneId{LayerIndex(5), PlaneKind::Key, {}}, TokenIndex(1700), ChannelIndex(20));
+    QVERIFY(shown.plot().overlay().mark() == QRectF(1700, 5, 1, 1));
+    QTRY_COMPARE(shown.pane.readout().place(),
+                 QStringLiteral("K · layer 5 · head 1 · channel 20 · token 1,700 “ w1700”"));
+    QVERIFY2(shown.pane.readout().values().startsWith(QStringLiteral("value -321.5")),
+             qPrintable(shown.pane.readout().values()));
+    shown.plot().goHome();
+    shown.pane.showCell(PlaneId{LayerIndex(5), PlaneKind::Value, {}}, TokenIndex(3), ChannelIndex(2));
+    QVERIFY(shown.plot().overlay().mark() == QRectF(1700, 5, 1, 1));
+}
+
+void TestHeatmapPane::stepsThroughOutliers() {
+    Shown shown({.planted = {{1, PlaneKind::Key, 900, 7, 4e3F}, {4, PlaneKind::Key, 30, 60, -9e3F}}});
+    OutlierNavigator navigator(&shown.document);
+    QSignalSpy reached(&navigator, &OutlierNavigator::reached);
+    navigator.step(1);
+    QTRY_COMPARE(reached.count(), 1);
+    navigator.step(1);
+    navigator.step(-1);
+    QCOMPARE(reached.count(), 3);
+    const auto place = [&reached](int i) {
+        const auto outlier = reached[i][0].value<Outlier>();
+        return std::tuple(outlier.plane.layer.value, outlier.token.value, outlier.channel.value);
+    };
+    QVERIFY((place(0) == std::tuple(4, 30, 60)) || (place(0) == std::tuple(1, 900, 7)));
+    QVERIFY((place(1) == std::tuple(4, 30, 60)) || (place(1) == std::tuple(1, 900, 7)));
+    QVERIFY(place(0) != place(1));
+    QVERIFY(place(2) == place(0));
+}
+
+void TestHeatmapPane::draggingTheBarLocksTheRange() {
+    Shown shown;
+    QTRY_VERIFY(shown.pane.isReady());
+    QSignalSpy edited(&shown.pane, &HeatmapPane::settingsEdited);
+    ColourBar& bar = shown.pane.colourBar();
+    const double upper = bar.contents().scale.range().upper;
+    const QPoint end(10, bar.height() / 8);
+    QTest::mousePress(&bar, Qt::LeftButton, {}, end);
+    for (int y = 0; y <= 60; y += 20) {
+        QMouseEvent move(QEvent::MouseMove, end + QPoint(0, y), bar.mapToGlobal(end + QPoint(0, y)), Qt::LeftButton,
+                         Qt::LeftButton, {});
+        QCoreApplication::sendEvent(&bar, &move);
+    }
+    QVERIFY(shown.plot().heatmap().colouring().scale.range().upper < upper);
+    QCOMPARE(edited.count(), 0);
+    QTest::mouseRelease(&bar, Qt::LeftButton, {}, end + QPoint(0, 60));
+    QCOMPARE(edited.count(), 1);
+    QVERIFY(shown.pane.settings().lockedRange(PlaneKind::Key)->upper < upper);
+    QTest::mouseDClick(&bar, Qt::LeftButton, {}, QPoint(10, bar.height() / 2));
+    QCOMPARE(edited.count(), 2);
+    QVERIFY(!shown.pane.settings().lockedRange(PlaneKind::Key).has_value());
+    QCOMPARE(shown.plot().heatmap().colouring().scale.range().upper, upper);
+}
+
+void TestHeatmapPane::typingAnEndOfTheRange() {
+    Shown shown;
+    QTRY_VERIFY(shown.pane.isReady());
+    ColourBar& bar = shown.pane.colourBar();
+    bar.setFocus();
+    QTest::keyClick(&bar, Qt::Key_Return);
+    auto* edit = bar.findChild<QLineEdit*>();
+    QVERIFY(edit->isVisible());
+    edit->selectAll();
+    QTest::keyClicks(edit, QStringLiteral("2.5"));
+    QTest::keyClick(edit, Qt::Key_Return);
+    QVERIFY(!edit->isVisible());
+    QVERIFY((shown.pane.settings().lockedRange(PlaneKind::Key) == ValueRange{0, 2.5}));
+    QTest::keyClick(&bar, Qt::Key_Down);
+    QVERIFY(shown.pane.settings().lockedRange(PlaneKind::Key)->upper < 2.5);
+    QTest::keyClick(&bar, Qt::Key_Delete);
+    QVERIFY(!shown.pane.settings().lockedRange(PlaneKind::Key).has_value());
+}
+
+void TestHeatmapPane::kindsHaveTheirOwnRanges() {
+    HeatmapSettings settings = HeatmapSettings::defaults(MapKind::TokenChannel);
+    Shown shown({}, settings);
+    QTRY_VERIFY(shown.pane.isReady());
+    const double key = shown.plot().heatmap().colouring().scale.range().upper;
+    Selection selection = shown.selection.current();
+    selection.kind = PlaneKind::Value;
+    shown.selection.select(selection);
+    QTRY_COMPARE(shown.pane.shownMap()->kind, PlaneKind::Value);
+    QTRY_VERIFY(shown.pane.isReady());
+    QVERIFY(shown.plot().heatmap().colouring().scale.range().upper < key / 2);
+    settings.lockedRange(PlaneKind::Value) = ValueRange{0, 77};
+    shown.pane.setSettings(settings);
+    QCOMPARE(shown.plot().heatmap().colouring().scale.range().upper, 77.0);
+    selection.kind = PlaneKind::Key;
+    shown.selection.select(selection);
+    QTRY_COMPARE(shown.pane.shownMap()->kind, PlaneKind::Key);
+    QTRY_VERIFY(shown.pane.isReady());
+    QCOMPARE(shown.plot().heatmap().colouring().scale.range().upper, key);
+}
+
+void TestHeatmapPane::boxesEditTheSettings() {
+    Shown shown;
+    QTRY_VERIFY(shown.pane.isReady());
+    QSignalSpy edited(&shown.pane, &HeatmapPane::settingsEdited);
+    const auto box = [&shown](const QString& name) {
+        for (auto* candidate : shown.pane.findChildren<QComboBox*>()) {
+            if (candidate->accessibleName() == name)
+                return candidate;
+        }
+        return static_cast<QComboBox*>(nullptr);
+    };
+    QTest::keyClick(box(QStringLiteral("Reduction")), Qt::Key_Down);
+    QCOMPARE(shown.pane.settings().reduction, Reduction::MaxAbs);
+    QTest::keyClick(box(QStringLiteral("Map")), Qt::Key_Down);
+    QCOMPARE(shown.pane.settings().map, MapKind::HeadToken);
+    QVERIFY(!shown.pane.settings().relative);
+    QTest::keyClick(box(QStringLiteral("Quantity")), Qt::Key_Down);
+    QCOMPARE(shown.pane.settings().quantity, Quantity::Magnitude);
+    QTest::keyClick(box(QStringLiteral("Kind")), Qt::Key_Down);
+    QVERIFY(shown.pane.settings().kind == PlaneKind::Value);
+    QCOMPARE(edited.count(), 4);
+    const auto before = edited[1][0].value<HeatmapSettings>();
+    const auto after = edited[1][1].value<HeatmapSettings>();
+    QCOMPARE(before.map, MapKind::LayerToken);
+    QCOMPARE(after.map, MapKind::HeadToken);
+    QTRY_VERIFY(shown.pane.isReady());
+    QCOMPARE(shown.plot().heatmap().shape().rows, std::int64_t{4});
+    // Keys before RoPE are unknown for this cache, and so not offered.
+    QCOMPARE(box(QStringLiteral("Quantity"))->count(), 5);
+}
+
+void TestHeatmapPane::countsClippedCells() {
+    HeatmapSettings settings = HeatmapSettings::defaults(MapKind::TokenChannel, PlaneKind::Key);
+    settings.reduction = Reduction::Max;
+    settings.lockedRange(PlaneKind::Key) = ValueRange{-2, 3};
+    Shown shown({.tokens = 200}, settings);
+    QTRY_VERIFY(shown.pane.isReady());
+    std::vector<float> plane(std::size_t{200} * 64);
+    QVERIFY(shown.document.cache().readRows(PlaneId{}, tokenRange(0, 200), plane).has_value());
+    const auto clipped = std::count_if(plane.begin(), plane.end(), [](float value) { return value > 3 || value < -2; });
+    QVERIFY(clipped > 0);
+    QTRY_COMPARE(
+        shown.pane.readout().clipped(),
+        QStringLiteral("%1 of 12,800 cells clipped").arg(QLocale(QLocale::English).toString(qlonglong{clipped})));
+}
+
+void TestHeatmapPane::linkedPanesMoveTogether() {
+    Shown shown;
+    HeatmapPane other(&shown.document, &shown.selection, HeatmapSettings::defaults(MapKind::TokenChannel));
+    other.resize(900, 420);
+    other.show();
+    HeatmapLink link;
+    link.add(&shown.pane);
+    link.add(&other);
+    QTRY_VERIFY(shown.pane.isReady() && other.isReady());
+    shown.wheel(shown.pixel(900, 2), 4);
+    QVERIFY(other.plot().view().columns == shown.plot().view().columns);
+    QCOMPARE(other.plot().view().rows.size(), 64.0);
+    link.setEnabled(false);
+    const QCPRange before = other.plot().view().columns;
+    shown.plot().goHome();
+    QVERIFY(other.plot().view().columns == before);
+    // The pointer in one shows in the other.
+    const QPoint at = shown.pixel(700, 0);
+    QMouseEvent move(QEvent::MouseMove, at, shown.plot().mapToGlobal(at), Qt::NoButton, Qt::NoButton, {});
+    QCoreApplication::sendEvent(&shown.plot(), &move);
+    QVERIFY(shown.selection.hover().has_value());
+    QVERIFY(other.plot().overlay().guide().has_value());
+}
+
+void TestHeatmapPane::saysWhyThereIsNothing() {
+    SelectionModel selection;
+    HeatmapPane empty(nullptr, &selection, {});
+    QVERIFY(empty.isReady());
+    QVERIFY(!empty.shownMap().has_value());
+    HeatmapSettings settings = HeatmapSettings::defaults(MapKind::LayerToken, PlaneKind::Value);
+    settings.quantity = Quantity::KeyBeforeRope;
+    Shown shown({.tokens = 50}, settings);
+    QTest::qWait(0);
+    QVERIFY(!shown.pane.shownMap().has_value());
+    QVERIFY(shown.pane.isReady());
+    settings.quantity = Quantity::Value;
+    shown.pane.setSettings(settings);
+    QTRY_VERIFY(shown.pane.shownMap().has_value());
+}
+
+void TestHeatmapPane::survivesLosingItsDocument() {
+    ThreadPool pool;
+    SelectionModel selection;
+    auto document = std::make_unique<Document>(makeHeatmapCache(), pool);
+    HeatmapPane pane(document.get(), &selection, {});
+    pane.resize(600, 300);
+    pane.show();
+    document.reset();
+    QVERIFY(pane.document() == nullptr);
+    QVERIFY(!pane.shownMap().has_value());
+    document = std::make_unique<Document>(makeHeatmapCache({.tokens = 100}), pool);
+    pane.setDocument(document.get());
+    QTRY_VERIFY(pane.isReady() && pane.shownMap().has_value());
+    QCOMPARE(pane.plot().heatmap().shape().columns, std::int64_t{100});
+    QVERIFY(pane.grab().toImage().pixelColor(pane.plot().geometry().center()) != QColor());
+    pane.setDocument(nullptr);
+    pane.grab();
+}
+
+void TestHeatmapPane::exportsPictureAndNumbers() {
+    HeatmapSettings settings = HeatmapSettings::defaults(MapKind::TokenChannel, PlaneKind::Key);
+    settings.reduction = Reduction::Mean;
+    Shown shown({.tokens = 100}, settings);
+    QTRY_VERIFY(shown.pane.isReady());
+    const QStringList lines = shown.pane.toCsv().split(u'\n', Qt::SkipEmptyParts);
+    QCOMPARE(lines.size(), 65);
+    QVERIFY(lines[0].startsWith(QStringLiteral("channel (mean of value),token 0,token 1,")));
+    const QStringList row = lines[1 + 42].split(u',');
+    QCOMPARE(row.size(), 101);
+    QCOMPARE(row[0], QStringLiteral("42"));
+    QCOMPARE(row[1 + 77].toFloat(), shown.value(0, PlaneKind::Key, 77, 42));
+
+    // Larger than the window: prepared first.
+    shown.pane.resize(300, 200);
+    QTRY_VERIFY(shown.pane.isReady());
+    shown.pane.prepare(QSizeF(1000, 600));
+    QTRY_VERIFY(shown.pane.isReady());
+    QImage picture(1000, 600, QImage::Format_RGB32);
+    picture.fill(Qt::red);
+    QPainter painter(&picture);
+    shown.pane.paintTo(painter, picture.rect());
+    painter.end();
+    QCOMPARE(picture.pixelColor(1, 598), Theme::from(shown.pane.palette()).background);
+    const ColourScale& scale = shown.plot().heatmap().colouring().scale;
+    int same = 0;
+    for (int x = 200; x < 800; x += 10) {
+        // The picture has the window's proportions of axis to size, to within the title.
+        const double token = (x - 45.0) / (1000 - 45.0 - 80) * 100;
+        for (std::int64_t t = static_cast<std::int64_t>(token) - 3; t <= static_cast<std::int64_t>(token) + 3; ++t) {
+            if (near(picture.pixelColor(x, 300), QColor(scale.colour(shown.value(0, PlaneKind::Key, t, 32)))) ||
+                near(picture.pixelColor(x, 300), QColor(scale.colour(shown.value(0, PlaneKind::Key, t, 31))))) {
+                ++same;
+                break;
+            }
+        }
+    }
+    QVERIFY2(same > 50, qPrintable(QString::number(same)));
+}
+
+void TestHeatmapPane::followsThePalette() {
+    Shown shown({.tokens = 100});
+    QTRY_VERIFY(shown.pane.isReady());
+    QPalette dark;
+    dark.setColor(QPalette::Base, QColor(20, 22, 24));
+    dark.setColor(QPalette::Text, Qt::white);
+    shown.pane.setPalette(dark);
+    QTRY_COMPARE(shown.plot().grab().toImage().pixelColor(2, shown.plot().height() - 2), QColor(20, 22, 24));
+    QCOMPARE(shown.plot().xAxis->tickLabelColor(), QColor(Qt::white));
 }
 
 QTEST_MAIN(TestHeatmapPane)
