@@ -68,7 +68,7 @@ struct CellRect {
 /// Summary of the values under one cell. Over NaN-free values: exact at full resolution; from the pyramid, min is
 /// rounded down and max up (never hiding an outlier), mean and rms to about 11 bits. Non-finite values count in no
 /// statistic; a cell without any finite value, or outside a ragged plane, has count 0 and all statistics NaN.
-/// hasNonFinite says that a NaN or infinity lies under it.
+/// hasNonFinite says that a NaN or infinity lies under it; the pyramid then counts the non-finite values too.
 struct Cell {
     float min = 0;
     float max = 0;
@@ -131,7 +131,7 @@ public:
     /// 0 when unknown.
     [[nodiscard]] virtual double planeRms(PlaneId plane, Quantity quantity) = 0;
     /// Called from a worker, at most about 20 times a second, whenever more of some pyramid has become exact, and when
-    /// a build ends.
+    /// a build ends. Returns when a call that is running has ended; the callback itself must not call this.
     virtual void setChangedCallback(std::function<void()> callback) = 0;
 
 protected:
