@@ -307,8 +307,10 @@ PlaneGeometry LlamaAssembler::planeGeometry(LayerPlace place, const LlamaTensor&
     plane.headDim = shape.headDim;
     plane.tokens = static_cast<std::int64_t>(slots.size());
     plane.dtype = tensor.type->plain.value_or(DType::F32);
-    if (tensor.type->quantised())
+    if (tensor.type->quantised()) {
         plane.storage = tensor.type->name;
+        plane.storedRowBytes = tensor.width / tensor.type->blockValues * tensor.type->blockBytes;
+    }
     if (slots.empty())
         return plane;
     plane.firstPosition = slots.front().position;

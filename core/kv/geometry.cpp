@@ -100,7 +100,7 @@ std::int64_t KvGeometry::maxHeads(PlaneKind kind) const {
 }
 
 std::int64_t KvGeometry::cacheBytes() const {
-    return cacheSum(*this, [](const auto& plane) { return plane.values() * sizeOf(plane.dtype); });
+    return cacheSum(*this, [](const auto& plane) { return plane.storedBytes(); });
 }
 
 std::int64_t KvGeometry::cacheValues() const {

@@ -52,11 +52,17 @@ struct PlaneGeometry {
     std::int64_t firstPosition = 0;
     /// Text position of every slot where they are not consecutive (evicted caches); empty when they are.
     std::vector<std::int64_t> positions;
+    /// Bytes of one stored row where values are quantised in blocks; 0 where a row is channels() values of dtype.
+    std::int64_t storedRowBytes = 0;
 
     bool operator==(const PlaneGeometry&) const = default;
 
     [[nodiscard]] std::int64_t channels() const { return heads * headDim; }
     [[nodiscard]] std::int64_t values() const { return tokens * channels(); }
+    /// Bytes as stored.
+    [[nodiscard]] std::int64_t storedBytes() const {
+        return storedRowBytes > 0 ? tokens * storedRowBytes : values() * sizeOf(dtype);
+    }
     /// Position in the text of a slot.
     [[nodiscard]] std::int64_t position(TokenIndex slot) const {
         return positions.empty() ? firstPosition + slot.value : positions[static_cast<std::size_t>(slot.value)];

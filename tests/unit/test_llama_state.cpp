@@ -178,6 +178,20 @@ private slots:
                      qPrintable(QStringLiteral("%1 instead of %2").arg(value).arg(probe[4].toString())));
         }
     }
+    void countsBytesAsStored() {
+        // 2 layers of K and V: Q8_0 blocks of 34 bytes, or 11 cells of 64 halves.
+        OpenOptions options;
+        options.heads = 2;
+        const auto quantised = open(pathOf("v0.3.36/session.q8_0.bin"), options);
+        QVERIFY2(quantised, qPrintable(messageOf(quantised)));
+        const auto& geometry = quantised->cache.geometry();
+        const auto rows = 4 * geometry.find(LayerIndex(0), PlaneKind::Key)->tokens;
+        const auto blocks = geometry.find(LayerIndex(0), PlaneKind::Key)->channels() / 32;
+        QCOMPARE(geometry.cacheBytes(), rows * blocks * 34);
+        const auto halves = open(pathOf("v0.3.36/session.f16.bin"), options);
+        QVERIFY2(halves, qPrintable(messageOf(halves)));
+        QCOMPARE(halves->cache.geometry().cacheBytes(), 4 * 11 * 64 * 2);
+    }
     void refusesHostileFiles_data() {
         QTest::addColumn<QString>("path");
         QTest::addColumn<QString>("must");
