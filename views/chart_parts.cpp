@@ -172,8 +172,7 @@ void paintTable(QPainter& painter, const QRectF& target, const StatisticsTable& 
                                          : model.index(row, column).data().toString();
             const double width = widths[static_cast<std::size_t>(column)];
             painter.drawText(QRectF(x, at.y(), width, lineHeight),
-                             (column == 0 ? Qt::AlignLeft : Qt::AlignRight) | Qt::AlignVCenter | Qt::TextSingleLine,
-                             text);
+                             static_cast<int>((column == 0 ? Qt::AlignLeft : Qt::AlignRight) | Qt::AlignVCenter), text);
             x += width;
         }
         at.ry() += lineHeight;
