@@ -5,8 +5,8 @@
 #include "core/io/layout_check.h"
 #include "core/io/layout_templates.h"
 #include "core/io/padding.h"
-#include "core/io/plane_builder.h"
 #include "core/io/paged_dump.h"
+#include "core/io/plane_builder.h"
 #include "core/io/side_files.h"
 #include "core/io/tensor_groups.h"
 #include "core/io/tensor_table.h"
@@ -164,15 +164,20 @@ public:
 private:
     Result<void> gather() {
         KVSCOPE_ASSIGN(side_, findSideFiles(table_.path, options_));
-        if (!side_.config && table_.config)
-            side_.config = table_.config;
-        if (const auto own = table_.metadata.find("kvscope"); !side_.config && own != table_.metadata.end()) {
-            const auto text = std::as_bytes(std::span(own->second));
-            auto config = readModelConfig(*memorySource({text.begin(), text.end()}, table_.name + " __metadata__"));
-            if (!config)
-                warning(notes_, "The description inside the file is not understood: " + config.error().message());
+        if (const auto run = table_.metadata.find("kvscope"); !table_.config && run != table_.metadata.end()) {
+            const auto text = std::as_bytes(std::span(run->second));
+            auto described = readModelConfig(*memorySource({text.begin(), text.end()}, table_.name + ", metadata"));
+            if (described)
+                table_.config = std::move(*described);
             else
-                side_.config = std::move(*config);
+                warning(side_.notes, "Not used: " + described.error().message());
+        }
+        if (!side_.config && table_.config) {
+            side_.config = table_.config;
+        } else if (table_.config) {
+            side_.config->synthetic = side_.config->synthetic || table_.config->synthetic;
+            side_.config->rope = side_.config->rope ? side_.config->rope : table_.config->rope;
+            side_.config->layerRopes.insert(table_.config->layerRopes.begin(), table_.config->layerRopes.end());
         }
         config_ = side_.config ? &*side_.config : nullptr;
         KVSCOPE_ASSIGN(groups_, groupTensors(table_, options_, config_));

@@ -103,6 +103,7 @@ private slots:
     void crossAttentionIsLeftOut();
     void namesThatSayNothingAreRefused();
     void fingerprintsChangeWithTheFile();
+    void metadataDescribeTheRun();
 };
 
 void TestAssembledDumps::matchesScales_data() {
@@ -404,6 +405,22 @@ void TestAssembledDumps::fingerprintsChangeWithTheFile() {
     writeFile(path, npyFile("<f4", {2, 2, 4, 8}, floatBytes(counted(2 * 2 * 4 * 8))));
     const auto longer = openDump(path.toStdString());
     QVERIFY(longer->cache.info().fingerprint != first->cache.info().fingerprint);
+}
+
+void TestAssembledDumps::metadataDescribeTheRun() {
+    const std::vector<SafetensorsEntry> entries{floats("layers.0.key", {1, 1, 3, 4}, counted(12)),
+                                                floats("layers.0.value", {1, 1, 3, 4}, counted(12))};
+    const auto opened = openEntries(
+        entries, withAxes("SHTD"),
+        R"({"kvscope": "{\"model\": \"m\", \"synthetic\": true, \"rope_theta\": 100, \"rope_pairing\": \"interleaved\"}"})");
+    QVERIFY2(opened, opened ? "" : opened.error().message().c_str());
+    QCOMPARE(opened->cache.info().model, std::string("m"));
+    QVERIFY(opened->cache.info().synthetic);
+    QCOMPARE(opened->cache.rope(LayerIndex(0))->pairing, Rope::Pairing::Interleaved);
+    QVERIFY(std::abs(opened->cache.rope(LayerIndex(0))->inverseFrequencies[1] - 0.1) < 1e-12);
+    const auto bad = openEntries(entries, withAxes("SHTD"), R"({"kvscope": "{\"rope_theta\": -5}"})");
+    QVERIFY(bad);
+    QVERIFY(notesSay(bad->cache, "\"rope_theta\" is not"));
 }
 
 QTEST_APPLESS_MAIN(TestAssembledDumps)
