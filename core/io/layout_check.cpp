@@ -12,9 +12,11 @@ namespace kvscope {
 namespace {
 
 constexpr std::int64_t kSampleTokens = 160;
-constexpr std::int64_t kSampleChannels = 512;
+constexpr std::int64_t kSampleChannels = 256;
 /// How much one bit a value weighs against the priors (as a factor e^kBitWeight).
 constexpr double kBitWeight = 20.0;
+/// Readings whose logarithmic weight is this far behind the best one's cannot win by RoPE any more.
+constexpr double kContention = 8.0;
 constexpr std::array kThetas{10000.0, 500000.0, 1000000.0};
 
 /// A few rows of one plane, [tokens][channels].
@@ -53,7 +55,7 @@ std::optional<Sample> readSample(const KvCache& cache, PlaneId id, bool wholeHea
     std::int64_t channels = std::min(plane->channels(), kSampleChannels);
     if (wholeHeads)
         channels = std::max<std::int64_t>(1, channels / plane->headDim) * plane->headDim;
-    if (channels > 16 * kSampleChannels)
+    if (channels > 32 * kSampleChannels)
         return std::nullopt;
     sample.channels = channels;
     sample.values.resize(static_cast<std::size_t>(sample.tokens.size() * channels));
@@ -66,25 +68,30 @@ Structure structureOf(const Sample& sample) {
     const std::int64_t rows = sample.tokens.size();
     const auto n = static_cast<double>(rows);
     const auto count = n * static_cast<double>(sample.channels);
+    const auto channels = static_cast<std::size_t>(sample.channels);
+    std::vector<double> means(channels);
     double sum = 0;
     double squares = 0;
-    double within = 0;
-    double neighbours = 0;
-    for (std::int64_t c = 0; c < sample.channels; ++c) {
-        double mean = 0;
-        for (std::int64_t t = 0; t < rows; ++t) {
-            const double value = sample.at(t, c);
-            mean += value;
+    for (std::int64_t t = 0; t < rows; ++t) {
+        for (std::size_t c = 0; c < channels; ++c) {
+            const double value = sample.at(t, static_cast<std::int64_t>(c));
+            means[c] += value;
             squares += value * value;
         }
+    }
+    for (double& mean : means) {
         sum += mean;
         mean /= n;
-        double before = 0;
-        for (std::int64_t t = 0; t < rows; ++t) {
-            const double deviation = sample.at(t, c) - mean;
+    }
+    std::vector<double> before(channels);
+    double within = 0;
+    double neighbours = 0;
+    for (std::int64_t t = 0; t < rows; ++t) {
+        for (std::size_t c = 0; c < channels; ++c) {
+            const double deviation = sample.at(t, static_cast<std::int64_t>(c)) - means[c];
             within += deviation * deviation;
-            neighbours += t > 0 ? deviation * before : 0.0;
-            before = deviation;
+            neighbours += deviation * before[c];
+            before[c] = deviation;
         }
     }
     const double total = squares - sum * sum / count;
@@ -101,15 +108,15 @@ Structure structureOf(const Sample& sample) {
     return structure;
 }
 
-/// Bits a value by which undoing a rotation makes channels more constant.
-double gainOf(const Sample& sample, std::int64_t headDim, double theta, Rope::Pairing pairing, double rawBits) {
+/// Bits that channel means save once a rotation is undone.
+double bitsWithout(const Sample& sample, std::int64_t headDim, double theta, Rope::Pairing pairing) {
     Sample turned = sample;
     for (float& value : turned.values)
         value = std::isfinite(value) ? value : 0.0F;
     turned.plane.headDim = headDim;
     turned.plane.heads = sample.channels / headDim;
     rotate(Rope::plain(theta, headDim, pairing), RopeDirection::Undo, turned.plane, turned.tokens, turned.values);
-    return structureOf(turned).channelBits - rawBits;
+    return structureOf(turned).channelBits;
 }
 
 /// The first, the middle and the last layer's planes of a kind, of the first and the last sequence.
@@ -130,12 +137,16 @@ RopeFinding bestRotation(std::span<const Sample> samples, std::int64_t headDim) 
     RopeFinding best;
     best.headDim = headDim;
     best.gain = -1e9;
+    samples = samples.first(std::min<std::size_t>(samples.size(), 3));
+    double rawBits = 0;
+    for (const Sample& sample : samples)
+        rawBits += structureOf(sample).channelBits;
     for (const double theta : kThetas) {
         for (const auto pairing : {Rope::Pairing::HalfSplit, Rope::Pairing::Interleaved}) {
-            double gain = 0;
+            double turnedBits = 0;
             for (const Sample& sample : samples)
-                gain += gainOf(sample, headDim, theta, pairing, structureOf(sample).channelBits);
-            gain /= static_cast<double>(samples.size());
+                turnedBits += bitsWithout(sample, headDim, theta, pairing);
+            const double gain = (turnedBits - rawBits) / static_cast<double>(samples.size());
             if (gain > best.gain) {
                 best.gain = gain;
                 best.theta = theta;
@@ -155,7 +166,30 @@ struct Score {
     double correlation = 0;
     double channelBits = 0;
     RopeFinding rope;
+    std::vector<Sample> keys;
+    std::vector<Sample> values;
+
+    [[nodiscard]] double weight(double prior) const {
+        return std::log(std::max(prior, 1e-12)) + kBitWeight * (bits + keyGain - valueGain);
+    }
 };
+
+/// Looks for the rotation that RoPE leaves in K and not in V.
+void scoreRotation(Score& score) {
+    for (const auto* samples : {&score.keys, &score.values}) {
+        if (samples->empty())
+            continue;
+        const std::int64_t headDim = samples->front().plane.headDim;
+        const bool sameDims = std::all_of(samples->begin(), samples->end(),
+                                          [&](const Sample& sample) { return sample.plane.headDim == headDim; });
+        if (headDim % 2 != 0 || headDim > 512 || !sameDims || samples->front().tokens.size() < 8)
+            continue;
+        const RopeFinding finding = bestRotation(*samples, headDim);
+        (samples == &score.keys ? score.keyGain : score.valueGain) = std::max(0.0, finding.gain);
+        if (samples == &score.keys)
+            score.rope = finding;
+    }
+}
 
 Score scoreOf(const KvCache& cache, const JobControl& job) {
     Score score;
@@ -178,17 +212,10 @@ Score scoreOf(const KvCache& cache, const JobControl& job) {
             score.channelBits += structure.channelBits;
             ++planes;
         }
-        if (samples.empty() || kind == PlaneKind::Latent)
-            continue;
-        const std::int64_t headDim = samples.front().plane.headDim;
-        const bool sameDims = std::all_of(samples.begin(), samples.end(),
-                                          [&](const Sample& sample) { return sample.plane.headDim == headDim; });
-        if (headDim % 2 != 0 || headDim > 512 || !sameDims || samples.front().tokens.size() < 8)
-            continue;
-        const RopeFinding finding = bestRotation(samples, headDim);
-        (kind == PlaneKind::Key ? score.keyGain : score.valueGain) = std::max(0.0, finding.gain);
         if (kind == PlaneKind::Key)
-            score.rope = finding;
+            score.keys = std::move(samples);
+        else if (kind == PlaneKind::Value)
+            score.values = std::move(samples);
     }
     if (planes == 0)
         return score;
@@ -218,13 +245,27 @@ std::string evidenceOf(const Score& score) {
 } // namespace
 
 std::vector<LayoutCandidate> checkLayouts(std::span<const LayoutReading> readings, const JobControl& job) {
+    std::vector<Score> scores;
+    double leader = -1e300;
+    for (const LayoutReading& reading : readings) {
+        scores.push_back(scoreOf(reading.cache, job));
+        leader = std::max(leader, scores.back().weight(reading.prior));
+    }
+    // Trying rotations is most of the work: it is done only where it can still change the order.
+    std::vector<std::size_t> contenders;
+    for (std::size_t i = 0; i < scores.size(); ++i) {
+        if (scores[i].weight(readings[i].prior) > leader - kContention)
+            contenders.push_back(i);
+    }
+    for (const std::size_t i : contenders) {
+        if (contenders.size() > 1 && !job.stopRequested())
+            scoreRotation(scores[i]);
+    }
     std::vector<LayoutCandidate> candidates;
     std::vector<double> logs;
-    for (const LayoutReading& reading : readings) {
-        const Score score = scoreOf(reading.cache, job);
-        candidates.push_back({reading.axes, 0, evidenceOf(score)});
-        logs.push_back(std::log(std::max(reading.prior, 1e-12)) +
-                       kBitWeight * (score.bits + score.keyGain - score.valueGain));
+    for (std::size_t i = 0; i < scores.size(); ++i) {
+        candidates.push_back({readings[i].axes, 0, evidenceOf(scores[i])});
+        logs.push_back(scores[i].weight(readings[i].prior));
     }
     const double best = logs.empty() ? 0 : *std::max_element(logs.begin(), logs.end());
     double sum = 0;
