@@ -464,8 +464,9 @@ void DistributionView::paintTo(QPainter& painter, const QRectF& target) {
     const int rows = (cells + columns - 1) / columns;
     const QSizeF size(area.width() / columns, area.height() / rows);
     const auto cell = [&](int index) {
-        return QRectF(area.topLeft() + QPointF((index % columns) * size.width(), (index / columns) * size.height()),
-                      size)
+        const int row = index / columns;
+        const int column = index % columns;
+        return QRectF(area.topLeft() + QPointF(column * size.width(), row * size.height()), size)
             .adjusted(0, 0, -8, -6);
     };
     for (int i = 0; i + 1 < cells; ++i)

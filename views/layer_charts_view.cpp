@@ -340,7 +340,8 @@ ChartData LayerChartsView::groupChart() const {
         }
         chart.series.push_back(std::move(series));
     }
-    const double symbols = std::log2(static_cast<double>(2 * (kEntropyBins / 2 - 1) + 1));
+    constexpr std::int64_t kSymbols = 2 * (kEntropyBins / 2 - 1) + 1;
+    const double symbols = std::log2(static_cast<double>(kSymbols));
     chart.levels.push_back({symbols, tr("not coded: log2(31) = %1 bits").arg(formatNumber(symbols, 3))});
     return chart;
 }
