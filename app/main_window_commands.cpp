@@ -16,6 +16,7 @@
 #include <QDialog>
 #include <QDialogButtonBox>
 #include <QDockWidget>
+#include <QElapsedTimer>
 #include <QFileDialog>
 #include <QFileInfo>
 #include <QHeaderView>
@@ -23,8 +24,10 @@
 #include <QMenu>
 #include <QMenuBar>
 #include <QMessageBox>
+#include <QPointer>
 #include <QSettings>
 #include <QTableWidget>
+#include <QTimer>
 #include <QVBoxLayout>
 
 namespace kvscope::app {
@@ -32,6 +35,8 @@ namespace kvscope::app {
 namespace {
 
 constexpr auto kLayouts = "layouts";
+constexpr int kExportPollMs = 20;
+constexpr qint64 kLongestExportWaitMs = 60000;
 
 QString withoutMnemonic(QString text) {
     return text.remove(QLatin1Char('&'));
@@ -263,8 +268,23 @@ void MainWindow::exportCurrent() {
     if (QFileInfo(path).suffix().isEmpty())
         path += QLatin1Char('.') + chosen.section(QStringLiteral("*."), 1).chopped(1);
     QSettings().setValue(QStringLiteral("exportFolder"), QFileInfo(path).absolutePath());
-    if (const auto written = exportView(*view, path, size); !written)
-        messages_->showError(QString::fromStdString(written.error().message()));
+    // A picture larger than its view needs finer cells; the file is written when they have come, or without them.
+    view->prepare(size);
+    auto* wait = new QTimer(this);
+    QElapsedTimer waited;
+    waited.start();
+    connect(wait, &QTimer::timeout, this,
+            [this, wait, waited, view, path, size, alive = QPointer<QObject>(dynamic_cast<QObject*>(view))] {
+                if (alive && !view->isReady() && waited.elapsed() < kLongestExportWaitMs)
+                    return;
+                wait->stop();
+                wait->deleteLater();
+                if (!alive)
+                    return;
+                if (const auto written = exportView(*view, path, size); !written)
+                    messages_->showError(QString::fromStdString(written.error().message()));
+            });
+    wait->start(kExportPollMs);
 }
 
 void MainWindow::copyCurrent() {

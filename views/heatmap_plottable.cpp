@@ -65,8 +65,10 @@ void HeatmapPlottable::setOverview(std::shared_ptr<const HeatmapOverview> overvi
 }
 
 void HeatmapPlottable::setColouring(HeatmapColouring colouring) {
+    colouring.version = ++versions_;
+    colouring.marksVersion =
+        colouring.markLimits == colouring_.markLimits ? colouring_.marksVersion : colouring.version;
     colouring_ = std::move(colouring);
-    colouring_.version = ++versions_;
 }
 
 MapShape HeatmapPlottable::shape() const {

@@ -101,9 +101,9 @@ const QImage& HeatmapTile::image(const HeatmapColouring& colouring) {
 }
 
 const std::vector<QPoint>& HeatmapTile::marks(const HeatmapColouring& colouring) {
-    if (marksVersion_ == colouring.version)
+    if (marksVersion_ == colouring.marksVersion)
         return marks_;
-    marksVersion_ = colouring.version;
+    marksVersion_ = colouring.marksVersion;
     marks_.clear();
     if (colouring.markLimits.empty())
         return marks_;

@@ -26,6 +26,8 @@ struct HeatmapColouring {
     std::vector<float> markLimits;
     /// Differs whenever anything above differs.
     std::uint64_t version = 0;
+    /// Differs whenever markLimits differ: a drag of the range looks for no marks again.
+    std::uint64_t marksVersion = 0;
 
     /// The factor of the rows that a cell covers (its first row's).
     [[nodiscard]] float factor(std::int64_t row) const;
