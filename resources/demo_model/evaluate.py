@@ -133,7 +133,7 @@ class Evaluation:
 
     def recall(self) -> list[dict]:
         """Pass keys by length and filler, at random depths."""
-        count = 16 if self.quick else 200
+        count = 16 if self.quick else 100
         lengths = [n for n in (96, 128, 192, 256, 384, 512) if n <= self.context]
         rows = []
         for length in lengths:
@@ -163,7 +163,7 @@ class Evaluation:
 
     def quantisation(self) -> list[dict]:
         """Bits per byte and pass keys at 128 tokens with K, V or both quantised, in all layers and in each alone."""
-        count, windows_wanted = (8, 4) if self.quick else (100, 32)
+        count, windows_wanted = (8, 4) if self.quick else (60, 24)
         ids = [
             i
             for kind in self.held_out.values()

@@ -126,6 +126,7 @@ def config_of(shape: Shape) -> dict:
     return {
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",
+        "_name_or_path": "kvscope-demo",
         "vocab_size": shape.vocab,
         "hidden_size": shape.hidden,
         "intermediate_size": shape.feed_forward,
