@@ -53,7 +53,7 @@ def recall_table(rows: list[dict]) -> str:
 
 def quantisation_tables(rows: list[dict]) -> str:
     plain = rows[0]
-    cell = lambda r: f"{r['bits_per_byte']:.3f} / {r['passkey']:.0%}"
+    cell = lambda r: f"{r['bits_per_byte']:.4f} / {r['passkey']:.0%}"
     find = lambda kind, layer, bits: next(
         cell(r) for r in rows if (r["kind"], r["layer"], r["bits"]) == (kind, layer, bits)
     )
@@ -123,7 +123,7 @@ def statistics_table(measured: dict) -> str:
             [
                 f"values of {kind} beyond 6 sigma",
                 spread(kind, "far_outlier_share", "{:.3%}"),
-                "GEAR and KVQuant set 1 to 5% of the values apart",
+                "KVQuant sets the largest 1% of each vector apart",
             ]
         )
     rows.append(
