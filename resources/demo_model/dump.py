@@ -59,7 +59,7 @@ def write_safetensors(
         for i, layer in enumerate(array)
     }
     tensors["token_ids"] = torch.tensor(ids, dtype=torch.int32)
-    save_file(tensors, path, metadata={"format": "pt", "model": "kvscope-demo"})
+    save_file(tensors, path, metadata={"format": "pt"})
     return f"layers.N.{{{', '.join(parts)}}} [1, head, token, channel] and token_ids, written by safetensors"
 
 
