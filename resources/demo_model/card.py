@@ -70,6 +70,19 @@ def quantisation_tables(rows: list[dict]) -> str:
     return f"Unquantised: {cell(plain)}.\n\n{whole}\n\n{single}"
 
 
+def page_table(page: dict) -> str:
+    bits = sorted({row["bits"] for row in page["rows"] if row["bits"]}, reverse=True)
+    nats = {(row["kind"], row["bits"]): row["nats"] for row in page["rows"]}
+    head = ["nats", "unquantised", *(f"{b} bits" for b in bits)]
+    return table(
+        head,
+        [
+            [kind, *(f"{n:.2f}" for n in (nats["", None], *(nats[kind, b] for b in bits)))]
+            for kind in ("K", "V", "KV")
+        ],
+    )
+
+
 def statistics_table(measured: dict) -> str:
     def spread(kind: str, name: str, pattern: str = "{:.2f}") -> str:
         values = [v for text in measured.values() for v in text[kind][name]]
@@ -204,6 +217,9 @@ def card(evaluation: dict, config: dict) -> str:
         recall_samples=evaluation["recall"][0]["samples"],
         agreement="The same answers come" if evaluation["generation_agrees"] else "OTHER answers come",
         quantisation=quantisation_tables(evaluation["quantisation"]),
+        page_tokens=evaluation["page"]["tokens"],
+        page_bytes=evaluation["page"]["bytes"],
+        page=page_table(evaluation["page"]),
         statistics=statistics_table(evaluation["statistics"]),
         sources=sources_table(evaluation["sources"]),
         samples=sample_blocks(evaluation["samples"]),

@@ -203,6 +203,19 @@ class Evaluation:
                     measure(kind, layer, bits)
         return rows
 
+    def page(self) -> dict:
+        """The same for a text that is in the repository, so that another program can check its figures against these:
+        nats over the first `context` tokens of held_out_page.txt (the first token, <s>, is not scored)."""
+        text = settings.HELD_OUT_PAGE.read_text(encoding="utf-8")
+        ids = self.tokenizer.encode(text).ids[: self.context]
+        layers = range(self.model.config.num_hidden_layers)
+        rows = [{"kind": "", "bits": None, "nats": float(self.losses([ids]).sum())}]
+        for bits in BITS:
+            for kind in ("K", "V", "KV"):
+                plan = {(i, k): bits for i in layers for k in kind}
+                rows.append({"kind": kind, "bits": bits, "nats": float(self.losses([ids], plan).sum())})
+        return {"tokens": len(ids), "bytes": int(self.token_bytes[ids[1:]].sum()), "rows": rows}
+
     def statistics(self) -> dict:
         """Statistics of the caches that dump.py writes (same texts, float32, whole context)."""
         model, tokenizer = capture.load(self.folder)
@@ -245,7 +258,15 @@ def main() -> None:
         "bytes_per_token": sum(len(d.encode()) for k in evaluation.held_out.values() for d in k)
         / len(evaluation.tasks.text),
     }
-    for name in ("compression", "recall", "generation_agrees", "quantisation", "statistics", "samples"):
+    for name in (
+        "compression",
+        "recall",
+        "generation_agrees",
+        "quantisation",
+        "page",
+        "statistics",
+        "samples",
+    ):
         result[name] = getattr(evaluation, name)()
         if name != "quantisation":
             print(name, json.dumps(result[name], indent=1), flush=True)
