@@ -12,7 +12,7 @@ namespace kvscope::app {
 
 namespace {
 
-constexpr std::array<std::string_view, 3> kCommands{"inspect", "convert", "render"};
+constexpr std::array<std::string_view, 4> kCommands{"inspect", "convert", "synth", "render"};
 
 void printHelp() {
     print(QObject::tr("Usage:\n"
@@ -20,6 +20,7 @@ void printHelp() {
                       "  kvscope inspect FILE                  geometry, dtype, layout, statistics of every layer\n"
                       "  kvscope convert FILE -o OUT           to .npy, .npz, .safetensors or raw; fp16 or bf16; RoPE "
                       "undone or applied\n"
+                      "  kvscope synth -o OUT                  a synthetic dump of any size with realistic statistics\n"
                       "  kvscope render FILE --view NAME -o OUT.png|.svg|.pdf|.csv\n"
                       "\n"
                       "  kvscope COMMAND --help                the options of a command\n"
@@ -46,6 +47,8 @@ int runCommand(int argc, char** argv) {
         return runInspect(arguments);
     if (command == "convert")
         return runConvert(arguments);
+    if (command == "synth")
+        return runSynth(arguments);
     if (command == "--version")
         print(QStringLiteral("kvscope %1\n").arg(QCoreApplication::applicationVersion()));
     else

@@ -42,5 +42,6 @@ void print(const QJsonObject& json);
 int runInspect(const QStringList& arguments);
 int runRender(int argc, char** argv);
 int runConvert(const QStringList& arguments);
+int runSynth(const QStringList& arguments);
 
 } // namespace kvscope::app

@@ -2,6 +2,7 @@
 #include "views/chart_panel.h"
 
 #include "views/chart_parts.h"
+#include "views/flow_layout.h"
 #include "views/theme.h"
 
 #include <QHBoxLayout>
@@ -16,7 +17,7 @@ namespace kvscope::views {
 
 ChartPanel::ChartPanel(QWidget* content, QWidget* parent)
     : QWidget(parent)
-    , controls_(new QHBoxLayout)
+    , controls_(new FlowLayout(nullptr, 6))
     , summary_(new QLabel(this))
     , error_(new QLabel(this))
     , progress_(new QProgressBar(this))
@@ -32,8 +33,6 @@ ChartPanel::ChartPanel(QWidget* content, QWidget* parent)
     layout->addWidget(progress_);
     layout->addWidget(pages_, 1);
 
-    controls_->setSpacing(6);
-    controls_->addStretch(1);
     tableButton_->setText(tr("Table"));
     tableButton_->setCheckable(true);
     tableButton_->setToolTip(tr("Show the numbers behind the chart; they sort by column and copy with Ctrl+C"));
@@ -68,18 +67,29 @@ ChartPanel::ChartPanel(QWidget* content, QWidget* parent)
 }
 
 void ChartPanel::addControl(const QString& label, QWidget* control, const QString& explanation) {
-    auto* text = new QLabel(label, this);
+    // One item of the row, so that a label never stands at the end of a line and its control in the next.
+    auto* pair = new QWidget(this);
+    auto* row = new QHBoxLayout(pair);
+    row->setContentsMargins(0, 0, 0, 0);
+    row->setSpacing(4);
+    auto* text = new QLabel(label, pair);
     text->setBuddy(control);
     text->setToolTip(explanation);
-    controls_->insertWidget(controls_->count() - 2, text);
-    addControl(control, explanation);
+    row->addWidget(text);
+    row->addWidget(control);
+    insertControl(pair, control, explanation);
 }
 
 void ChartPanel::addControl(QWidget* control, const QString& explanation) {
+    insertControl(control, control, explanation);
+}
+
+void ChartPanel::insertControl(QWidget* item, QWidget* control, const QString& explanation) {
     if (control->toolTip().isEmpty())
         control->setToolTip(explanation);
     control->setAccessibleDescription(explanation);
-    controls_->insertWidget(controls_->count() - 2, control);
+    controls_->addWidget(item);
+    controls_->moveLastTo(controls_->count() - 2);
     // By keyboard: the controls from left to right, the table button, then the table or the charts.
     if (lastControl_ != nullptr)
         setTabOrder(lastControl_, control);

@@ -8,13 +8,14 @@
 #include <functional>
 #include <optional>
 
-class QHBoxLayout;
 class QLabel;
 class QProgressBar;
 class QStackedWidget;
 class QToolButton;
 
 namespace kvscope::views {
+
+class FlowLayout;
 
 /// The frame around charts: a row of controls, a sentence that says what is to be seen, the charts or (by a toggle) the
 /// table of their numbers, a thin progress bar, and errors in place.
@@ -47,7 +48,9 @@ public:
     QRectF paintSummary(QPainter& painter, const QRectF& target) const;
 
 private:
-    QHBoxLayout* controls_;
+    void insertControl(QWidget* item, QWidget* control, const QString& explanation);
+
+    FlowLayout* controls_;
     QLabel* summary_;
     QLabel* error_;
     QProgressBar* progress_;

@@ -10,6 +10,10 @@ namespace kvscope::views {
 
 namespace {
 
+/// Where hardly any cell lies below this share of the range's upper end (the rms of a layer's tokens), a range from 0
+/// would spend most of its colours on values that do not occur.
+constexpr double kContrastShare = 0.4;
+
 constexpr std::int64_t kMostColumns = 512;
 constexpr std::int64_t kMostRows = 256;
 constexpr std::int64_t kSampleBlocks = 8;
@@ -149,17 +153,23 @@ ValueRange automaticRange(const HeatmapOverview& overview, const HeatmapSettings
     if (overview.whole == nullptr)
         return {};
     const auto factors = relativeFactors(overview, settings.relative);
+    const double tail = 100.0 - settings.clipPercentile;
     std::vector<float> values;
     appendValues(*overview.whole, settings.reduction, factors, values);
     double limit = percentile(values, settings.clipPercentile);
+    double lower = values.empty() ? 0.0 : static_cast<double>(percentile(values, tail));
     values.clear();
     for (const auto& tile : overview.sample)
         appendValues(*tile, settings.reduction, factors, values);
-    limit = std::max(limit, static_cast<double>(percentile(values, settings.clipPercentile)));
+    if (!values.empty()) {
+        limit = std::max(limit, static_cast<double>(percentile(values, settings.clipPercentile)));
+        lower = std::min(lower, static_cast<double>(percentile(values, tail)));
+    }
     if (!(limit > 0))
         limit = 1;
-    const bool symmetric = settings.isSignedView() || isDiverging(settings.colourMap());
-    return {symmetric ? -limit : 0.0, limit};
+    if (settings.isSignedView() || isDiverging(settings.colourMap()))
+        return {-limit, limit};
+    return {lower > kContrastShare * limit ? lower : 0.0, limit};
 }
 
 } // namespace kvscope::views

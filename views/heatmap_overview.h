@@ -36,7 +36,8 @@ Result<std::shared_ptr<const HeatmapOverview>> readOverview(CacheMap& map, const
 std::vector<float> relativeFactors(const HeatmapOverview& overview, bool relative);
 
 /// The automatic range: [0, p] for magnitudes, [-p, p] where values are signed, where p covers the percentile of the
-/// overview's cells and of the sampled ones.
+/// overview's cells and of the sampled ones. Magnitudes that all lie near p start at the opposite percentile instead of
+/// 0, so that they can be told apart.
 ValueRange automaticRange(const HeatmapOverview& overview, const HeatmapSettings& settings);
 
 } // namespace kvscope::views

@@ -113,6 +113,27 @@ private slots:
         QCOMPARE(rms(after), rms(before));
     }
 
+    void synthIsRepeatableAndSaysSo() {
+        const QTemporaryDir folder;
+        QByteArray first;
+        for (const char* name : {"a.safetensors", "b.safetensors"}) {
+            const QString out = folder.filePath(QLatin1String(name));
+            const Outcome made =
+                run({QStringLiteral("synth"), QStringLiteral("-o"), out, QStringLiteral("--layers"),
+                     QStringLiteral("2"), QStringLiteral("--heads"), QStringLiteral("2"), QStringLiteral("--head-dim"),
+                     QStringLiteral("32"), QStringLiteral("--tokens"), QStringLiteral("300")});
+            QVERIFY2(made.code == 0, made.error.constData());
+            const auto report = json(run({QStringLiteral("inspect"), out, QStringLiteral("--json")}).out);
+            QVERIFY(report.value(QStringLiteral("synthetic")).toBool());
+            QCOMPARE(report.value(QStringLiteral("layers")).toInt(), 2);
+            QFile file(out);
+            QVERIFY(file.open(QIODevice::ReadOnly));
+            const QByteArray bytes = file.readAll();
+            QVERIFY(first.isEmpty() || bytes == first);
+            first = bytes;
+        }
+    }
+
     void renderDrawsPicturesAndTables() {
         const QTemporaryDir folder;
         const QString png = folder.filePath(QStringLiteral("map.png"));
