@@ -2,11 +2,11 @@
 #include "views/heatmap_controls.h"
 
 #include "core/stats/quantity.h"
+#include "views/flow_layout.h"
 #include "views/number_format.h"
 
 #include <QActionGroup>
 #include <QComboBox>
-#include <QHBoxLayout>
 #include <QMenu>
 #include <QSignalBlocker>
 #include <QToolButton>
@@ -22,7 +22,6 @@ constexpr std::array kPercentiles{100.0, 99.9, 99.5, 99.0, 95.0};
 constexpr int kFollowSelection = -1;
 // Frame and arrow of a box beside its text.
 constexpr int kBoxFrame = 44;
-constexpr int kLeastBox = 44;
 
 QString text(std::string_view view) {
     return QString::fromUtf8(view.data(), static_cast<qsizetype>(view.size()));
@@ -96,13 +95,18 @@ QString explain(PlaneKind kind) {
     return {};
 }
 
+void fitToText(QComboBox* box) {
+    box->setFixedWidth(box->fontMetrics().horizontalAdvance(box->currentText()) + kBoxFrame);
+    box->updateGeometry();
+}
+
 QComboBox* makeBox(QWidget* parent, const QString& name, const QString& help) {
     auto* box = new QComboBox(parent);
     box->setAccessibleName(name);
     box->setToolTip(help);
     box->setSizeAdjustPolicy(QComboBox::AdjustToMinimumContentsLengthWithIcon);
-    box->setMinimumWidth(kLeastBox);
-    box->setSizePolicy(QSizePolicy::Expanding, QSizePolicy::Fixed);
+    // As wide as what is chosen: the row stays short, and goes on below where a pane is narrow.
+    QObject::connect(box, &QComboBox::currentTextChanged, box, [box] { fitToText(box); });
     return box;
 }
 
@@ -114,14 +118,7 @@ void addItem(QComboBox* box, const QString& name, int data, const QString& help)
 void choose(QComboBox* box, int data) {
     const QSignalBlocker blocker(box);
     box->setCurrentIndex(box->findData(data));
-}
-
-/// A box shrinks in a narrow pane, and grows no wider than its longest text.
-void limitWidth(QComboBox* box) {
-    int widest = 1;
-    for (int i = 0; i < box->count(); ++i)
-        widest = std::max(widest, box->fontMetrics().horizontalAdvance(box->itemText(i)));
-    box->setMaximumWidth(widest + kBoxFrame);
+    fitToText(box);
 }
 
 } // namespace
@@ -136,14 +133,10 @@ HeatmapControls::HeatmapControls(QWidget* parent)
     , view_(new QToolButton(this))
     , colourMenu_(new QMenu(this))
     , viewMenu_(new QMenu(this)) {
-    auto* layout = new QHBoxLayout(this);
+    auto* layout = new FlowLayout(this, 3);
     layout->setContentsMargins(2, 2, 2, 2);
-    layout->setSpacing(3);
-    // In a narrow pane the boxes share its width by how much of their text matters.
-    layout->addWidget(map_, 130);
-    layout->addWidget(kind_, 30);
-    layout->addWidget(quantity_, 80);
-    layout->addWidget(reduction_, 50);
+    for (QComboBox* box : {map_, kind_, quantity_, reduction_})
+        layout->addWidget(box);
     for (QToolButton* button : {colours_, view_}) {
         button->setPopupMode(QToolButton::InstantPopup);
         button->setToolButtonStyle(Qt::ToolButtonTextOnly);
@@ -165,9 +158,6 @@ HeatmapControls::HeatmapControls(QWidget* parent)
     for (const Reduction reduction : kAllReductions)
         addItem(reduction_, nameOf(reduction), static_cast<int>(reduction), explain(reduction));
     fillColourMenu();
-    layout->addStretch(1);
-    limitWidth(map_);
-    limitWidth(reduction_);
 
     connect(map_, &QComboBox::activated, this, [this] {
         HeatmapSettings settings = settings_;
@@ -286,7 +276,6 @@ void HeatmapControls::fillKinds() {
         addItem(kind_, text(kvscope::nameOf(kind)), static_cast<int>(kind), explain(kind));
     if (kind_->count() > 1)
         addItem(kind_, tr("selected"), kFollowSelection, tr("The kind that was last clicked in any view."));
-    limitWidth(kind_);
 }
 
 void HeatmapControls::fillQuantities() {
@@ -299,7 +288,6 @@ void HeatmapControls::fillQuantities() {
         if (!planes.empty() && isAvailable(cache_, quantity, planes.front()))
             addItem(quantity_, text(kvscope::nameOf(quantity)), static_cast<int>(quantity), explain(quantity));
     }
-    limitWidth(quantity_);
 }
 
 void HeatmapControls::show(const HeatmapSettings& settings) {

@@ -117,6 +117,20 @@ void HeatmapPlot::setAxisTitles(const QString& columns, const QString& rows) {
 void HeatmapPlot::setAxisOffsets(std::int64_t columns, std::int64_t rows) {
     xAxis->setTicker(QSharedPointer<IntegerTicker>::create(columns));
     yAxis->setTicker(QSharedPointer<IntegerTicker>::create(rows));
+    fitTicks();
+}
+
+void HeatmapPlot::fitTicks() {
+    constexpr int kColumnLabel = 62;
+    constexpr int kRowLabel = 34;
+    constexpr int kMost = 12;
+    xAxis->ticker()->setTickCount(std::clamp(width() / kColumnLabel - 1, 2, kMost));
+    yAxis->ticker()->setTickCount(std::clamp(height() / kRowLabel - 1, 2, kMost));
+}
+
+void HeatmapPlot::resizeEvent(QResizeEvent* event) {
+    fitTicks();
+    QCustomPlot::resizeEvent(event);
 }
 
 void HeatmapPlot::setMessage(const QString& message) {

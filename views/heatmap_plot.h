@@ -69,6 +69,7 @@ signals:
     void pointerLeft();
 
 protected:
+    void resizeEvent(QResizeEvent* event) override;
     void mousePressEvent(QMouseEvent* event) override;
     void mouseMoveEvent(QMouseEvent* event) override;
     void mouseReleaseEvent(QMouseEvent* event) override;
@@ -85,6 +86,8 @@ private:
 
     void applyTheme();
     [[nodiscard]] QCPRange limited(const QCPRange& range, std::int64_t extent) const;
+    /// As many ticks as have room for their labels.
+    void fitTicks();
     void rememberView();
     void zoomAbout(const QPointF& pixel, double factor, bool columns, bool rows);
     void pan(const QPointF& pixels, const PlotView& from);
