@@ -123,7 +123,7 @@ OpenDialog::OpenDialog(const QString& path, const OpenOptions& options, const st
     form->addRow(tr("&RoPE theta"), theta_);
     form->addRow(tr("RoPE &pairs"), pairing_);
     form->addRow(tr("Hada&mard rotation"), hadamard_);
-    form->addRow(tr("Model &configuration"), configRow);
+    form->addRow(tr("Model configuration"), configRow);
     if (QFileInfo(path).isDir())
         form->addRow(tr("Order of the &files"), makeOrder(path));
 

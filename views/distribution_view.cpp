@@ -86,23 +86,14 @@ DistributionView::DistributionView(Document* document, SelectionModel* selection
         chart->setAccessibleName(tr("Histogram of %1").arg(choice.name()));
         charts_.push_back(chart);
     }
-    // K and V in the first row, K before RoPE below K, the readouts in the place that is left.
-    const bool hasBefore = std::any_of(choices_.begin(), choices_.end(), [](const auto& c) { return c.beforeRope; });
-    int column = 0;
-    for (std::size_t i = 0; i < choices_.size(); ++i) {
-        if (choices_[i].beforeRope)
-            grid_->addWidget(charts_[i], 1, 0);
-        else
-            grid_->addWidget(charts_[i], 0, column++);
-    }
-    if (hasBefore && column > 1)
-        grid_->addWidget(readouts_, 1, 1, 1, column - 1);
-    else
-        grid_->addWidget(readouts_, 2, 0, 1, std::max(1, column));
+    // Three kinds share the first row; the readouts have the whole width below, where their names can be read.
+    const int columns = static_cast<int>(choices_.size());
+    for (int i = 0; i < columns; ++i)
+        grid_->addWidget(charts_[static_cast<std::size_t>(i)], 0, i);
+    grid_->addWidget(readouts_, 1, 0, 1, std::max(1, columns));
     grid_->setRowStretch(0, 3);
-    grid_->setRowStretch(1, hasBefore ? 3 : 0);
-    grid_->setRowStretch(2, hasBefore ? 0 : 2);
-    for (int i = 0; i < column; ++i)
+    grid_->setRowStretch(1, 2);
+    for (int i = 0; i < columns; ++i)
         grid_->setColumnStretch(i, 1);
     setContent(content);
 

@@ -37,32 +37,6 @@ Result<void> checkBlockTable(const BlockTable& table, const std::string& where) 
     return {};
 }
 
-Result<BlockTable> readBlockTableJson(const ByteSource& file) {
-    KVSCOPE_ASSIGN(const std::vector<std::byte> bytes, file.read(0, file.size()));
-    const auto* text = reinterpret_cast<const char*>(bytes.data());
-    const auto json = nlohmann::json::parse(text, text + bytes.size(), nullptr, false);
-    if (!json.is_object())
-        return fail("is no JSON object", file.name(),
-                    R"(Write {"block_size": 16, "block_table": [7, 2], "tokens": 30})");
-    BlockTable table;
-    for (const auto& [field, target] :
-         {std::pair("tokens", &table.tokens), std::pair("block_size", &table.blockSize)}) {
-        const auto found = json.find(field);
-        if (found == json.end() || !found->is_number_integer() || found->get<std::int64_t>() < 1)
-            return fail("\"" + std::string(field) + "\" is not a whole number of at least 1", file.name());
-        *target = found->get<std::int64_t>();
-    }
-    const auto blocks = json.find("block_table");
-    if (blocks == json.end() || !blocks->is_array())
-        return fail("\"block_table\" is not a list", file.name());
-    for (const auto& block : *blocks) {
-        if (!block.is_number_integer())
-            return fail("\"block_table\" holds something that is not a whole number", file.name());
-        table.blocks.push_back(block.get<std::int64_t>());
-    }
-    return table;
-}
-
 /// How one tensor's axes are read; strides in elements.
 struct PagedAxes {
     std::int64_t layers = 1;
@@ -165,6 +139,33 @@ Result<void> checkBlocks(const BlockTable& table, const PagedAxes& axes, const s
 
 } // namespace
 
+Result<BlockTable> readBlockTable(const ByteSource& file) {
+    KVSCOPE_ASSIGN(const std::vector<std::byte> bytes, file.read(0, file.size()));
+    const auto* text = reinterpret_cast<const char*>(bytes.data());
+    const auto json = nlohmann::json::parse(text, text + bytes.size(), nullptr, false);
+    if (!json.is_object())
+        return fail("is no JSON object", file.name(),
+                    R"(Write {"block_size": 16, "block_table": [7, 2], "tokens": 30})");
+    BlockTable table;
+    for (const auto& [field, target] :
+         {std::pair("tokens", &table.tokens), std::pair("block_size", &table.blockSize)}) {
+        const auto found = json.find(field);
+        if (found == json.end() || !found->is_number_integer() || found->get<std::int64_t>() < 1)
+            return fail("\"" + std::string(field) + "\" is not a whole number of at least 1", file.name());
+        *target = found->get<std::int64_t>();
+    }
+    const auto blocks = json.find("block_table");
+    if (blocks == json.end() || !blocks->is_array())
+        return fail("\"block_table\" is not a list", file.name());
+    for (const auto& block : *blocks) {
+        if (!block.is_number_integer())
+            return fail("\"block_table\" holds something that is not a whole number", file.name());
+        table.blocks.push_back(block.get<std::int64_t>());
+    }
+    KVSCOPE_TRY(checkBlockTable(table, file.name()));
+    return table;
+}
+
 Result<std::optional<BlockTable>> findBlockTable(const TensorTable& table) {
     if (const StoredTensor* blocks = findTensor(table, {"block_table", "block_tables"})) {
         BlockTable found;
@@ -187,8 +188,7 @@ Result<std::optional<BlockTable>> findBlockTable(const TensorTable& table) {
     if (table.path.empty() || !std::filesystem::is_regular_file(beside, ignored))
         return std::optional<BlockTable>();
     KVSCOPE_ASSIGN(const ByteSourcePtr file, openFile(beside));
-    KVSCOPE_ASSIGN(BlockTable found, readBlockTableJson(*file));
-    KVSCOPE_TRY(checkBlockTable(found, file->name()));
+    KVSCOPE_ASSIGN(BlockTable found, readBlockTable(*file));
     return std::optional(std::move(found));
 }
 

@@ -19,6 +19,9 @@ struct BlockTable {
     std::int64_t blockSize = 0;
 };
 
+/// Reads a block table's side file and checks that it makes sense by itself; errors name the field.
+Result<BlockTable> readBlockTable(const ByteSource& file);
+
 /// The block table of a dump: tensors block_table and seq_lens in the same file, or a side file
 /// `<dump>.block_table.json`
 /// ({"block_size": 16, "block_table": [7, 2, ...], "tokens": 40}). Nothing when there is neither; an error when there
