@@ -25,7 +25,8 @@ void addOpenOptions(QCommandLineParser& parser) {
     add("rope-theta", QObject::tr("Base of the rotary position embedding."), "THETA");
     add("rope-pairs", QObject::tr("Dimensions that turn together: half or interleaved."), "KIND");
     add("config", QObject::tr("The model's config.json (default: the one beside the dump)."), "FILE");
-    add("order", QObject::tr("A file of a folder, by name or LMCache hash; repeat in the order of the tokens."), "NAME");
+    add("order", QObject::tr("A file of a folder, by name or LMCache hash; repeat in the order of the tokens."),
+        "NAME");
     parser.addOption(
         QCommandLineOption(QStringLiteral("undo-hadamard"),
                            QObject::tr("Undo the Hadamard rotation that llama.cpp can store quantised values with.")));

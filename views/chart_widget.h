@@ -49,7 +49,7 @@ public:
     void paintTo(QPainter& painter, const QRectF& target);
 
     [[nodiscard]] QSize sizeHint() const override { return {480, 280}; }
-    [[nodiscard]] QSize minimumSizeHint() const override { return {180, 120}; }
+    [[nodiscard]] QSize minimumSizeHint() const override { return {150, 120}; }
 
 signals:
     /// The user picked the point at this x (click, or Enter on the cursor).

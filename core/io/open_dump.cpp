@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/io/open_dump.h"
 
+#include "core/io/folder_dump.h"
 #include "core/io/llama_reader.h"
 #include "core/io/llama_state.h"
-#include "core/io/folder_dump.h"
 #include "core/io/npy.h"
 #include "core/io/raw_dump.h"
 #include "core/io/safetensors.h"

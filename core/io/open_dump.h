@@ -30,7 +30,8 @@ struct OpenOptions {
     std::optional<Rope::Pairing> ropePairing;
     /// llama.cpp: K and V were stored Hadamard-rotated (not recorded in the file); undo it.
     std::optional<bool> undoHadamard;
-    /// Files that hold several sequences of unequal length (llama.cpp): the id of the one to open; the longest if absent.
+    /// Files that hold several sequences of unequal length (llama.cpp): the id of the one to open; the longest if
+    /// absent.
     std::optional<std::int64_t> sequence;
     /// Model configuration (config.json) to use instead of one beside the dump.
     std::optional<std::filesystem::path> configPath;

@@ -67,8 +67,7 @@ private slots:
             for (const std::int64_t count : {0, 1, 3, 4, 130, 260}) {
                 std::vector<std::byte> read(static_cast<std::size_t>(count));
                 QVERIFY((*source)->readAt(begin, read));
-                QVERIFY(std::memcmp(read.data(), reinterpret_cast<const std::byte*>(values.data()) + begin,
-                                    static_cast<std::size_t>(count)) == 0);
+                QVERIFY(std::equal(read.begin(), read.end(), std::as_bytes(std::span(values)).begin() + begin));
             }
         }
         std::vector<std::byte> beyond(8);

@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <span>
 #include <string>
 
 using namespace kvscope;
@@ -13,9 +14,8 @@ using namespace std::string_literals;
 namespace {
 
 ByteSourcePtr source(const std::string& bytes) {
-    std::vector<std::byte> raw(bytes.size());
-    std::memcpy(raw.data(), bytes.data(), bytes.size());
-    return memorySource(std::move(raw), "test.pkl");
+    const auto raw = std::as_bytes(std::span(bytes));
+    return memorySource({raw.begin(), raw.end()}, "test.pkl");
 }
 
 Result<PickleTree> read(const std::string& bytes) {
