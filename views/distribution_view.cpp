@@ -449,7 +449,7 @@ void DistributionView::paintTo(QPainter& painter, const QRectF& target) {
                 order.push_back(i);
         }
     }
-    // The charts as on the screen, then the readouts.
+    // A page has room for two charts side by side; the readouts fill the place that is left.
     const int cells = static_cast<int>(order.size()) + 1;
     const int columns = 2;
     const int rows = (cells + columns - 1) / columns;
