@@ -75,6 +75,8 @@ struct EncodedChunk {
     std::vector<float> channelBits;
     /// Sum over channels of the order-0 entropy of the symbols, in bits; nothing where there are no symbols.
     std::optional<double> entropyBits;
+    /// The same channel by channel, beside channelBits; may be empty.
+    std::vector<float> channelEntropyBits;
 };
 
 /// Measures a plane for a pipeline. `rows` are all tokens of the plane, or a sample of whole rows of it.
