@@ -38,7 +38,10 @@ struct PlaneReport {
     std::int64_t heads = 0;
     std::int64_t headDim = 0;
     std::int64_t tokens = 0;
+    /// What is decoded: the dump's own, or f32 for scaled and block-quantised dumps.
     DType dtype = DType::F16;
+    /// As stored in the dump.
+    std::int64_t dumpBytes = 0;
     std::vector<Pipeline> pipelines;
     /// In order, without gaps.
     std::vector<ChunkReport> chunks;

@@ -130,7 +130,7 @@ enum class EntropyCoder : std::uint8_t {
 struct Pipeline {
     Transform transform = Transform::None;
     /// Values beyond so many standard deviations of their channel are set to that bound; none: nothing is clipped.
-    std::optional<double> clipSigmas;
+    std::optional<double> clipSigmas = std::nullopt;
     Quantiser quantiser = Lossless{};
     Predictor predictor = Predictor::None;
     EntropyCoder coder = EntropyCoder::Raw;

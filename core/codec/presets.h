@@ -7,9 +7,9 @@
 #include "core/kv/kv_cache.h"
 
 #include <cstdint>
-#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace kvscope {
 
@@ -51,9 +51,5 @@ Result<CodecPlan> makePreset(std::string_view name, const KvGeometry& geometry);
 /// The plan of a preset for a cache: KVScope's own lossy presets undo RoPE in the layers where the rotation is known
 /// and a sample of K says that it saves bits. Reads at most some hundred rows a layer.
 Result<CodecPlan> makePreset(std::string_view name, const KvCache& cache, const JobControl& job = {});
-
-/// Bits a value that undoing RoPE saves at equal error in a layer's K (negative: it costs), by the spread of the
-/// channels before and after over a sample of chunks; nothing where the rotation is unknown.
-Result<std::optional<double>> ropeInverseGain(const KvCache& cache, PlaneId plane);
 
 } // namespace kvscope
