@@ -17,22 +17,72 @@ namespace kvscope::HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
+/// Cells that may be empty or tainted, as the encoder asks for them.
+struct AnyCells {
+    CellSumsView sums;
+
+    template <class DF> HWY_INLINE hn::Mask<DF> filled(DF df, std::size_t i) const {
+        return hn::Gt(hn::LoadU(df, sums.count + i), hn::Zero(df));
+    }
+    template <class DD> HWY_INLINE hn::Vec<DD> share(DD dd, std::size_t i) const {
+        const hn::Rebind<float, DD> df;
+        const auto count = hn::Max(hn::LoadU(df, sums.count + i), hn::Set(df, 1.0F));
+        return hn::Div(hn::Set(dd, 1.0), hn::PromoteTo(dd, count));
+    }
+    template <class DD> HWY_INLINE hn::Vec<DD> sum(DD dd, std::size_t i) const { return hn::LoadU(dd, sums.sum + i); }
+    template <class DD> HWY_INLINE hn::Vec<DD> squares(DD dd, std::size_t i) const {
+        return hn::LoadU(dd, sums.squares + i);
+    }
+    /// The bound of a filled cell, NaN otherwise.
+    template <class DF> HWY_INLINE hn::Vec<DF> bound(DF df, const float* bounds, std::size_t i) const {
+        return hn::IfThenElse(filled(df, i), hn::LoadU(df, bounds + i),
+                              hn::Set(df, std::numeric_limits<float>::quiet_NaN()));
+    }
+    template <class DF> HWY_INLINE hn::Vec<DF> marked(DF df, hn::Vec<DF> spread, std::size_t i) const {
+        return hn::IfThenElse(hn::Gt(hn::LoadU(df, sums.nonFinite + i), hn::Zero(df)), hn::Neg(spread), spread);
+    }
+};
+
+/// The same for the cells of one block.
+struct BlockCells {
+    BlockSums sums;
+    double each;
+
+    template <class DF> HWY_INLINE hn::Mask<DF> filled(DF df, std::size_t /*i*/) const {
+        return hn::FirstN(df, hn::Lanes(df));
+    }
+    template <class DD> HWY_INLINE hn::Vec<DD> share(DD dd, std::size_t /*i*/) const { return hn::Set(dd, each); }
+    template <class DD> HWY_INLINE hn::Vec<DD> sum(DD dd, std::size_t i) const {
+        return hn::PromoteTo(dd, hn::LoadU(hn::Rebind<float, DD>(), sums.sum + i));
+    }
+    template <class DD> HWY_INLINE hn::Vec<DD> squares(DD dd, std::size_t i) const {
+        return hn::PromoteTo(dd, hn::LoadU(hn::Rebind<float, DD>(), sums.squares + i));
+    }
+    template <class DF> HWY_INLINE hn::Vec<DF> bound(DF df, const float* bounds, std::size_t i) const {
+        return hn::LoadU(df, bounds + i);
+    }
+    template <class DF> HWY_INLINE hn::Vec<DF> marked(DF /*df*/, hn::Vec<DF> spread, std::size_t /*i*/) const {
+        return spread;
+    }
+};
+
+template <class Cells, class DF>
+HWY_INLINE std::size_t growLargest(DF df, const Cells& from, std::size_t begin, std::size_t cells, float& result) {
+    auto largest = hn::Zero(df);
+    for (; begin + hn::Lanes(df) <= cells; begin += hn::Lanes(df)) {
+        const auto both =
+            hn::Max(hn::Abs(hn::LoadU(df, from.sums.min + begin)), hn::Abs(hn::LoadU(df, from.sums.max + begin)));
+        largest = hn::Max(largest, hn::IfThenElseZero(from.filled(df, begin), both));
+    }
+    result = std::max(result, hn::GetLane(hn::MaxOfLanes(df, largest)));
+    return begin;
+}
+
 /// Largest |min| or |max| among the cells that have values.
-static float largestMagnitude(CellSumsView sums, std::size_t cells) {
-    const hn::ScalableTag<float> d;
-    const std::size_t lanes = hn::Lanes(d);
-    auto largest = hn::Zero(d);
-    std::size_t i = 0;
-    for (; i + lanes <= cells; i += lanes) {
-        const auto filled = hn::Gt(hn::LoadU(d, sums.count + i), hn::Zero(d));
-        const auto both = hn::Max(hn::Abs(hn::LoadU(d, sums.min + i)), hn::Abs(hn::LoadU(d, sums.max + i)));
-        largest = hn::Max(largest, hn::IfThenElseZero(filled, both));
-    }
-    float result = hn::GetLane(hn::MaxOfLanes(d, largest));
-    for (; i < cells; ++i) {
-        if (sums.count[i] > 0)
-            result = std::max({result, std::abs(sums.min[i]), std::abs(sums.max[i])});
-    }
+template <class Cells> static float largestMagnitude(const Cells& from, std::size_t cells) {
+    float result = 0;
+    const std::size_t done = growLargest(hn::ScalableTag<float>(), from, 0, cells, result);
+    growLargest(hn::CappedTag<float, 1>(), from, done, cells, result);
     return result;
 }
 
@@ -51,40 +101,49 @@ template <int Sign, class DF, class V> static void storeOutward(DF df, V value, 
 }
 
 /// Encodes `lanes of DD` cells at a time from `begin`; returns where it stopped.
-template <class DD>
-static std::size_t encodeWith(DD dd, CellSumsView sums, std::size_t begin, std::size_t cells, float scale, float unit,
-                              std::uint16_t* halves) {
+template <class Cells, class DD>
+HWY_INLINE std::size_t encodeWith(DD dd, const Cells& from, std::size_t begin, std::size_t cells, float scale,
+                                  float unit, std::uint16_t* halves) {
     const hn::Rebind<float, DD> df;
     const hn::Rebind<hwy::float16_t, DD> dh;
     const auto scales = hn::Set(df, scale);
     const auto units = hn::Set(df, unit);
     const auto squaredScale = hn::Set(dd, static_cast<double>(scale) * static_cast<double>(scale));
-    const auto none = hn::Set(df, std::numeric_limits<float>::quiet_NaN());
     for (; begin + hn::Lanes(dd) <= cells; begin += hn::Lanes(dd)) {
-        const auto count = hn::LoadU(df, sums.count + begin);
-        const auto empty = hn::Eq(count, hn::Zero(df));
-        const auto share = hn::Div(hn::Set(dd, 1.0), hn::PromoteTo(dd, hn::Max(count, hn::Set(df, 1.0F))));
-        const auto mean = hn::Mul(hn::LoadU(dd, sums.sum + begin), share);
-        const auto variance = hn::NegMulAdd(mean, mean, hn::Mul(hn::LoadU(dd, sums.squares + begin), share));
+        const auto share = from.share(dd, begin);
+        const auto mean = hn::Mul(from.sum(dd, begin), share);
+        const auto variance = hn::NegMulAdd(mean, mean, hn::Mul(from.squares(dd, begin), share));
         // Scaled before the root is taken, so that float holds it.
         const auto scaledVariance = hn::Mul(hn::Max(variance, hn::Zero(dd)), squaredScale);
         const auto spread = hn::Sqrt(hn::DemoteTo(df, scaledVariance));
-        const auto tainted = hn::Gt(hn::LoadU(df, sums.nonFinite + begin), hn::Zero(df));
-        storeOutward<1>(df, hn::IfThenElse(empty, none, hn::LoadU(df, sums.min + begin)), scales, units,
-                        halves + begin);
-        storeOutward<-1>(df, hn::IfThenElse(empty, none, hn::LoadU(df, sums.max + begin)), scales, units,
-                         halves + cells + begin);
+        storeOutward<1>(df, from.bound(df, from.sums.min, begin), scales, units, halves + begin);
+        storeOutward<-1>(df, from.bound(df, from.sums.max, begin), scales, units, halves + cells + begin);
         hn::StoreU(hn::DemoteTo(dh, hn::Mul(hn::DemoteTo(df, mean), scales)), dh,
                    reinterpret_cast<hwy::float16_t*>(halves + 2 * cells + begin));
-        hn::StoreU(hn::DemoteTo(dh, hn::IfThenElse(tainted, hn::Neg(spread), spread)), dh,
+        hn::StoreU(hn::DemoteTo(dh, from.marked(df, spread, begin)), dh,
                    reinterpret_cast<hwy::float16_t*>(halves + 3 * cells + begin));
     }
     return begin;
 }
 
-static void encodeAll(CellSumsView sums, std::size_t cells, float scale, float unit, std::uint16_t* halves) {
-    const std::size_t done = encodeWith(hn::ScalableTag<double>(), sums, 0, cells, scale, unit, halves);
-    encodeWith(hn::CappedTag<double, 1>(), sums, done, cells, scale, unit, halves);
+template <class Cells>
+static void encodeAll(const Cells& from, std::size_t cells, float scale, float unit, std::uint16_t* halves) {
+    const std::size_t done = encodeWith(hn::ScalableTag<double>(), from, 0, cells, scale, unit, halves);
+    encodeWith(hn::CappedTag<double, 1>(), from, done, cells, scale, unit, halves);
+}
+
+static float largestOfAny(CellSumsView sums, std::size_t cells) {
+    return largestMagnitude(AnyCells{sums}, cells);
+}
+static float largestOfBlock(BlockSums sums, std::size_t cells) {
+    return largestMagnitude(BlockCells{sums, 1}, cells);
+}
+static void encodeAny(CellSumsView sums, std::size_t cells, float scale, float unit, std::uint16_t* halves) {
+    encodeAll(AnyCells{sums}, cells, scale, unit, halves);
+}
+static void encodeBlock(BlockSums sums, std::size_t cells, std::size_t count, float scale, float unit,
+                        std::uint16_t* halves) {
+    encodeAll(BlockCells{sums, 1.0 / static_cast<double>(count)}, cells, scale, unit, halves);
 }
 
 } // namespace kvscope::HWY_NAMESPACE
@@ -93,8 +152,10 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace kvscope {
 
-HWY_EXPORT(largestMagnitude);
-HWY_EXPORT(encodeAll);
+HWY_EXPORT(largestOfAny);
+HWY_EXPORT(largestOfBlock);
+HWY_EXPORT(encodeAny);
+HWY_EXPORT(encodeBlock);
 
 namespace {
 
@@ -116,10 +177,9 @@ float decodeHalf(const std::byte* halves, std::size_t index) {
     return floatFromHalf(bits);
 }
 
-} // namespace
-
-void encodeCells(CellSumsView sums, std::size_t cells, std::span<std::byte> out) {
-    const float largest = HWY_DYNAMIC_DISPATCH(largestMagnitude)(sums, cells);
+/// Lays a group out around the halves, which `encode(scale, unit, halves)` writes.
+template <class Encode>
+void writeGroup(float largest, std::size_t cells, std::span<std::byte> out, const Encode& encode) {
     int exponent = 0;
     std::frexp(largest, &exponent);
     // The largest magnitude becomes 2^14 to 2^15: a factor of two below the end of binary16.
@@ -127,10 +187,25 @@ void encodeCells(CellSumsView sums, std::size_t cells, std::span<std::byte> out)
     GroupHead head;
     head.unit = std::ldexp(1.0F, -shift);
     // vector<std::byte> and the offsets within it keep the halves aligned to their size.
-    auto* const halves = reinterpret_cast<std::uint16_t*>(out.data() + sizeof head);
-    HWY_DYNAMIC_DISPATCH(encodeAll)(sums, cells, std::ldexp(1.0F, shift), head.unit, halves);
+    encode(std::ldexp(1.0F, shift), head.unit, reinterpret_cast<std::uint16_t*>(out.data() + sizeof head));
     head.check = checksum(out.subspan(sizeof head, cells * 8), head.unit);
     std::memcpy(out.data(), &head, sizeof head);
+}
+
+} // namespace
+
+void encodeCells(CellSumsView sums, std::size_t cells, std::span<std::byte> out) {
+    writeGroup(HWY_DYNAMIC_DISPATCH(largestOfAny)(sums, cells), cells, out,
+               [&](float scale, float unit, std::uint16_t* halves) {
+                   HWY_DYNAMIC_DISPATCH(encodeAny)(sums, cells, scale, unit, halves);
+               });
+}
+
+void encodeCells(BlockSums sums, std::size_t cells, std::size_t count, std::span<std::byte> out) {
+    writeGroup(HWY_DYNAMIC_DISPATCH(largestOfBlock)(sums, cells), cells, out,
+               [&](float scale, float unit, std::uint16_t* halves) {
+                   HWY_DYNAMIC_DISPATCH(encodeBlock)(sums, cells, count, scale, unit, halves);
+               });
 }
 
 std::optional<EncodedCells> EncodedCells::open(std::span<const std::byte> bytes, std::size_t cells) {

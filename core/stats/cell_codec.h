@@ -21,6 +21,9 @@ constexpr std::int64_t encodedBytes(std::int64_t cells) {
 /// a negative standard deviation one that saw a NaN or infinity. `out` holds encodedBytes(cells).
 void encodeCells(CellSumsView sums, std::size_t cells, std::span<std::byte> out);
 
+/// The same, to the bit, for the cells of a block that saw `count` values each.
+void encodeCells(BlockSums sums, std::size_t cells, std::size_t count, std::span<std::byte> out);
+
 /// A group of encoded cells, read in place.
 class EncodedCells {
 public:

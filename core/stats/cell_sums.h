@@ -24,6 +24,18 @@ struct CellSumsView {
     }
 };
 
+/// Cells of a block of values in which no sum left float's range: every one saw the same number of values, all finite.
+struct BlockSums {
+    float* min = nullptr;
+    float* max = nullptr;
+    float* sum = nullptr;
+    float* squares = nullptr;
+
+    [[nodiscard]] BlockSums at(std::size_t offset) const {
+        return {min + offset, max + offset, sum + offset, squares + offset};
+    }
+};
+
 /// Storage for a CellSumsView.
 class CellSums {
 public:

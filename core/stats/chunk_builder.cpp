@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/stats/chunk_builder.h"
 
+#include "core/stats/merge_cells.h"
+
 namespace kvscope {
 
 namespace {
@@ -107,21 +109,7 @@ Result<void> ChunkBuilder::build(const KvCache& cache, Quantity quantity, const 
 
 void ChunkBuilder::addBlock(const PlaneLayout& plane, std::int64_t block, std::span<const std::byte> stored,
                             std::int64_t rows, bool last) {
-    const LevelLayout& channels = plane.family(CellFamily::Channels)[0];
-    Level& finest = level(CellFamily::Channels, 0);
-    const std::int64_t row = block % channels.groupRows;
-    if (row == 0 && channels.groupRows > 1)
-        finest.sums.reset(finest.sums.size());
-    const CellSumsView channelCells = finest.sums.view().at(size(row * channels.width));
-    reducer_.reduce(type_, stored, size(rows), channelCells, block_.view());
-    mergeCells(level(CellFamily::Channels, 1).sums.view().at(size(block / kLevelRatio * channels.width)), channelCells,
-               size(channels.width));
-    if (row + 1 == channels.groupRows || last)
-        encodeCells(
-            finest.sums.view(), size(channels.groupCells()),
-            std::span(finest.encoded)
-                .subspan(size(block / channels.groupRows * channels.groupBytes()), size(channels.groupBytes())));
-
+    addChannels(plane, block, stored, rows, last);
     const LevelLayout& heads = plane.family(CellFamily::Heads)[0];
     const std::int64_t run = heads.tokenStep / static_cast<std::int64_t>(kHeadTokens);
     const std::int64_t headRow = block * kBlock / heads.tokenStep;
@@ -132,6 +120,33 @@ void ChunkBuilder::addBlock(const PlaneLayout& plane, std::int64_t block, std::s
                   size(kBlock / heads.tokenStep), size(run));
         mergeCells(level(CellFamily::Whole, 0).sums.view().at(size(wholeRow)), cells, kBlockHeadCells);
     }
+}
+
+void ChunkBuilder::addChannels(const PlaneLayout& plane, std::int64_t block, std::span<const std::byte> stored,
+                               std::int64_t rows, bool last) {
+    const LevelLayout& channels = plane.family(CellFamily::Channels)[0];
+    Level& finest = level(CellFamily::Channels, 0);
+    const auto width = size(channels.width);
+    const CellSumsView above = level(CellFamily::Channels, 1).sums.view().at(size(block / kLevelRatio) * width);
+    const auto group =
+        std::span(finest.encoded)
+            .subspan(size(block / channels.groupRows * channels.groupBytes()), size(channels.groupBytes()));
+    if (channels.groupRows == 1) {
+        // A row is a group of its own: nothing need be kept of it.
+        if (const auto sums = reducer_.reduceInFloat(type_, stored, size(rows), block_.view())) {
+            encodeCells(*sums, width, size(rows), group);
+            mergeBlock(above, *sums, width, size(rows));
+            return;
+        }
+    }
+    const std::int64_t row = block % channels.groupRows;
+    if (row == 0 && channels.groupRows > 1)
+        finest.sums.reset(finest.sums.size());
+    const CellSumsView cells = finest.sums.view().at(size(row) * width);
+    reducer_.reduce(type_, stored, size(rows), cells, block_.view());
+    mergeCells(above, cells, width);
+    if (row + 1 == channels.groupRows || last)
+        encodeCells(finest.sums.view(), size(channels.groupCells()), group);
 }
 
 void ChunkBuilder::mergeUpwards(const PlaneLayout& plane) {

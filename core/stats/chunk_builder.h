@@ -39,6 +39,8 @@ private:
                           std::span<const float> channelMeans);
     void addBlock(const PlaneLayout& plane, std::int64_t block, std::span<const std::byte> stored, std::int64_t rows,
                   bool last);
+    void addChannels(const PlaneLayout& plane, std::int64_t block, std::span<const std::byte> stored, std::int64_t rows,
+                     bool last);
     void mergeUpwards(const PlaneLayout& plane);
     Level& level(CellFamily family, std::size_t index) { return levels_[static_cast<std::size_t>(family)][index]; }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/stats/plane_sample.h"
 
+#include "core/stats/merge_cells.h"
 #include "core/stats/reduce_block.h"
 
 #include <algorithm>

@@ -2,6 +2,7 @@
 #include "core/stats/pyramid.h"
 
 #include "core/base/hash.h"
+#include "core/stats/merge_cells.h"
 
 #include <cstring>
 #include <new>

@@ -2,10 +2,11 @@
 #include "core/stats/reduce_block.h"
 
 #include "core/base/float_formats.h"
-#include "core/stats/cell_sum.h"
+#include "core/stats/merge_cells.h"
 
 #include <cmath>
 #include <cstring>
+#include <type_traits>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/stats/reduce_block.cpp"
@@ -15,18 +16,6 @@
 #ifndef KVSCOPE_REDUCE_BLOCK_SHARED
 #define KVSCOPE_REDUCE_BLOCK_SHARED
 namespace kvscope {
-
-/// Float sums of some cells within a block.
-struct BlockSums {
-    float* min = nullptr;
-    float* max = nullptr;
-    float* sum = nullptr;
-    float* squares = nullptr;
-
-    [[nodiscard]] BlockSums at(std::size_t offset) const {
-        return {min + offset, max + offset, sum + offset, squares + offset};
-    }
-};
 
 /// Below this a value's square loses precision in float.
 constexpr float kSmallestSquared = 1e-15F;
@@ -120,94 +109,169 @@ template <class DF, class V, class Op> HWY_INLINE void reduceFour(DF df, V a, V 
         op, target);
 }
 
-/// Statistics of one lane each.
-template <class V> struct LaneSums {
-    V min;
-    V max;
-    V sum;
-    V squares;
+/// One register of values as stored, and how its extremes are kept: 16-bit values as whole numbers of the same order,
+/// which fill a register twice as densely as floats and leave the units that add floats free.
+template <DType Type, class DF> struct Extremes {
+    using D = hn::Repartition<std::int16_t, DF>;
+    using Values = hn::Vec<D>;
+    using Halved = hn::Rebind<std::conditional_t<Type == DType::F16, hwy::float16_t, hwy::bfloat16_t>, DF>;
+
+    /// Stored bits to ordered whole numbers; its own inverse.
+    template <class DW> static HWY_INLINE hn::Vec<DW> order(DW dw, hn::Vec<DW> bits) {
+        return hn::Xor(bits, hn::And(hn::ShiftRight<15>(bits), hn::Set(dw, std::int16_t{0x7FFF})));
+    }
+    static HWY_INLINE Values load(const std::byte* at) {
+        return order(D(), hn::LoadU(D(), reinterpret_cast<const std::int16_t*>(at)));
+    }
+    static HWY_INLINE void store(Values values, float* target) {
+        const DF df;
+        const hn::Half<D> half;
+        const auto bits = order(D(), values);
+        hn::StoreU(hn::PromoteTo(df, hn::BitCast(Halved(), hn::LowerHalf(half, bits))), df, target);
+        hn::StoreU(hn::PromoteTo(df, hn::BitCast(Halved(), hn::UpperHalf(half, bits))), df, target + hn::Lanes(df));
+    }
+    /// Half as many lanes as floats.
+    template <class Op> static HWY_INLINE hn::Vec<DF> folded(Values values, Op op) {
+        const hn::Half<D> half;
+        return hn::PromoteTo(
+            DF(), hn::BitCast(Halved(), order(half, op(hn::LowerHalf(half, values), hn::UpperHalf(half, values)))));
+    }
 };
 
-/// Four rows of the same channels, lane by lane.
-template <DType Type, class DF>
-HWY_INLINE LaneSums<hn::Vec<DF>> fourRows(DF df, const std::byte* at, std::size_t rowBytes) {
+template <class DF> struct Extremes<DType::F32, DF> {
+    using D = DF;
+    using Values = hn::Vec<DF>;
+
+    static HWY_INLINE Values load(const std::byte* at) { return hn::LoadU(DF(), reinterpret_cast<const float*>(at)); }
+    static HWY_INLINE void store(Values values, float* target) { hn::StoreU(values, DF(), target); }
+    template <class Op> static HWY_INLINE Values folded(Values values, Op /*op*/) { return values; }
+};
+
+/// Four rows of one vector of channels, lane by lane. Sums are multiplied by one and added: units that multiply are
+/// free.
+template <DType Type, class DF, class V>
+HWY_INLINE void sumFourRows(DF df, const std::byte* at, std::size_t rowBytes, V& sum, V& squares) {
+    const auto one = hn::Set(df, 1.0F);
     const auto x0 = loadValues<Type>(df, at);
     const auto x1 = loadValues<Type>(df, at + rowBytes);
     const auto x2 = loadValues<Type>(df, at + 2 * rowBytes);
     const auto x3 = loadValues<Type>(df, at + 3 * rowBytes);
-    return {hn::Min(hn::Min(x0, x1), hn::Min(x2, x3)), hn::Max(hn::Max(x0, x1), hn::Max(x2, x3)),
-            hn::Add(hn::Add(x0, x1), hn::Add(x2, x3)),
-            hn::MulAdd(x3, x3, hn::MulAdd(x2, x2, hn::MulAdd(x1, x1, hn::Mul(x0, x0))))};
+    sum = hn::Add(hn::MulAdd(x0, one, x1), hn::MulAdd(x2, one, x3));
+    squares = hn::MulAdd(x3, x3, hn::MulAdd(x2, x2, hn::MulAdd(x1, x1, hn::Mul(x0, x0))));
 }
 
-template <class V> HWY_INLINE void join(LaneSums<V>& to, const LaneSums<V>& from) {
-    to.min = hn::Min(to.min, from.min);
-    to.max = hn::Max(to.max, from.max);
-    to.sum = hn::Add(to.sum, from.sum);
-    to.squares = hn::Add(to.squares, from.squares);
-}
+/// Statistics of one head cell while a block's columns pass, each as a vector of float.
+constexpr std::size_t kStatistics = 4;
 
-/// Four rows into the channels' lanes and into the head's.
-template <DType Type, class DF>
-HWY_INLINE void addFour(DF df, const std::byte* at, std::size_t rowBytes, LaneSums<hn::Vec<DF>>& channels,
-                        LaneSums<hn::Vec<DF>>& head) {
-    const auto four = fourRows<Type>(df, at, rowBytes);
-    join(head, four);
-    join(channels, four);
-}
-
-/// Joins lanes to the channels they belong to, or starts them.
-template <bool First, class DF> HWY_INLINE void joinChannels(DF df, LaneSums<hn::Vec<DF>>& lanes, BlockSums channels) {
-    if constexpr (!First)
-        join(lanes, LaneSums<hn::Vec<DF>>{hn::LoadU(df, channels.min), hn::LoadU(df, channels.max),
-                                          hn::LoadU(df, channels.sum), hn::LoadU(df, channels.squares)});
-    hn::StoreU(lanes.min, df, channels.min);
-    hn::StoreU(lanes.max, df, channels.max);
-    hn::StoreU(lanes.sum, df, channels.sum);
-    hn::StoreU(lanes.squares, df, channels.squares);
-}
-
-/// Channels [begin, end) of one head in sixteen rows: into the channels' sums (which they start when `First`) and into
-/// the head's next four cells.
+/// One register of neighbouring channels through `cells` times four rows: starts the sums of its channels, and joins
+/// what each four rows give to `lanes`, or starts them when `First`.
 template <DType Type, bool First, class DF>
-HWY_INLINE void sixteenRows(DF df, const std::byte* rows, std::size_t rowBytes, std::size_t begin, std::size_t end,
-                            BlockSums channels, BlockSums head) {
-    constexpr auto kSize = static_cast<std::size_t>(sizeOf(Type));
-    const std::size_t lanes = hn::Lanes(df);
-    if (begin + lanes <= end) {
-        const auto highest = hn::Set(df, std::numeric_limits<float>::infinity());
-        const LaneSums<hn::Vec<DF>> none{highest, hn::Neg(highest), hn::Zero(df), hn::Zero(df)};
-        LaneSums<hn::Vec<DF>> head0 = none;
-        LaneSums<hn::Vec<DF>> head1 = none;
-        LaneSums<hn::Vec<DF>> head2 = none;
-        LaneSums<hn::Vec<DF>> head3 = none;
-        for (; begin + lanes <= end; begin += lanes) {
-            const std::byte* const at = rows + begin * kSize;
-            auto all = fourRows<Type>(df, at, rowBytes);
-            join(head0, all);
-            addFour<Type>(df, at + 4 * rowBytes, rowBytes, all, head1);
-            addFour<Type>(df, at + 8 * rowBytes, rowBytes, all, head2);
-            addFour<Type>(df, at + 12 * rowBytes, rowBytes, all, head3);
-            joinChannels<First>(df, all, channels.at(begin));
+HWY_INLINE void sumColumns(DF df, const std::byte* at, std::size_t rowBytes, std::size_t cells, float* lanes,
+                           BlockSums channels) {
+    using Ends = Extremes<Type, DF>;
+    const typename Ends::D de;
+    const std::size_t width = hn::Lanes(df);
+    const std::size_t next = width * static_cast<std::size_t>(sizeOf(Type));
+    auto lowest = Ends::load(at);
+    auto highest = lowest;
+    auto sum0 = hn::Zero(df);
+    auto sum1 = sum0;
+    auto squares0 = sum0;
+    auto squares1 = sum0;
+    for (std::size_t cell = 0; cell < cells; ++cell, at += kHeadTokens * rowBytes, lanes += kStatistics * width) {
+        const auto e0 = Ends::load(at);
+        const auto e1 = Ends::load(at + rowBytes);
+        const auto e2 = Ends::load(at + 2 * rowBytes);
+        const auto e3 = Ends::load(at + 3 * rowBytes);
+        auto low = hn::Min(hn::Min(e0, e1), hn::Min(e2, e3));
+        auto high = hn::Max(hn::Max(e0, e1), hn::Max(e2, e3));
+        lowest = hn::Min(lowest, low);
+        highest = hn::Max(highest, high);
+        auto sum = sum0;
+        auto squares = sum0;
+        sumFourRows<Type>(df, at, rowBytes, sum, squares);
+        sum0 = hn::Add(sum0, sum);
+        squares0 = hn::Add(squares0, squares);
+        if constexpr (sizeOf(Type) == 2) {
+            auto more = sum;
+            auto moreSquares = sum;
+            sumFourRows<Type>(df, at + next, rowBytes, more, moreSquares);
+            sum1 = hn::Add(sum1, more);
+            squares1 = hn::Add(squares1, moreSquares);
+            sum = hn::Add(sum, more);
+            squares = hn::Add(squares, moreSquares);
         }
-        reduceFour(df, head0.min, head1.min, head2.min, head3.min, MinOf(), head.min);
-        reduceFour(df, head0.max, head1.max, head2.max, head3.max, MaxOf(), head.max);
-        reduceFour(df, head0.sum, head1.sum, head2.sum, head3.sum, SumOf(), head.sum);
-        reduceFour(df, head0.squares, head1.squares, head2.squares, head3.squares, SumOf(), head.squares);
+        if constexpr (!First) {
+            low = hn::Min(low, hn::BitCast(de, hn::Load(df, lanes)));
+            high = hn::Max(high, hn::BitCast(de, hn::Load(df, lanes + width)));
+            sum = hn::Add(sum, hn::Load(df, lanes + 2 * width));
+            squares = hn::Add(squares, hn::Load(df, lanes + 3 * width));
+        }
+        hn::Store(hn::BitCast(df, low), df, lanes);
+        hn::Store(hn::BitCast(df, high), df, lanes + width);
+        hn::Store(sum, df, lanes + 2 * width);
+        hn::Store(squares, df, lanes + 3 * width);
+    }
+    Ends::store(lowest, channels.min);
+    Ends::store(highest, channels.max);
+    hn::StoreU(sum0, df, channels.sum);
+    hn::StoreU(squares0, df, channels.squares);
+    if constexpr (sizeOf(Type) == 2) {
+        hn::StoreU(sum1, df, channels.sum + width);
+        hn::StoreU(squares1, df, channels.squares + width);
+    }
+}
+
+/// Joins the lanes of four head cells, made by sumColumns, to the cells.
+template <DType Type, class DF> HWY_INLINE void foldCells(DF df, const float* lanes, BlockSums cells) {
+    using Ends = Extremes<Type, DF>;
+    const typename Ends::D de;
+    const std::size_t width = hn::Lanes(df);
+    const std::size_t step = kStatistics * width;
+    const auto foldEnds = [&](const float* at, auto op, float* target) {
+        const auto fold = [&](std::size_t cell) {
+            return Ends::folded(hn::BitCast(de, hn::Load(df, at + cell * step)), op);
+        };
+        reduceFour(df, fold(0), fold(1), fold(2), fold(3), op, target);
+    };
+    const auto foldSums = [&](const float* at, float* target) {
+        reduceFour(df, hn::Load(df, at), hn::Load(df, at + step), hn::Load(df, at + 2 * step),
+                   hn::Load(df, at + 3 * step), SumOf(), target);
+    };
+    foldEnds(lanes, MinOf(), cells.min);
+    foldEnds(lanes + width, MaxOf(), cells.max);
+    foldSums(lanes + 2 * width, cells.sum);
+    foldSums(lanes + 3 * width, cells.squares);
+}
+
+/// Channels [begin, end) of one head in `cells` (a multiple of four) times four rows: starts the channels' sums and
+/// joins the head's cells.
+template <DType Type, class DF>
+HWY_INLINE void sumHead(DF df, const std::byte* rows, std::size_t rowBytes, std::size_t cells, std::size_t begin,
+                        std::size_t end, BlockSums channels, BlockSums head) {
+    constexpr auto kSize = static_cast<std::size_t>(sizeOf(Type));
+    const std::size_t columns = hn::Lanes(df) * sizeof(float) / kSize;
+    if (begin + columns <= end) {
+        HWY_ALIGN float lanes[kBlockHeadCells * kStatistics * hn::MaxLanes(DF())];
+        sumColumns<Type, true>(df, rows + begin * kSize, rowBytes, cells, lanes, channels.at(begin));
+        for (begin += columns; begin + columns <= end; begin += columns)
+            sumColumns<Type, false>(df, rows + begin * kSize, rowBytes, cells, lanes, channels.at(begin));
+        for (std::size_t cell = 0; cell < cells; cell += 4)
+            foldCells<Type>(df, lanes + cell * kStatistics * hn::Lanes(df), head.at(cell));
     }
     if (begin == end)
         return;
     if constexpr (hn::MaxLanes(DF()) > 4)
-        sixteenRows<Type, First>(hn::Half<DF>(), rows, rowBytes, begin, end, channels, head);
+        sumHead<Type>(hn::Half<DF>(), rows, rowBytes, cells, begin, end, channels, head);
     else
-        plainRows<Type, First>(rows, rowBytes, 16, begin, end, channels, head);
+        plainRows<Type, true>(rows, rowBytes, cells * kHeadTokens, begin, end, channels, head);
 }
 #else
 /// As above, without vectors.
-template <DType Type, bool First, class DF>
-void sixteenRows(DF /*df*/, const std::byte* rows, std::size_t rowBytes, std::size_t begin, std::size_t end,
-                 BlockSums channels, BlockSums head) {
-    plainRows<Type, First>(rows, rowBytes, 16, begin, end, channels, head);
+template <DType Type, class DF>
+void sumHead(DF /*df*/, const std::byte* rows, std::size_t rowBytes, std::size_t cells, std::size_t begin,
+             std::size_t end, BlockSums channels, BlockSums head) {
+    plainRows<Type, true>(rows, rowBytes, cells * kHeadTokens, begin, end, channels, head);
 }
 #endif
 
@@ -217,24 +281,17 @@ static void sumBlock(const std::byte* stored, std::size_t rows, std::size_t head
                      BlockSums channels, BlockSums perHead) {
     const hn::ScalableTag<float> df;
     const std::size_t rowBytes = heads * headDim * static_cast<std::size_t>(sizeOf(Type));
-    std::size_t row = 0;
-    for (; row + 16 <= rows; row += 16) {
-        const std::byte* const first = stored + row * rowBytes;
-        for (std::size_t head = 0; head < heads; ++head) {
-            const BlockSums cells = perHead.at(head * kBlockHeadCells + row / kHeadTokens);
-            if (row == 0)
-                sixteenRows<Type, true>(df, first, rowBytes, head * headDim, (head + 1) * headDim, channels, cells);
-            else
-                sixteenRows<Type, false>(df, first, rowBytes, head * headDim, (head + 1) * headDim, channels, cells);
-        }
-    }
-    for (std::size_t head = 0; head < heads && row < rows; ++head) {
-        const BlockSums cells = perHead.at(head * kBlockHeadCells + row / kHeadTokens);
-        if (row == 0)
-            plainRows<Type, true>(stored, rowBytes, rows, head * headDim, (head + 1) * headDim, channels, cells);
-        else
-            plainRows<Type, false>(stored + row * rowBytes, rowBytes, rows - row, head * headDim, (head + 1) * headDim,
-                                   channels, cells);
+    const std::size_t whole = rows / 16 * 16;
+    for (std::size_t head = 0; head < heads; ++head) {
+        const std::size_t begin = head * headDim;
+        const BlockSums cells = perHead.at(head * kBlockHeadCells);
+        if (whole > 0)
+            sumHead<Type>(df, stored, rowBytes, whole / kHeadTokens, begin, begin + headDim, channels, cells);
+        if (whole == 0)
+            plainRows<Type, true>(stored, rowBytes, rows, begin, begin + headDim, channels, cells);
+        else if (whole < rows)
+            plainRows<Type, false>(stored + whole * rowBytes, rowBytes, rows - whole, begin, begin + headDim, channels,
+                                   cells.at(whole / kHeadTokens));
     }
 }
 
@@ -284,55 +341,6 @@ static void widenSums(const float* from, double* to, std::size_t cells) {
         to[i] = static_cast<double>(from[i]);
 }
 
-template <class D, class T, class Op>
-HWY_INLINE void joinArrays(D d, T* target, const T* source, std::size_t cells, Op op) {
-    std::size_t i = 0;
-    for (; i + hn::Lanes(d) <= cells; i += hn::Lanes(d))
-        hn::StoreU(op(hn::LoadU(d, target + i), hn::LoadU(d, source + i)), d, target + i);
-    const hn::CappedTag<T, 1> one;
-    for (; i < cells; ++i)
-        hn::StoreU(op(hn::LoadU(one, target + i), hn::LoadU(one, source + i)), one, target + i);
-}
-
-static void mergeAll(CellSumsView target, CellSumsView source, std::size_t cells) {
-    const hn::ScalableTag<float> df;
-    const hn::ScalableTag<double> dd;
-    joinArrays(df, target.min, source.min, cells, MinOf());
-    joinArrays(df, target.max, source.max, cells, MaxOf());
-    joinArrays(dd, target.sum, source.sum, cells, SumOf());
-    joinArrays(dd, target.squares, source.squares, cells, SumOf());
-    joinArrays(df, target.count, source.count, cells, SumOf());
-    joinArrays(df, target.nonFinite, source.nonFinite, cells, MaxOf());
-}
-
-/// target[i] gains source[2 i] and source[2 i + 1].
-template <class D, class T, class Op>
-HWY_INLINE void joinPairs(D d, T* target, const T* source, std::size_t cells, Op op) {
-    std::size_t i = 0;
-    for (; i + hn::Lanes(d) <= cells; i += hn::Lanes(d)) {
-        hn::Vec<D> even;
-        hn::Vec<D> odd;
-        hn::LoadInterleaved2(d, source + 2 * i, even, odd);
-        hn::StoreU(op(hn::LoadU(d, target + i), op(even, odd)), d, target + i);
-    }
-    const hn::CappedTag<T, 1> one;
-    for (; i < cells; ++i)
-        hn::StoreU(
-            op(hn::LoadU(one, target + i), op(hn::LoadU(one, source + 2 * i), hn::LoadU(one, source + 2 * i + 1))), one,
-            target + i);
-}
-
-static void mergeAllPairs(CellSumsView target, CellSumsView source, std::size_t cells) {
-    const hn::CappedTag<float, 8> df;
-    const hn::CappedTag<double, 8> dd;
-    joinPairs(df, target.min, source.min, cells, MinOf());
-    joinPairs(df, target.max, source.max, cells, MaxOf());
-    joinPairs(dd, target.sum, source.sum, cells, SumOf());
-    joinPairs(dd, target.squares, source.squares, cells, SumOf());
-    joinPairs(df, target.count, source.count, cells, SumOf());
-    joinPairs(df, target.nonFinite, source.nonFinite, cells, MaxOf());
-}
-
 } // namespace kvscope::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -344,8 +352,6 @@ HWY_EXPORT(sumBF16);
 HWY_EXPORT(sumF32);
 HWY_EXPORT(needsDouble);
 HWY_EXPORT(widenSums);
-HWY_EXPORT(mergeAll);
-HWY_EXPORT(mergeAllPairs);
 
 namespace {
 
@@ -382,17 +388,16 @@ float loadAs(DType type, const std::byte* at) {
 BlockReducer::BlockReducer(std::size_t heads, std::size_t headDim)
     : heads_(heads)
     , headDim_(headDim)
-    , scratch_(2 * (heads * headDim + heads * kBlockHeadCells)) {}
+    , scratch_(4 * heads * headDim + 2 * heads * kBlockHeadCells) {}
 
-void BlockReducer::reduce(DType type, std::span<const std::byte> stored, std::size_t rows, CellSumsView channels,
-                          CellSumsView heads) {
+std::optional<BlockSums> BlockReducer::reduceInFloat(DType type, std::span<const std::byte> stored, std::size_t rows,
+                                                     CellSumsView heads) {
     const std::size_t channelCells = heads_ * headDim_;
     const std::size_t headCells = heads_ * kBlockHeadCells;
-    const auto blockSums = [](CellSumsView cells, float* sums, std::size_t count) {
-        return BlockSums{cells.min, cells.max, sums, sums + count};
-    };
-    const BlockSums perChannel = blockSums(channels, scratch_.data(), channelCells);
-    const BlockSums perHead = blockSums(heads, scratch_.data() + 2 * channelCells, headCells);
+    float* const scratch = scratch_.data();
+    const BlockSums perChannel{scratch, scratch + channelCells, scratch + 2 * channelCells, scratch + 3 * channelCells};
+    float* const headSums = scratch + 4 * channelCells;
+    const BlockSums perHead{heads.min, heads.max, headSums, headSums + headCells};
     std::fill_n(perHead.min, headCells, std::numeric_limits<float>::infinity());
     std::fill_n(perHead.max, headCells, -std::numeric_limits<float>::infinity());
     std::fill_n(perHead.sum, 2 * headCells, 0.0F);
@@ -403,22 +408,28 @@ void BlockReducer::reduce(DType type, std::span<const std::byte> stored, std::si
     else
         HWY_DYNAMIC_DISPATCH(sumF32)(stored.data(), rows, heads_, headDim_, perChannel, perHead);
     if (HWY_DYNAMIC_DISPATCH(needsDouble)(perChannel, channelCells) ||
-        HWY_DYNAMIC_DISPATCH(needsDouble)(perHead, headCells)) {
-        reduceInDouble(type, stored, rows, channels, heads);
-        return;
-    }
-    const auto widen = [](BlockSums from, CellSumsView to, std::size_t cells) {
-        HWY_DYNAMIC_DISPATCH(widenSums)(from.sum, to.sum, cells);
-        HWY_DYNAMIC_DISPATCH(widenSums)(from.squares, to.squares, cells);
-        std::fill_n(to.nonFinite, cells, 0.0F);
-    };
-    widen(perChannel, channels, channelCells);
-    std::fill_n(channels.count, channelCells, static_cast<float>(rows));
-    widen(perHead, heads, headCells);
+        HWY_DYNAMIC_DISPATCH(needsDouble)(perHead, headCells))
+        return std::nullopt;
+    HWY_DYNAMIC_DISPATCH(widenSums)(perHead.sum, heads.sum, headCells);
+    HWY_DYNAMIC_DISPATCH(widenSums)(perHead.squares, heads.squares, headCells);
+    std::fill_n(heads.nonFinite, headCells, 0.0F);
     for (std::size_t cell = 0; cell < headCells; ++cell) {
         const std::size_t first = std::min(cell % kBlockHeadCells * kHeadTokens, rows);
         heads.count[cell] = static_cast<float>(std::min(rows - first, kHeadTokens) * headDim_);
     }
+    return perChannel;
+}
+
+void BlockReducer::reduce(DType type, std::span<const std::byte> stored, std::size_t rows, CellSumsView channels,
+                          CellSumsView heads) {
+    const std::size_t channelCells = heads_ * headDim_;
+    const auto sums = reduceInFloat(type, stored, rows, heads);
+    if (!sums) {
+        reduceInDouble(type, stored, rows, channels, heads);
+        return;
+    }
+    setEmpty(channels, channelCells);
+    mergeBlock(channels, *sums, channelCells, rows);
 }
 
 void BlockReducer::reduceInDouble(DType type, std::span<const std::byte> stored, std::size_t rows,
@@ -433,27 +444,6 @@ void BlockReducer::reduceInDouble(DType type, std::span<const std::byte> stored,
             at += sizeOf(type);
             addValue(value, channels, channel);
             addValue(value, heads, channel / headDim_ * kBlockHeadCells + row / kHeadTokens);
-        }
-    }
-}
-
-void mergeCells(CellSumsView target, CellSumsView source, std::size_t cells) {
-    HWY_DYNAMIC_DISPATCH(mergeAll)(target, source, cells);
-}
-
-void mergeRuns(CellSumsView target, CellSumsView source, std::size_t cells, std::size_t run) {
-    if (run == 2) {
-        HWY_DYNAMIC_DISPATCH(mergeAllPairs)(target, source, cells);
-        return;
-    }
-    for (std::size_t cell = 0; cell < cells; ++cell) {
-        for (std::size_t i = cell * run; i < (cell + 1) * run; ++i) {
-            target.min[cell] = std::min(target.min[cell], source.min[i]);
-            target.max[cell] = std::max(target.max[cell], source.max[i]);
-            target.sum[cell] += source.sum[i];
-            target.squares[cell] += source.squares[i];
-            target.count[cell] += source.count[i];
-            target.nonFinite[cell] = std::max(target.nonFinite[cell], source.nonFinite[i]);
         }
     }
 }

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -33,20 +34,19 @@ public:
     void reduce(DType type, std::span<const std::byte> stored, std::size_t rows, CellSumsView channels,
                 CellSumsView heads);
 
+    /// As reduce(), without the channels' cells: their sums, each of `rows` values, are returned as they came and hold
+    /// until the next call. Nothing when the block needs double; the heads' cells are then undefined.
+    std::optional<BlockSums> reduceInFloat(DType type, std::span<const std::byte> stored, std::size_t rows,
+                                           CellSumsView heads);
+
 private:
     void reduceInDouble(DType type, std::span<const std::byte> stored, std::size_t rows, CellSumsView channels,
                         CellSumsView heads) const;
 
     std::size_t heads_;
     std::size_t headDim_;
-    /// Float sums and squares of the block's channels, then of its heads.
+    /// Minima, maxima, sums and squares of the block's channels, then sums and squares of its heads.
     std::vector<float> scratch_;
 };
-
-/// target[i] gains source[i].
-void mergeCells(CellSumsView target, CellSumsView source, std::size_t cells);
-
-/// target[i] gains source[i * run] ... source[i * run + run - 1].
-void mergeRuns(CellSumsView target, CellSumsView source, std::size_t cells, std::size_t run);
 
 } // namespace kvscope

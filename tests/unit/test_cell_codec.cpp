@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/stats/cell_codec.h"
+#include "core/stats/merge_cells.h"
 #include "core/stats/reduce_block.h"
 #include "naive_map.h"
 
@@ -7,6 +8,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <random>
 #include <vector>
 
@@ -19,6 +21,8 @@ class TestCellCodec : public QObject {
 private slots:
     void blockKernelEqualsPlainLoops_data();
     void blockKernelEqualsPlainLoops();
+    void blocksEncodeAndMergeAsTheirCells_data();
+    void blocksEncodeAndMergeAsTheirCells();
     void encodingRoundsOutward();
     void encodingMarksEmptyAndTaintedCells();
     void encodingFindsDamage();
@@ -89,6 +93,56 @@ void TestCellCodec::blockKernelEqualsPlainLoops() {
                 QVERIFY2(check(perHead.view(), cell, under), qPrintable(QString("head %1 row %2").arg(head).arg(row)));
         }
     }
+}
+
+void TestCellCodec::blocksEncodeAndMergeAsTheirCells_data() {
+    blockKernelEqualsPlainLoops_data();
+}
+
+void TestCellCodec::blocksEncodeAndMergeAsTheirCells() {
+    QFETCH(int, type);
+    QFETCH(int, heads);
+    QFETCH(int, headDim);
+    QFETCH(int, rows);
+    const KnownCache known = makeKnownCache({{heads, headDim, rows, -1}}, static_cast<DType>(type), PlausibleValues(5));
+    const PlaneId id{LayerIndex(0), PlaneKind::Key, SequenceIndex(0)};
+    const auto count = static_cast<std::size_t>(rows);
+    const auto channels = static_cast<std::size_t>(heads * headDim);
+    std::vector<std::byte> stored(count * channels * static_cast<std::size_t>(sizeOf(static_cast<DType>(type))));
+    QVERIFY(known.cache.readNative(id, tokenRange(0, rows), stored));
+    CellSums perHead(static_cast<std::size_t>(heads) * kBlockHeadCells);
+    BlockReducer reducer(static_cast<std::size_t>(heads), static_cast<std::size_t>(headDim));
+    CellSums wide(channels);
+    reducer.reduce(static_cast<DType>(type), stored, count, wide.view(), perHead.view());
+    const auto block = reducer.reduceInFloat(static_cast<DType>(type), stored, count, perHead.view());
+    QVERIFY(block);
+
+    std::vector<std::byte> ofCells(static_cast<std::size_t>(encodedBytes(heads * headDim)));
+    std::vector<std::byte> ofBlock(ofCells.size());
+    encodeCells(wide.view(), channels, ofCells);
+    encodeCells(*block, channels, count, ofBlock);
+    QVERIFY(ofCells == ofBlock);
+
+    CellSums fromCells(channels);
+    CellSums fromBlock(channels);
+    for (int round = 0; round < 2; ++round) {
+        mergeCells(fromCells.view(), wide.view(), channels);
+        mergeBlock(fromBlock.view(), *block, channels, count);
+    }
+    for (std::size_t i = 0; i < channels; ++i) {
+        QCOMPARE(fromBlock.view().min[i], fromCells.view().min[i]);
+        QCOMPARE(fromBlock.view().max[i], fromCells.view().max[i]);
+        QCOMPARE(fromBlock.view().sum[i], fromCells.view().sum[i]);
+        QCOMPARE(fromBlock.view().squares[i], fromCells.view().squares[i]);
+        QCOMPARE(fromBlock.view().count[i], 2.0F * static_cast<float>(rows));
+        QCOMPARE(fromBlock.view().nonFinite[i], 0.0F);
+    }
+    // What float cannot hold is refused.
+    const float huge = 1e30F;
+    std::vector<std::byte> wideRow(channels * sizeof huge);
+    for (std::size_t i = 0; i < channels; ++i)
+        std::memcpy(wideRow.data() + i * sizeof huge, &huge, sizeof huge);
+    QVERIFY(!reducer.reduceInFloat(DType::F32, wideRow, 1, perHead.view()));
 }
 
 void TestCellCodec::encodingRoundsOutward() {
