@@ -277,9 +277,12 @@ private:
         report.plane = plane.id;
         report.heads = plane.shape.heads;
         report.headDim = plane.shape.headDim;
-        report.tokens = plane.shape.tokens;
+        for (const EncodedPart& part : plane.parts)
+            report.tokens += part.tokens.size();
         report.dtype = plane.shape.dtype;
-        report.dumpBytes = cache_.geometry().find(plane.id)->storedBytes();
+        if (plane.shape.tokens > 0)
+            report.dumpBytes =
+                cache_.geometry().find(plane.id)->storedBytes() / plane.shape.tokens * report.tokens;
         std::ranges::transform(plane.pipelines, std::back_inserter(report.pipelines), &CalibratedPipeline::pipeline);
         report.chunks = std::move(plane.reports);
         if (options_.measureError)

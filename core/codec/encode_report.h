@@ -37,6 +37,7 @@ struct PlaneReport {
     PlaneId plane;
     std::int64_t heads = 0;
     std::int64_t headDim = 0;
+    /// Tokens that the chunks cover: all, or those that were appended.
     std::int64_t tokens = 0;
     /// What is decoded: the dump's own, or f32 for scaled and block-quantised dumps.
     DType dtype = DType::F16;

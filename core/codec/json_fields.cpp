@@ -11,7 +11,7 @@ using nlohmann::json;
 
 namespace {
 
-/// Deepest nesting that a plan has any use for; the parser itself recurses.
+/// Deepest nesting that our files have any use for.
 constexpr int kMaxDepth = 32;
 
 bool isShallow(std::string_view text) {

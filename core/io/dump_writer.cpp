@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/io/dump_writer.h"
 
-#include "core/io/output_file.h"
+#include "core/base/output_file.h"
 #include "core/io/plane_stream.h"
 
 #include <nlohmann/json.hpp>

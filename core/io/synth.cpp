@@ -2,7 +2,7 @@
 #include "core/io/synth.h"
 
 #include "core/base/checked.h"
-#include "core/io/output_file.h"
+#include "core/base/output_file.h"
 #include "core/kv/convert.h"
 #include "core/kv/rope.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "core/io/output_file.h"
+#include "core/base/output_file.h"
 
 #include <cerrno>
 #include <fcntl.h>
@@ -25,7 +25,8 @@ OutputFile::OutputFile(int descriptor, std::filesystem::path path)
 OutputFile::OutputFile(OutputFile&& other) noexcept
     : descriptor_(std::exchange(other.descriptor_, -1))
     , path_(std::move(other.path_))
-    , written_(other.written_) {}
+    , written_(other.written_)
+    , inPlace_(other.inPlace_) {}
 
 OutputFile& OutputFile::operator=(OutputFile&& other) noexcept {
     if (this != &other) {
@@ -33,6 +34,7 @@ OutputFile& OutputFile::operator=(OutputFile&& other) noexcept {
         descriptor_ = std::exchange(other.descriptor_, -1);
         path_ = std::move(other.path_);
         written_ = other.written_;
+        inPlace_ = other.inPlace_;
     }
     return *this;
 }
@@ -46,6 +48,15 @@ Result<OutputFile> OutputFile::create(std::filesystem::path path) {
     file.descriptor_ = ::open(file.partPath().c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (file.descriptor_ < 0)
         return systemError("cannot be written", file.path_);
+    return file;
+}
+
+Result<OutputFile> OutputFile::openExisting(std::filesystem::path path, std::int64_t offset) {
+    OutputFile file(-1, std::move(path));
+    file.inPlace_ = true;
+    file.descriptor_ = ::open(file.path_.c_str(), O_WRONLY | O_CLOEXEC);
+    if (file.descriptor_ < 0 || ::lseek(file.descriptor_, offset, SEEK_SET) < 0)
+        return systemError("cannot be changed", file.path_);
     return file;
 }
 
@@ -75,10 +86,17 @@ Result<void> OutputFile::writeAt(std::int64_t offset, std::span<const std::byte>
     return {};
 }
 
-Result<void> OutputFile::commit() {
+Result<void> OutputFile::flush() const {
     if (::fsync(descriptor_) != 0)
         return systemError("cannot be written", path_);
+    return {};
+}
+
+Result<void> OutputFile::commit() {
+    KVSCOPE_TRY(flush());
     ::close(std::exchange(descriptor_, -1));
+    if (inPlace_)
+        return {};
     std::error_code error;
     std::filesystem::rename(partPath(), path_, error);
     if (error)
@@ -97,6 +115,8 @@ void OutputFile::discard() {
     if (descriptor_ < 0)
         return;
     ::close(std::exchange(descriptor_, -1));
+    if (inPlace_)
+        return;
     std::error_code ignored;
     std::filesystem::remove(partPath(), ignored);
 }

@@ -15,6 +15,9 @@ namespace kvscope {
 class OutputFile {
 public:
     static Result<OutputFile> create(std::filesystem::path path);
+    /// Opens an existing file to be changed where it lies: write() goes on at `offset`, commit() only flushes, and
+    /// nothing is ever removed.
+    static Result<OutputFile> openExisting(std::filesystem::path path, std::int64_t offset);
     OutputFile(OutputFile&& other) noexcept;
     OutputFile& operator=(OutputFile&& other) noexcept;
     OutputFile(const OutputFile&) = delete;
@@ -26,6 +29,8 @@ public:
     /// written().
     Result<void> writeAt(std::int64_t offset, std::span<const std::byte> bytes) const;
     [[nodiscard]] std::int64_t written() const { return written_; }
+    /// Returns when everything written so far is on the disk.
+    [[nodiscard]] Result<void> flush() const;
     /// Flushes to the disk and takes the name.
     Result<void> commit();
 
@@ -37,6 +42,7 @@ private:
     int descriptor_ = -1;
     std::filesystem::path path_;
     std::int64_t written_ = 0;
+    bool inPlace_ = false;
 };
 
 } // namespace kvscope
