@@ -196,7 +196,7 @@ QString toText(const Report& report) {
         out << "  " << planeTitle(outlier.plane)
             << QObject::tr(", channel %1, token %2: ").arg(outlier.channel.value).arg(outlier.token.value)
             << QString::number(static_cast<double>(outlier.value), 'g', 5)
-            << QObject::tr(" (%1 x rms)\n").arg(outlier.sigma, 0, 'f', 1);
+            << QObject::tr(" (%1\u00d7 the rms of its plane)\n").arg(outlier.sigma, 0, 'f', 1);
     return text;
 }
 

@@ -82,6 +82,8 @@ MainWindow::MainWindow(QWidget* parent)
     });
     connect(maps_, &MapsArea::said, this, [this](const QString& text) { statusBar()->showMessage(text); });
     connect(maps_, &MapsArea::failed, this, [this](const Error& error) { showError(error, {}); });
+    // What was said about the place selected before is over.
+    connect(&workspace_.selection(), &views::SelectionModel::changed, statusBar(), &QStatusBar::clearMessage);
     connect(&workspace_.selection(), &views::SelectionModel::hoverChanged, this, &MainWindow::showHover);
     rebuildViews();
 

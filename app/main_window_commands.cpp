@@ -107,9 +107,12 @@ void MainWindow::makeEditCommands() {
 
 void MainWindow::makeViewCommands() {
     const QString menu = tr("&View");
-    commands_.add({QStringLiteral("view.nextOutlier"), menu, tr("&Next outlier"),
-                   tr("Go to the next of the largest values, measured in rms of their plane"), QKeySequence(tr("F3"))},
-                  [this] { maps_->stepOutlier(1); });
+    commands_.add(
+        {QStringLiteral("view.nextOutlier"), menu, tr("&Next outlier"),
+         tr("Go to the next outlier of the selected kind (K or V), the largest first: |value| in multiples of "
+            "the rms of its plane"),
+         QKeySequence(tr("F3"))},
+        [this] { maps_->stepOutlier(1); });
     commands_.add({QStringLiteral("view.previousOutlier"), menu, tr("&Previous outlier"),
                    tr("Go back to the outlier before"), QKeySequence(tr("Shift+F3"))},
                   [this] { maps_->stepOutlier(-1); });

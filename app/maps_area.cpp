@@ -5,6 +5,7 @@
 #include "views/heatmap_link.h"
 #include "views/heatmap_pane.h"
 #include "views/outlier_navigator.h"
+#include "views/statistics_jobs.h"
 
 #include <QApplication>
 #include <QJsonArray>
@@ -176,16 +177,22 @@ void MapsArea::showOutlier(const Outlier& outlier, int index, int count) {
     }
     const PlaneGeometry* plane = main_->cache().geometry().find(outlier.plane);
     const std::string_view kind = nameOf(outlier.plane.kind);
-    emit said(tr("Outlier %1 of %2: layer %3 %4, head %5, channel %6, token %7: %8, %9 times the rms of its plane")
+    const Quantity quantity = outliers_->quantity();
+    const std::string_view what = nameOf(quantity);
+    const QString kindName = QString::fromUtf8(kind.data(), static_cast<qsizetype>(kind.size()));
+    const QString ofWhat = quantity == Quantity::Value
+                               ? kindName
+                               : tr("%1, %2").arg(kindName, QString::fromUtf8(what.data(), qsizetype(what.size())));
+    emit said(tr("Outlier %1 of %2 (%3): layer %4 %5, head %6, channel %7, token %8: %9")
                   .arg(index + 1)
                   .arg(count)
+                  .arg(ofWhat)
                   .arg(outlier.plane.layer.value)
-                  .arg(QString::fromUtf8(kind.data(), static_cast<qsizetype>(kind.size())))
+                  .arg(kindName)
                   .arg(plane->headOf(outlier.channel).value)
                   .arg(outlier.channel.value)
                   .arg(outlier.token.value)
-                  .arg(static_cast<double>(outlier.value), 0, 'g', 5)
-                  .arg(outlier.sigma, 0, 'f', 1));
+                  .arg(views::outlierText(static_cast<double>(outlier.value), outlier.sigma)));
 }
 
 void MapsArea::setLinked(bool on) {

@@ -210,56 +210,60 @@ ChartData ChannelView::chartOf(const PlaneStatistics& plane, const PlaneGeometry
 QString ChannelView::sentence(const PlaneStatistics& plane, const PlaneGeometry& geometry) const {
     if (plane.channels.empty())
         return {};
-    const auto largest = std::max_element(plane.channels.begin(), plane.channels.end(),
-                                          [](const Moments& a, const Moments& b) { return a.maxAbs() < b.maxAbs(); });
-    const ChannelIndex channel = plane.channelRange.begin + (largest - plane.channels.begin());
-    QString text = tr("Layer %1 %2: the largest value is in channel %3, |value| %4.")
-                       .arg(formatCount(plane.plane.layer.value), choice().name(), channelName(geometry, channel),
-                            formatNumber(largest->maxAbs()));
+    const auto outlier = largestOutlier(plane);
+    if (!outlier)
+        return tr("Layer %1 %2 holds no value other than zero.")
+            .arg(formatCount(plane.plane.layer.value), choice().name());
+    QString text = tr("Layer %1 %2: the largest outlier is in channel %3: %4.")
+                       .arg(formatCount(plane.plane.layer.value), choice().name(),
+                            channelName(geometry, outlier->channel), outlierText(outlier->value, outlier->timesRms));
+    const QString ratio = plane.channelOutlierRatio ? formatNumber(*plane.channelOutlierRatio, 3) : tr("?");
     if (plane.outlierChannels.empty()) {
-        text += u' ' + tr("No outlier channels (rms above %1\u00d7 the median channel's); the largest is at %2\u00d7.")
-                           .arg(formatNumber(kOutlierChannelFactor),
-                                plane.channelOutlierRatio ? formatNumber(*plane.channelOutlierRatio, 3) : tr("?"));
+        text += u' ' + tr("No outlier channels (large at every token: rms above %1\u00d7 the median channel's); the "
+                          "largest has %2\u00d7.")
+                           .arg(formatNumber(kOutlierChannelFactor), ratio);
     } else {
         QStringList names;
         for (std::size_t i = 0; i < std::min(kNamedOutliers, plane.outlierChannels.size()); ++i)
             names << formatCount(plane.outlierChannels[i].value);
         if (plane.outlierChannels.size() > kNamedOutliers)
             names << QStringLiteral("\u2026");
-        text += u' ' + tr("%1 (rms above %2\u00d7 the median channel's): %3; the largest is at %4\u00d7.")
+        text += u' ' + tr("%1 (large at every token: rms above %2\u00d7 the median channel's): %3, up to %4\u00d7.")
                            .arg(plane.outlierChannels.size() == 1
                                     ? tr("1 outlier channel")
                                     : tr("%1 outlier channels").arg(plane.outlierChannels.size()),
-                                formatNumber(kOutlierChannelFactor), names.join(tr(", ")),
-                                plane.channelOutlierRatio ? formatNumber(*plane.channelOutlierRatio, 3) : tr("?"));
+                                formatNumber(kOutlierChannelFactor), names.join(tr(", ")), ratio);
     }
     return text;
 }
 
 StatisticsTable ChannelView::tableOf(const PlaneStatistics& plane, const PlaneGeometry& geometry) const {
     StatisticsTable table;
-    table.columns = {{tr("Channel"), {}, tr("Channel of the plane: head times head dimension plus dimension")},
-                     {tr("Head"), {}, {}},
-                     {tr("Dim"), {}, tr("Dimension within the head")},
-                     {tr("Mean"), {}, {}},
-                     {tr("Std"), {}, tr("Standard deviation over the tokens")},
-                     {tr("Rms"), {}, explain::rms()},
-                     {tr("Rms / median"), {}, explain::outlierRatio()},
-                     {tr("Max-abs"), {}, {}},
-                     {tr("Min"), {}, {}},
-                     {tr("Max"), {}, {}},
-                     {tr("Excess kurtosis"), {}, explain::kurtosis()},
-                     {tr("Variance ratio, previous token"), {}, explain::varianceRatio()},
-                     {tr("Variance ratio, anchor"), {}, explain::varianceRatio()},
-                     {tr("Outlier"),
-                      {},
-                      tr("Channels whose rms is above %1 times that of the median channel")
-                          .arg(formatNumber(kOutlierChannelFactor))}};
+    table.columns = {
+        {tr("Channel"), {}, tr("Channel of the plane: head times head dimension plus dimension")},
+        {tr("Head"), {}, {}},
+        {tr("Dim"), {}, tr("Dimension within the head")},
+        {tr("Mean"), {}, {}},
+        {tr("Std"), {}, tr("Standard deviation over the tokens")},
+        {tr("Rms"), {}, explain::rms()},
+        {tr("Rms / median"), {}, explain::outlierRatio()},
+        {tr("Max-abs"), {}, {}},
+        {tr("Largest outlier"), tr("\u00d7 rms of the plane"), explain::outlier()},
+        {tr("Min"), {}, {}},
+        {tr("Max"), {}, {}},
+        {tr("Excess kurtosis"), {}, explain::kurtosis()},
+        {tr("Variance ratio, previous token"), {}, explain::varianceRatio()},
+        {tr("Variance ratio, anchor"), {}, explain::varianceRatio()},
+        {tr("Outlier channel"),
+         {},
+         tr("Channels that are large at every token: whose rms is above %1 times that of the median channel")
+             .arg(formatNumber(kOutlierChannelFactor))}};
     std::vector<double> rms;
     for (const Moments& moments : plane.channels)
         rms.push_back(moments.rms());
     std::sort(rms.begin(), rms.end());
     const double median = rms.empty() ? 0 : (rms[(rms.size() - 1) / 2] + rms[rms.size() / 2]) / 2;
+    const double planeRms = plane.series.value.moments.rms();
     const auto ratio = [](const Moments& value, const std::vector<Moments>& deltas, std::size_t i) {
         return i < deltas.size() && deltas[i].variance() > 0 ? QVariant(value.variance() / deltas[i].variance())
                                                              : QVariant();
@@ -272,9 +276,10 @@ StatisticsTable ChannelView::tableOf(const PlaneStatistics& plane, const PlaneGe
         table.rows.push_back(
             {static_cast<qlonglong>(channel.value), static_cast<qlonglong>(geometry.headOf(channel).value),
              static_cast<qlonglong>(channel.value % geometry.headDim), moments.mean, moments.stddev(), moments.rms(),
-             median > 0 ? QVariant(moments.rms() / median) : QVariant(), moments.maxAbs(), moments.min, moments.max,
+             median > 0 ? QVariant(moments.rms() / median) : QVariant(), moments.maxAbs(),
+             planeRms > 0 ? QVariant(moments.maxAbs() / planeRms) : QVariant(), moments.min, moments.max,
              moments.excessKurtosis(), ratio(moments, plane.channelDeltaPrevious, i),
-             ratio(moments, plane.channelDeltaAnchor, i), outlier ? tr("outlier") : QString()});
+             ratio(moments, plane.channelDeltaAnchor, i), outlier ? tr("yes") : QString()});
     }
     return table;
 }

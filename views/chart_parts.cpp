@@ -85,7 +85,7 @@ QRectF homeRange(const ChartData& data, double logFloor) {
         for (const double value : series.x)
             x.add(value);
         // Beside a histogram, curves are annotations: they must not set the scale.
-        if (hasSteps && series.shape != ChartSeries::Shape::Steps)
+        if (hasSteps && series.shape == ChartSeries::Shape::Line)
             continue;
         for (const double value : series.y) {
             if (!data.yLog || value > 0)

@@ -20,6 +20,8 @@ namespace {
 constexpr double kBarsShare = 0.8;
 const QString kCursorLayer = QStringLiteral("cursor");
 const QString kSelectedItem = QStringLiteral("selected");
+/// Property of a plottable: its name before eliding.
+constexpr auto kFullName = "fullName";
 const QString kCursorItem = QStringLiteral("cursor");
 
 bool hasBars(const ChartData& data) {
@@ -129,8 +131,18 @@ void ChartWidget::rebuild(bool keepZoom) {
     }
     std::sort(xs_.begin(), xs_.end());
     xs_.erase(std::unique(xs_.begin(), xs_.end()), xs_.end());
+    // Beside the data instead of on it: what a level means stands in the legend.
+    for (const ChartLevel& level : data_.levels) {
+        if (level.name.isEmpty() || xs_.empty())
+            continue;
+        QCPGraph* line = plot_->addGraph();
+        line->setName(level.name);
+        line->setPen(QPen(theme_.dim, 1.2, Qt::DashLine));
+    }
     if (legend_->itemCount() < 2)
         legend_->clear();
+    for (int i = 0; i < plot_->plottableCount(); ++i)
+        plot_->plottable(i)->setProperty(kFullName, plot_->plottable(i)->name());
 
     setTickers();
     applyTheme();
@@ -282,19 +294,6 @@ void ChartWidget::addMarks() {
         line->setPen(QPen(theme_.dim, 1.2, Qt::DashLine));
         if (data_.xLog)
             line->point1->setCoords(0.5, level.y);
-        if (level.name.isEmpty())
-            continue;
-        auto* text = new QCPItemText(plot_);
-        text->position->setTypeX(QCPItemPosition::ptAxisRectRatio);
-        text->position->setCoords(1, level.y);
-        text->setPositionAlignment(Qt::AlignRight | Qt::AlignBottom);
-        text->setText(level.name);
-        text->setColor(theme_.text);
-        QColor veil = theme_.background;
-        veil.setAlpha(190);
-        text->setBrush(veil);
-        text->setPadding(QMargins(3, 1, 3, 1));
-        text->setFont(chartFont(*this));
     }
     const bool hasPoints = std::any_of(data_.series.begin(), data_.series.end(),
                                        [](const ChartSeries& series) { return !series.x.empty(); });
@@ -507,10 +506,15 @@ void ChartWidget::focusOutEvent(QFocusEvent* event) {
 
 void ChartWidget::fitLegend(int width) {
     int widest = 1;
+    const QFontMetrics metrics(legend_->font());
     for (int i = 0; i < legend_->itemCount(); ++i) {
         // The last row of the grid may have empty cells.
-        if (const QCPAbstractLegendItem* item = legend_->item(i))
-            widest = std::max(widest, item->minimumOuterSizeHint().width());
+        auto* item = qobject_cast<QCPPlottableLegendItem*>(legend_->item(i));
+        if (item == nullptr)
+            continue;
+        item->plottable()->setName(metrics.elidedText(item->plottable()->property(kFullName).toString(), Qt::ElideRight,
+                                                      width - legend_->iconSize().width() - 24));
+        widest = std::max(widest, static_cast<QCPLayoutElement*>(item)->minimumOuterSizeHint().width());
     }
     const int columns = std::max(1, (width - 10) / (widest + legend_->columnSpacing()));
     if (columns != legend_->wrap() && legend_->itemCount() > 0)

@@ -83,7 +83,7 @@ void CorrelationView::display() {
             row.push_back(i < values->size() ? QVariant((*values)[i]) : QVariant());
         table.rows.push_back(std::move(row));
     }
-    chart.levels.push_back({0.5, tr("above 0.5 at lag 1, the delta to the previous token helps within a channel")});
+    chart.levels.push_back({0.5, tr("above 0.5 at lag 1 the delta helps within a channel")});
     chart_->setData(std::move(chart), true);
     panel().setTable([table = std::move(table)] { return table; });
     panel().setSummary(sentences.isEmpty()

@@ -23,18 +23,23 @@ namespace {
 constexpr int kCurvePoints = 1024;
 /// A bar of less than this share of the highest is hardly a pixel.
 constexpr double kVisibleShare = 0.004;
+/// Fewer values than this have no distribution worth drawing.
+constexpr std::int64_t kFewestValues = 16;
 
 struct Part {
     const char* name;
     SeriesStatistics SeriesSet::*series;
     ChartSeries::Tone tone;
+    /// In the legend of a chart that may be narrow.
+    const char* shortName;
 };
 constexpr std::array kParts{
-    Part{QT_TRANSLATE_NOOP("kvscope::views::DistributionView", "values"), &SeriesSet::value, ChartSeries::Tone::Kind},
+    Part{QT_TRANSLATE_NOOP("kvscope::views::DistributionView", "values"), &SeriesSet::value, ChartSeries::Tone::Kind,
+         ""},
     Part{QT_TRANSLATE_NOOP("kvscope::views::DistributionView", "delta to previous token"), &SeriesSet::deltaPrevious,
-         ChartSeries::Tone::DeltaPrevious},
+         ChartSeries::Tone::DeltaPrevious, QT_TRANSLATE_NOOP("kvscope::views::DistributionView", "delta, previous")},
     Part{QT_TRANSLATE_NOOP("kvscope::views::DistributionView", "delta to anchor"), &SeriesSet::deltaAnchor,
-         ChartSeries::Tone::DeltaAnchor},
+         ChartSeries::Tone::DeltaAnchor, QT_TRANSLATE_NOOP("kvscope::views::DistributionView", "delta, anchor")},
 };
 
 /// Where bars are high enough to be seen beside the highest one; heavy tails would squeeze them into a needle.
@@ -159,7 +164,7 @@ std::vector<StatisticsService::Job> DistributionView::neededJobs() const {
     for (const KindChoice choice : choices_) {
         const StatisticsScope wanted = scopeOf(choice);
         // Whole layers are shared with the other views and kept; what depends on a selection is kept for a while.
-        if (valuesIn(cache(), wanted) > 0)
+        if (valuesIn(cache(), wanted) >= kFewestValues)
             jobs.push_back(statisticsJob(document(), wanted, scope() == Scope::Selection && !isWholeLayer(wanted)));
     }
     return jobs;
@@ -202,7 +207,7 @@ void DistributionView::addFits(ChartData& chart, const SeriesStatistics& fitted,
 
 ChartData DistributionView::chartOf(KindChoice choice, const CacheStatistics& statistics) const {
     ChartData chart;
-    chart.xTitle = tr("%1 value").arg(choice.name());
+    chart.xTitle = choice.beforeRope ? choice.name() : tr("%1 value").arg(choice.name());
     chart.yTitle = density_->isChecked() ? tr("density") : tr("count");
     chart.yLog = logCounts_->isChecked();
     chart.fromZero = true;
@@ -218,7 +223,7 @@ ChartData DistributionView::chartOf(KindChoice choice, const CacheStatistics& st
             continue;
         const Histogram& histogram = (statistics.total.*part.series).histogram;
         ChartSeries series;
-        series.name = part.series == &SeriesSet::value ? choice.name() : tr(part.name);
+        series.name = part.series == &SeriesSet::value ? choice.name() : tr(part.shortName);
         series.shape = ChartSeries::Shape::Steps;
         series.kind = choice.colourKind();
         series.tone = part.tone;
@@ -271,7 +276,21 @@ QString DistributionView::scopeName() const {
     return name;
 }
 
+QString DistributionView::tooFewSentence() const {
+    const bool tooFew = std::all_of(choices_.begin(), choices_.end(), [this](KindChoice choice) {
+        return valuesIn(cache(), scopeOf(choice)) < kFewestValues;
+    });
+    return tooFew
+               ? tr("%1: a distribution needs at least %2 values. Select more (Shift+drag in a map, Esc for all), or "
+                    "choose \u201clayer\u201d above.")
+                     .arg(scopeName())
+                     .arg(kFewestValues)
+               : QString();
+}
+
 QString DistributionView::sentence() const {
+    if (const QString tooFew = tooFewSentence(); !tooFew.isEmpty())
+        return tooFew;
     const bool anchor = showsAnchor() && !showsPrevious();
     QStringList helped;
     QStringList hurt;
@@ -421,10 +440,15 @@ void DistributionView::display() {
             charts_[i]->setData(chartOf(choices_[i], *statistics), true);
             continue;
         }
+        const std::int64_t values = valuesIn(cache(), scopeOf(choices_[i]));
         ChartData empty;
-        empty.emptyText = (valuesIn(cache(), scopeOf(choices_[i])) > 0 ? tr("%1: computing\u2026")
-                                                                       : tr("%1: nothing in the selection"))
-                              .arg(choices_[i].name());
+        if (values >= kFewestValues)
+            empty.emptyText = tr("%1: computing\u2026").arg(choices_[i].name());
+        else if (values == 0)
+            empty.emptyText = tr("%1: nothing in\nthe selection").arg(choices_[i].name());
+        else
+            empty.emptyText = values == 1 ? tr("%1: 1 value").arg(choices_[i].name())
+                                          : tr("%1: %2 values").arg(choices_[i].name()).arg(values);
         charts_[i]->setData(std::move(empty));
     }
     readouts_->setTable(readoutTable());

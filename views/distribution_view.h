@@ -49,6 +49,8 @@ private:
     [[nodiscard]] bool showsAnchor() const;
     [[nodiscard]] ChartData chartOf(KindChoice choice, const CacheStatistics& statistics) const;
     void addFits(ChartData& chart, const SeriesStatistics& fitted, const BinRange& range) const;
+    /// What to do where the selection is too small for a distribution; empty where it is not.
+    [[nodiscard]] QString tooFewSentence() const;
     [[nodiscard]] QString sentence() const;
     [[nodiscard]] QString scopeName() const;
     [[nodiscard]] StatisticsTable readoutTable() const;

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "views/heatmap_bars.h"
 
+#include "views/flow_layout.h"
+#include "views/number_format.h"
+
 #include <QHBoxLayout>
 #include <QKeyEvent>
 #include <QLabel>
 #include <QLineEdit>
-#include <QSpinBox>
 #include <QToolButton>
 
 #include <algorithm>
-#include <limits>
 
 namespace kvscope::views {
 
@@ -23,22 +24,6 @@ QToolButton* makeButton(QWidget* parent, Qt::ArrowType arrow, const QString& nam
     button->setToolTip(name);
     button->setFocusPolicy(Qt::StrongFocus);
     return button;
-}
-
-QSpinBox* makeNumber(QWidget* parent, QHBoxLayout* layout, const QString& name) {
-    auto* label = new QLabel(name, parent);
-    auto* box = new QSpinBox(parent);
-    box->setAccessibleName(name);
-    box->setGroupSeparatorShown(true);
-    box->setKeyboardTracking(false);
-    label->setBuddy(box);
-    layout->addWidget(label);
-    layout->addWidget(box);
-    return box;
-}
-
-int boxMaximum(std::int64_t count) {
-    return static_cast<int>(std::clamp<std::int64_t>(count - 1, 0, std::numeric_limits<int>::max()));
 }
 
 } // namespace
@@ -97,40 +82,86 @@ void FindBar::keyPressEvent(QKeyEvent* event) {
 }
 
 GoToBar::GoToBar(QWidget* parent)
-    : QWidget(parent) {
-    auto* layout = new QHBoxLayout(this);
+    : QWidget(parent)
+    , problem_(new QLabel(this)) {
+    auto* layout = new FlowLayout(this, 6);
     layout->setContentsMargins(4, 1, 4, 1);
     layout->addWidget(new QLabel(tr("Go to"), this));
-    layer_ = makeNumber(this, layout, tr("layer"));
-    channel_ = makeNumber(this, layout, tr("channel"));
-    token_ = makeNumber(this, layout, tr("token"));
+    fields_ = {Field{tr("layer")}, Field{tr("channel")}, Field{tr("token")}};
+    for (Field& field : fields_) {
+        // Name, range and box stay together where the row goes on below.
+        auto* item = new QWidget(this);
+        auto* row = new QHBoxLayout(item);
+        row->setContentsMargins(0, 0, 0, 0);
+        row->setSpacing(4);
+        field.label = new QLabel(item);
+        field.edit = new QLineEdit(item);
+        field.edit->setObjectName(field.name);
+        field.edit->setAccessibleName(field.name);
+        field.edit->setFixedWidth(field.edit->fontMetrics().horizontalAdvance(QStringLiteral("0,000,000")) + 14);
+        field.label->setBuddy(field.edit);
+        row->addWidget(field.label);
+        row->addWidget(field.edit);
+        layout->addWidget(item);
+    }
     auto* go = new QToolButton(this);
     go->setText(tr("Go"));
     go->setFocusPolicy(Qt::StrongFocus);
     layout->addWidget(go);
-    layout->addStretch(1);
-    connect(go, &QToolButton::clicked, this,
-            [this] { emit goRequested(layer_->value(), channel_->value(), token_->value()); });
+    problem_->setObjectName(QStringLiteral("problem"));
+    layout->addWidget(problem_);
+    connect(go, &QToolButton::clicked, this, &GoToBar::go);
     hide();
 }
 
 void GoToBar::open(const Place& counts, const Place& current) {
-    layer_->setMaximum(boxMaximum(counts.layer));
-    channel_->setMaximum(boxMaximum(counts.channel));
-    token_->setMaximum(boxMaximum(counts.token));
-    layer_->setValue(static_cast<int>(current.layer));
-    channel_->setValue(static_cast<int>(current.channel));
-    token_->setValue(static_cast<int>(current.token));
+    const std::array ends{counts.layer, counts.channel, counts.token};
+    const std::array values{current.layer, current.channel, current.token};
+    for (std::size_t i = 0; i < fields_.size(); ++i) {
+        Field& field = fields_[i];
+        field.count = ends[i];
+        field.label->setText(tr("%1 (0\u2013%2)").arg(field.name, formatCount(std::max<std::int64_t>(0, ends[i] - 1))));
+        field.edit->setText(QString::number(values[i]));
+    }
+    showProblem({});
     show();
-    token_->selectAll();
-    token_->setFocus(Qt::ShortcutFocusReason);
+    fields_.back().edit->selectAll();
+    fields_.back().edit->setFocus(Qt::ShortcutFocusReason);
+}
+
+void GoToBar::showProblem(const QString& text) {
+    problem_->setText(text);
+    problem_->setVisible(!text.isEmpty());
+    updateGeometry();
+}
+
+QString GoToBar::problem() const {
+    return problem_->isHidden() ? QString() : problem_->text();
+}
+
+void GoToBar::go() {
+    std::array<std::int64_t, 3> numbers{};
+    for (std::size_t i = 0; i < fields_.size(); ++i) {
+        const Field& field = fields_[i];
+        bool isNumber = false;
+        const QString typed = field.edit->text().trimmed();
+        numbers[i] = QString(typed).remove(u',').toLongLong(&isNumber);
+        if (isNumber && numbers[i] >= 0 && numbers[i] < field.count)
+            continue;
+        showProblem(tr("No %1 \u201c%2\u201d: 0 to %3.")
+                        .arg(field.name, typed, formatCount(std::max<std::int64_t>(0, field.count - 1))));
+        field.edit->setFocus();
+        return;
+    }
+    showProblem({});
+    emit goRequested(numbers[0], numbers[1], numbers[2]);
 }
 
 void GoToBar::keyPressEvent(QKeyEvent* event) {
     switch (event->key()) {
     case Qt::Key_Return:
     case Qt::Key_Enter:
-        emit goRequested(layer_->value(), channel_->value(), token_->value());
+        go();
         return;
     case Qt::Key_Escape:
         hide();

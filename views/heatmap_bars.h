@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include <QString>
 #include <QWidget>
 
+#include <array>
 #include <cstdint>
 
 class QLabel;
 class QLineEdit;
-class QSpinBox;
 
 namespace kvscope::views {
 
@@ -38,7 +39,8 @@ private:
     QLabel* count_;
 };
 
-/// The line that takes a layer, channel and token to go to; Enter goes, Escape closes.
+/// The line that takes a layer, channel and token to go to and says which there are; Enter goes, Escape closes. What
+/// is typed is never changed: a number that does not exist is answered with those that do.
 class GoToBar : public QWidget {
     Q_OBJECT
 
@@ -52,6 +54,9 @@ public:
     };
     /// Shows the bar with counts of what there is and the present place, and takes the keyboard.
     void open(const Place& counts, const Place& current);
+    /// Says why the place cannot be gone to; an empty text takes it back.
+    void showProblem(const QString& text);
+    [[nodiscard]] QString problem() const;
 
 signals:
     void goRequested(std::int64_t layer, std::int64_t channel, std::int64_t token);
@@ -61,9 +66,17 @@ protected:
     void keyPressEvent(QKeyEvent* event) override;
 
 private:
-    QSpinBox* layer_;
-    QSpinBox* channel_;
-    QSpinBox* token_;
+    struct Field {
+        QString name;
+        QLabel* label = nullptr;
+        QLineEdit* edit = nullptr;
+        std::int64_t count = 0;
+    };
+
+    void go();
+
+    std::array<Field, 3> fields_;
+    QLabel* problem_;
 };
 
 } // namespace kvscope::views

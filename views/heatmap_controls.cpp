@@ -226,9 +226,10 @@ void HeatmapControls::fillColourMenu() {
     relative_ = addSwitch(tr("Relative to the layer's rms"),
                           tr("Divides by the root mean square of the cell's layer, so that layers can be compared."),
                           &HeatmapSettings::relative);
-    markOutliers_ = addSwitch(tr("Mark hidden outliers"),
-                              tr("White dots where one value stands far above what its cell's colour shows."),
-                              &HeatmapSettings::markOutliers);
+    markOutliers_ =
+        addSwitch(tr("Mark hidden outliers"),
+                  tr("White dots where one value stands far above what its cell's colour shows, which would hide it."),
+                  &HeatmapSettings::markOutliers);
     colourMenu_->addSeparator();
     QMenu* clip = colourMenu_->addMenu(tr("Automatic range covers"));
     auto* percentiles = new QActionGroup(this);

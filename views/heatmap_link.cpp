@@ -21,6 +21,18 @@ void HeatmapLink::add(HeatmapPane* pane) {
         if (other != panes_.end())
             spread(**other);
     });
+    const auto tell = [this, pane](const auto& what) {
+        if (!enabled_)
+            return;
+        for (HeatmapPane* other : panes_) {
+            if (other != pane)
+                what(*other);
+        }
+    };
+    connect(pane, &HeatmapPane::searched, this,
+            [tell](const QString& text) { tell([&](HeatmapPane& other) { other.markTokens(text); }); });
+    connect(pane, &HeatmapPane::matchReached, this,
+            [tell](std::int64_t slot) { tell([slot](HeatmapPane& other) { other.markCurrent(slot); }); });
     connect(pane, &QObject::destroyed, this, [this, pane] { std::erase(panes_, pane); });
 }
 

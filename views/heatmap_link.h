@@ -10,7 +10,8 @@ namespace kvscope::views {
 class HeatmapPane;
 
 /// Keeps heatmap panes looking at the same place: a pan or zoom in one moves the axes that mean the same in the others
-/// (tokens with tokens, channels with channels; rows where the maps are of one kind and size).
+/// (tokens with tokens, channels with channels; rows where the maps are of one kind and size), and the tokens that a
+/// search finds in one are marked in all.
 class HeatmapLink : public QObject {
     Q_OBJECT
 

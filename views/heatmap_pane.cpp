@@ -100,10 +100,13 @@ HeatmapPane::HeatmapPane(Document* document, SelectionModel* selection, const He
     connect(find_, &FindBar::textEdited, this, &HeatmapPane::search);
     connect(find_, &FindBar::nextRequested, this, [this] { findStep(1); });
     connect(find_, &FindBar::previousRequested, this, [this] { findStep(-1); });
-    connect(find_, &FindBar::closed, plot_, qOverload<>(&QWidget::setFocus));
+    connect(find_, &FindBar::closed, this, [this] {
+        endSearch();
+        plot_->setFocus();
+    });
     connect(goTo_, &GoToBar::closed, plot_, qOverload<>(&QWidget::setFocus));
     connect(goTo_, &GoToBar::goRequested, this, [this](std::int64_t layer, std::int64_t channel, std::int64_t token) {
-        showCell(PlaneId{LayerIndex(layer), shownKind(), wanted_.sequence}, TokenIndex(token), ChannelIndex(channel));
+        goToPlace(LayerIndex(layer), ChannelIndex(channel), TokenIndex(token));
     });
     connectPlot();
     connect(selection_, &SelectionModel::changed, this, &HeatmapPane::followSelection);
@@ -124,7 +127,7 @@ void HeatmapPane::connectPlot() {
         emit viewChanged();
     });
     connect(plot_, &HeatmapPlot::crosshairMoved, this, &HeatmapPane::followCrosshair);
-    connect(plot_, &HeatmapPlot::pointerLeft, this, [this] { selection_->setHover(std::nullopt); });
+    connect(plot_, &HeatmapPlot::pointerLeft, selection_, &SelectionModel::clearHover);
     connect(plot_, &HeatmapPlot::cellsPicked, this, [this](const QRectF& cells) {
         if (const auto map = shownMap())
             selection_->select(pickedSelection(selection_->current(), *map, cells, document_->cache().geometry()));
@@ -146,14 +149,7 @@ void HeatmapPane::fillViewMenu() {
     add(tr("Find token text"), tr("Ctrl+F"), [this] { openFind(); });
     add(tr("Go to layer, channel, token"), QStringLiteral("G"), [this] { openGoTo(); });
     menu->addSeparator();
-    add(tr("Show all heads and tokens"), tr("Esc"), [this] {
-        Selection selection = selection_->current();
-        selection.head.reset();
-        selection.channels.reset();
-        selection.tokens.reset();
-        selection_->select(selection);
-        clearMark();
-    });
+    add(tr("Show all heads and tokens"), tr("Esc"), [this] { selectEverything(); });
 }
 
 void HeatmapPane::setDocument(Document* document) {
@@ -308,7 +304,7 @@ void HeatmapPane::adopt(const OverviewResult& overview, bool sampled) {
     if (!sampled)
         requestOverview(true);
     if (otherMap) {
-        applyPendingMark();
+        revealPending();
         emit mapShown();
     }
     plot_->replot(QCustomPlot::rpQueuedReplot);
@@ -328,12 +324,11 @@ void HeatmapPane::adoptMap() {
     plot_->setAxisTitles(hasTokens ? tokenTitle(tokens_) : QStringLiteral("channel"), rows);
     plot_->setAxisOffsets(0, firstChannel(spec, document_->cache().geometry()));
     plot_->setMessage({});
-    plot_->setMark(std::nullopt);
-    currentMatch_ = -1;
-    if (find_->isVisible() && !find_->text().isEmpty())
-        search(find_->text());
+    lookFor(searchText_, false);
     updateFrame();
+    updateMark();
     followHover();
+    askForCell();
 }
 
 void HeatmapPane::updateColouring() {
@@ -400,6 +395,7 @@ void HeatmapPane::requestTiles(const std::vector<TileKey>& visible) {
 void HeatmapPane::followSelection() {
     reload();
     updateFrame();
+    updateMark();
 }
 
 void HeatmapPane::updateFrame() {
@@ -422,9 +418,20 @@ void HeatmapPane::followHover() {
     if (place.cell == plot_->crosshair())
         return;
     plot_->setCrosshair(place.cell);
-    if (!plot_->crosshair())
+    if (!plot_->crosshair()) {
         reader_->cancel();
+        readout_->setReading({}, {});
+    }
     askForCell();
+}
+
+void HeatmapPane::updateMark() {
+    const auto map = shownMap();
+    const auto place = selection_->current().place();
+    std::optional<MapCell> cell;
+    if (map && place && place->kind == map->kind && document_ != nullptr)
+        cell = placeOf(*place, *map, document_->cache().geometry()).cell;
+    plot_->setMark(cell);
 }
 
 void HeatmapPane::askForCell() {
@@ -434,8 +441,9 @@ void HeatmapPane::askForCell() {
         return;
     CellQuery query{*map, cell->column, cell->row, plot_->heatmap().visibleCells(devicePixelRatioF()).step, {}};
     const auto& mark = plot_->overlay().mark();
-    if (mark && mark->topLeft() == QPointF(static_cast<double>(cell->column), static_cast<double>(cell->row)))
-        query.channel = markedChannel_;
+    const auto place = selection_->current().place();
+    if (mark && place && mark->topLeft() == QPointF(static_cast<double>(cell->column), static_cast<double>(cell->row)))
+        query.channel = place->channel;
     reader_->ask(query);
 }
 
@@ -464,8 +472,7 @@ void HeatmapPane::updateStatus() {
         readout_->setProgress({});
         return;
     }
-    const auto count = plot_->heatmap().countClipped(plot_->heatmap().visibleCells(devicePixelRatioF()));
-    readout_->setClipped(tr("%1 of %2 cells clipped").arg(formatCount(count.clipped), formatCount(count.cells)));
+    updateClipped(*map);
     CacheMap& cacheMap = *document_->map();
     if (const auto error = cacheMap.buildError(map->quantity))
         readout_->setProgress(QString::fromStdString(error->message()));
@@ -474,6 +481,26 @@ void HeatmapPane::updateStatus() {
     else
         readout_->setProgress({});
     checkReady();
+}
+
+void HeatmapPane::updateClipped(const MapSpec& map) {
+    const HeatmapPlottable& heatmap = plot_->heatmap();
+    const VisibleCells visible = heatmap.visibleCells(devicePixelRatioF());
+    const auto count = heatmap.countClipped(visible);
+    const KvGeometry& geometry = document_->cache().geometry();
+    const bool byLayer = map.map == MapKind::LayerToken || map.map == MapKind::LayerChannel;
+    const PlaneGeometry* plane = byLayer && !geometry.planes(map.kind, map.sequence).empty()
+                                     ? geometry.find(geometry.planes(map.kind, map.sequence).front())
+                                     : geometry.find(PlaneId{map.layer, map.kind, map.sequence});
+    const bool single = map.map == MapKind::TokenChannel && visible.step.columns == 1 && visible.step.rows == 1;
+    const QString each = plane == nullptr || single ? QString() : cellExtent(map, visible.step, *plane);
+    const ValueRange& range = heatmap.colouring().scale.range();
+    readout_->setClipped(
+        single ? tr("%1 of %2 values clipped").arg(formatCount(count.clipped), formatCount(count.cells))
+               : tr("%1 of %2 cells clipped, each %3").arg(formatCount(count.clipped), formatCount(count.cells), each),
+        tr("Of those on screen. Clipped: %1 below %2 or above %3; these have a colour of their own.%4")
+            .arg(settings_.valueLabel(), formatNumber(range.lower), formatNumber(range.upper),
+                 single ? QString() : tr(" Zoom in to count smaller cells.")));
 }
 
 bool HeatmapPane::isReady() const {

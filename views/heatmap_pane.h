@@ -9,9 +9,11 @@
 #include "views/selection.h"
 
 #include <QPicture>
+#include <QString>
 #include <QTimer>
 #include <QWidget>
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -51,11 +53,14 @@ public:
     /// The map on screen; nothing while the first one is loading.
     [[nodiscard]] std::optional<MapSpec> shownMap() const;
 
-    /// Selects a value, brings its cell into view and marks it. A pane held on another kind ignores it.
+    /// Selects a value and brings its cell into view. A pane held on another kind ignores it.
     void showCell(PlaneId plane, TokenIndex token, ChannelIndex channel);
-    void clearMark();
 
     void openFind();
+    /// Marks where a text stands without going there, as another pane's search asks; an empty text ends the search.
+    void markTokens(const QString& text);
+    /// Marks the place at this slot as the one that another pane's search has reached.
+    void markCurrent(std::int64_t slot);
     void openGoTo();
     /// Steps to the next (1) or previous (-1) place where the searched text stands.
     void findStep(int step);
@@ -77,6 +82,10 @@ signals:
     void viewChanged();
     /// Another map is on screen.
     void mapShown();
+    /// The user looks for a text; an empty one ends the search.
+    void searched(const QString& text);
+    /// The user's search stands at the place that begins at this slot.
+    void matchReached(std::int64_t slot);
     void ready();
     void failed(const kvscope::Error& error);
 
@@ -107,12 +116,20 @@ private:
     void followCrosshair();
     void askForCell();
     void updateFrame();
-    void applyPendingMark();
+    /// Rings the selected value where the map shows it.
+    void updateMark();
+    void revealPending();
+    void selectEverything();
     void updateStatus();
+    void updateClipped(const MapSpec& map);
     void onMapChanged();
     void checkReady();
     void search(const QString& text);
+    void endSearch();
+    void lookFor(const QString& text, bool go);
+    void adoptMatches(std::vector<TokenMatch> matches, bool go);
     void goToMatch(int index);
+    void goToPlace(LayerIndex layer, ChannelIndex channel, TokenIndex token);
     void lockRange(bool locked);
     void setRange(const ValueRange& range);
 
@@ -138,17 +155,13 @@ private:
     bool sampled_ = false;
     std::stop_source stop_;
     TokenAxis tokens_;
+    QString searchText_;
     int currentMatch_ = -1;
+    /// Slot where the place begins that a search stands at.
+    std::optional<std::int64_t> reachedSlot_;
     int searches_ = 0;
-    struct PendingMark {
-        PlaneId plane;
-        TokenIndex token;
-        ChannelIndex channel;
-    };
-    /// Waits for its map to be on screen.
-    std::optional<PendingMark> pendingMark_;
-    /// The channel of the marked cell, for maps whose cells cover many.
-    std::optional<ChannelIndex> markedChannel_;
+    /// To be brought into view once its map is on screen.
+    std::optional<Hover> pendingReveal_;
     QTimer refreshTimer_;
     QTimer statusTimer_;
     std::vector<std::function<void()>> readyCallbacks_;

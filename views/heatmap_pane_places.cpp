@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "views/heatmap_bars.h"
 #include "views/heatmap_pane.h"
+#include "views/number_format.h"
 #include "views/run_async.h"
 #include "views/token_search.h"
 
@@ -26,32 +27,28 @@ void HeatmapPane::showCell(PlaneId plane, TokenIndex token, ChannelIndex channel
         selection.head = geometry->headOf(channel);
     selection.channels = ChannelRange{channel, channel + 1};
     selection.tokens = TokenRange{token, token + 1};
-    pendingMark_ = PendingMark{plane, token, channel};
+    pendingReveal_ = selection.place();
     selection_->select(selection);
-    if (!loading_ || (shownMap() && *shownMap() == wanted_))
-        applyPendingMark();
+    // Also where the value was selected before and the pointer has gone elsewhere since.
+    selection_->clearHover();
+    revealPending();
 }
 
-void HeatmapPane::applyPendingMark() {
+void HeatmapPane::revealPending() {
     const auto map = shownMap();
-    if (!pendingMark_ || !map || *map != wanted_)
+    if (!pendingReveal_ || !map || *map != wanted_)
         return;
-    const PendingMark mark = *std::exchange(pendingMark_, std::nullopt);
-    const Hover place{mark.plane.kind, mark.plane.sequence, mark.plane.layer, mark.channel, mark.token};
-    const auto cell = placeOf(place, *map, document_->cache().geometry()).cell;
-    if (!cell)
-        return;
-    plot_->reveal(*cell);
-    plot_->setMark(*cell);
-    markedChannel_ = mark.channel;
-    plot_->setCrosshair(*cell);
-    askForCell();
-    selection_->setHover(place);
+    const Hover place = *std::exchange(pendingReveal_, std::nullopt);
+    if (const auto cell = placeOf(place, *map, document_->cache().geometry()).cell)
+        plot_->reveal(*cell);
 }
 
-void HeatmapPane::clearMark() {
-    pendingMark_.reset();
-    plot_->setMark(std::nullopt);
+void HeatmapPane::selectEverything() {
+    Selection selection = selection_->current();
+    selection.head.reset();
+    selection.channels.reset();
+    selection.tokens.reset();
+    selection_->select(selection);
 }
 
 void HeatmapPane::openFind() {
@@ -60,22 +57,61 @@ void HeatmapPane::openFind() {
 }
 
 void HeatmapPane::search(const QString& text) {
-    if (document_ == nullptr)
+    lookFor(text, true);
+    emit searched(text);
+}
+
+void HeatmapPane::endSearch() {
+    if (searchText_.isEmpty())
         return;
+    lookFor({}, false);
+    emit searched({});
+}
+
+void HeatmapPane::markTokens(const QString& text) {
+    if (text.isEmpty())
+        find_->hide();
+    lookFor(text, false);
+}
+
+void HeatmapPane::lookFor(const QString& text, bool go) {
+    const int ticket = ++searches_;
+    if (text != searchText_)
+        reachedSlot_.reset();
+    searchText_ = text;
+    if (document_ == nullptr || text.isEmpty()) {
+        adoptMatches({}, false);
+        return;
+    }
     runAsync(
         document_->pool(), this, [tokens = tokens_, text] { return findTokens(tokens, text); },
-        [this, ticket = ++searches_](std::vector<TokenMatch> matches) {
-            if (ticket != searches_)
-                return;
-            plot_->strip().setMatches(std::move(matches), -1);
-            currentMatch_ = -1;
-            if (plot_->strip().matches().empty()) {
-                find_->setCount(-1, 0);
-                plot_->replot(QCustomPlot::rpQueuedReplot);
-            } else {
-                goToMatch(0);
-            }
+        [this, ticket, go](std::vector<TokenMatch> matches) {
+            if (ticket == searches_)
+                adoptMatches(std::move(matches), go);
         });
+}
+
+void HeatmapPane::adoptMatches(std::vector<TokenMatch> matches, bool go) {
+    currentMatch_ = -1;
+    plot_->strip().setMatches(std::move(matches), -1);
+    plot_->setGuide(std::nullopt);
+    find_->setCount(-1, static_cast<int>(plot_->strip().matches().size()));
+    if (go && !plot_->strip().matches().empty())
+        goToMatch(0);
+    else if (reachedSlot_)
+        markCurrent(*reachedSlot_);
+    plot_->replot(QCustomPlot::rpQueuedReplot);
+}
+
+void HeatmapPane::markCurrent(std::int64_t slot) {
+    reachedSlot_ = slot;
+    const auto matches = plot_->strip().matches();
+    const auto found =
+        std::find_if(matches.begin(), matches.end(), [slot](const TokenMatch& match) { return match.begin == slot; });
+    currentMatch_ = found == matches.end() ? -1 : static_cast<int>(found - matches.begin());
+    plot_->strip().setMatches(matches, currentMatch_);
+    find_->setCount(currentMatch_, static_cast<int>(matches.size()));
+    plot_->replot(QCustomPlot::rpQueuedReplot);
 }
 
 void HeatmapPane::findStep(int step) {
@@ -85,16 +121,33 @@ void HeatmapPane::findStep(int step) {
 }
 
 void HeatmapPane::goToMatch(int index) {
-    const auto matches = plot_->strip().matches();
-    currentMatch_ = index;
-    const TokenMatch& match = matches[static_cast<std::size_t>(index)];
-    plot_->strip().setMatches(matches, index);
-    find_->setCount(index, static_cast<int>(matches.size()));
+    const TokenMatch match = plot_->strip().matches()[static_cast<std::size_t>(index)];
+    markCurrent(match.begin);
     const PlotView view = plot_->view();
     const auto row = static_cast<std::int64_t>(std::lround(std::max(0.0, view.rows.center())));
     plot_->reveal({match.begin, plot_->crosshair() ? plot_->crosshair()->row : row});
     plot_->setGuide(match.begin);
-    plot_->replot(QCustomPlot::rpQueuedReplot);
+    emit matchReached(match.begin);
+}
+
+void HeatmapPane::goToPlace(LayerIndex layer, ChannelIndex channel, TokenIndex token) {
+    if (document_ == nullptr)
+        return;
+    const PlaneId id{layer, shownKind(), wanted_.sequence};
+    const PlaneGeometry* plane = document_->cache().geometry().find(id);
+    const auto kind = kvscope::nameOf(id.kind);
+    const QString name =
+        tr("%1 of layer %2").arg(QString::fromUtf8(kind.data(), qsizetype(kind.size())), formatCount(layer.value));
+    if (plane == nullptr || plane->values() == 0) {
+        goTo_->showProblem(tr("The dump holds no %1.").arg(name));
+    } else if (token.value >= plane->tokens) {
+        goTo_->showProblem(tr("%1 has tokens 0 to %2 only.").arg(name, formatCount(plane->tokens - 1)));
+    } else if (channel.value >= plane->channels()) {
+        goTo_->showProblem(tr("%1 has channels 0 to %2 only.").arg(name, formatCount(plane->channels() - 1)));
+    } else {
+        goTo_->showProblem({});
+        showCell(id, token, channel);
+    }
 }
 
 void HeatmapPane::openGoTo() {
@@ -122,12 +175,9 @@ void HeatmapPane::keyPressEvent(QKeyEvent* event) {
     } else if (event->key() == Qt::Key_G && event->modifiers() == Qt::NoModifier) {
         openGoTo();
     } else if (event->key() == Qt::Key_Escape) {
-        Selection selection = selection_->current();
-        selection.head.reset();
-        selection.channels.reset();
-        selection.tokens.reset();
-        selection_->select(selection);
-        clearMark();
+        find_->hide();
+        endSearch();
+        selectEverything();
     } else {
         QWidget::keyPressEvent(event);
     }

@@ -242,6 +242,8 @@ void HeatmapPlot::setGuide(std::optional<std::int64_t> column) {
 }
 
 void HeatmapPlot::setMark(std::optional<MapCell> cell) {
+    if (cell && (cell->column < 0 || cell->row < 0 || cell->column >= shape_.columns || cell->row >= shape_.rows))
+        cell.reset();
     const auto at = cell
                         ? std::optional(QRectF(static_cast<double>(cell->column), static_cast<double>(cell->row), 1, 1))
                         : std::nullopt;

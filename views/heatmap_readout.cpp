@@ -6,6 +6,7 @@
 #include "views/theme.h"
 
 #include <QPainter>
+#include <QResizeEvent>
 
 #include <algorithm>
 
@@ -15,45 +16,68 @@ namespace {
 
 constexpr int kMargin = 6;
 constexpr int kDigits = 7;
+// From this width on, place and value have the state of the picture beside them.
+constexpr int kWide = 860;
+// From here on they need three lines, below four.
+constexpr int kMedium = 440;
 const QString kDot = QStringLiteral(" · ");
 
 QString text(std::string_view view) {
     return QString::fromUtf8(view.data(), static_cast<qsizetype>(view.size()));
 }
 
-/// "64 tokens × 32 channels": what a delivered cell covers of the plane.
-QString extentOf(const CellReading& reading, const PlaneGeometry& plane) {
-    const CellQuery& query = reading.query;
-    const auto counted = [](std::int64_t from, std::int64_t step, std::int64_t end, const QString& one,
-                            const QString& many) {
-        const std::int64_t count = std::max<std::int64_t>(0, std::min(step, end - from / step * step));
-        return QStringLiteral("%1 %2").arg(formatCount(count), count == 1 ? one : many);
-    };
-    const auto tokens = [&](std::int64_t from, std::int64_t step) {
-        return counted(from, step, plane.tokens, QStringLiteral("token"), QStringLiteral("tokens"));
-    };
-    const auto channels = [&](std::int64_t from, std::int64_t step, std::int64_t end) {
-        return counted(from, step, end, QStringLiteral("channel"), QStringLiteral("channels"));
-    };
-    const QString by = QStringLiteral(" × ");
-    switch (query.spec.map) {
-    case MapKind::LayerToken: {
-        const QString layers = query.step.rows > 1 ? QStringLiteral("%1 layers × ").arg(query.step.rows) : QString();
-        return layers + tokens(query.column, query.step.columns) + by + channels(0, plane.channels(), plane.channels());
+/// "1 token", "64 tokens"
+QString counted(std::int64_t count, const QString& one, const QString& many) {
+    return QStringLiteral("%1 %2").arg(formatCount(count), count == 1 ? one : many);
+}
+
+/// How many of `end` rows or columns the cell of a step over `from` covers.
+std::int64_t covered(std::int64_t from, std::int64_t step, std::int64_t end) {
+    return std::max<std::int64_t>(0, std::min(step, end - from / step * step));
+}
+
+/// Greedy lines of parts that fit into a width; a part alone may be wider.
+QStringList flow(const QStringList& parts, const QFontMetrics& metrics, int width) {
+    QStringList lines;
+    for (const QString& part : parts) {
+        const QString longer = lines.isEmpty() ? QString() : lines.back() + kDot + part;
+        if (!lines.isEmpty() && metrics.horizontalAdvance(longer) <= width)
+            lines.back() = longer;
+        else
+            lines << part;
     }
-    case MapKind::HeadToken:
-        return tokens(query.column, query.step.columns) + by +
-               channels(0, plane.headDim * query.step.rows, plane.channels());
-    case MapKind::TokenChannel:
-        return tokens(query.column, query.step.columns) + by +
-               channels(query.row, query.step.rows, query.spec.head ? plane.headDim : plane.channels());
-    case MapKind::LayerChannel:
-        return tokens(0, plane.tokens) + by + channels(query.column, query.step.columns, plane.channels());
-    }
-    return {};
+    return lines;
 }
 
 } // namespace
+
+QString cellExtent(const MapSpec& spec, const CellStep& step, const PlaneGeometry& plane, std::int64_t column,
+                   std::int64_t row) {
+    const auto tokens = [](std::int64_t count) {
+        return counted(count, QStringLiteral("token"), QStringLiteral("tokens"));
+    };
+    const auto channels = [](std::int64_t count) {
+        return counted(count, QStringLiteral("channel"), QStringLiteral("channels"));
+    };
+    const QString by = QStringLiteral(" × ");
+    switch (spec.map) {
+    case MapKind::LayerToken: {
+        const QString layers = step.rows > 1 ? QStringLiteral("%1 layers × ").arg(step.rows) : QString();
+        return layers + tokens(covered(column, step.columns, plane.tokens)) + by + channels(plane.channels());
+    }
+    case MapKind::HeadToken:
+        return tokens(covered(column, step.columns, plane.tokens)) + by +
+               channels(covered(0, plane.headDim * step.rows, plane.channels()));
+    case MapKind::TokenChannel:
+        return tokens(covered(column, step.columns, plane.tokens)) + by +
+               channels(covered(row, step.rows, spec.head ? plane.headDim : plane.channels()));
+    case MapKind::LayerChannel: {
+        const QString layers = step.rows > 1 ? QStringLiteral("%1 layers × ").arg(step.rows) : QString();
+        return layers + tokens(plane.tokens) + by + channels(covered(column, step.columns, plane.channels()));
+    }
+    }
+    return {};
+}
 
 QString describePlace(const CellReading& reading, const TokenAxis& tokens) {
     const MapSpec& spec = reading.query.spec;
@@ -102,9 +126,10 @@ QString describeValues(const CellReading& reading, const KvCache& cache) {
         parts << QStringLiteral("NaN or infinity inside");
     if (cell.count > 1) {
         const auto number = [](float value) { return formatNumber(static_cast<double>(value), 4); };
-        parts << QStringLiteral("%1%2: min %3, max %4, mean %5, rms %6")
-                     .arg(reading.exact ? QString() : QStringLiteral("≈ "), extentOf(reading, *plane), number(cell.min),
-                          number(cell.max), number(cell.mean), number(cell.rms));
+        parts << cellExtent(spec, reading.query.step, *plane, reading.query.column, reading.query.row)
+              << QStringLiteral("%1%2 to %3")
+                     .arg(reading.exact ? QString() : QStringLiteral("≈ "), number(cell.min), number(cell.max))
+              << QStringLiteral("mean %1").arg(number(cell.mean)) << QStringLiteral("rms %1").arg(number(cell.rms));
     }
     return parts.join(kDot);
 }
@@ -115,12 +140,23 @@ HeatmapReadout::HeatmapReadout(QWidget* parent)
     setAccessibleName(tr("Cell under the crosshair"));
 }
 
+int HeatmapReadout::lineCount() const {
+    // Wide panes have the state of the picture beside place and value, narrow ones below.
+    return width() >= kWide ? 2 : width() >= kMedium ? 4 : 5;
+}
+
 QSize HeatmapReadout::sizeHint() const {
-    return {300, 2 * QFontMetrics(chartFont(*this)).lineSpacing() + 4};
+    return {300, lineCount() * QFontMetrics(chartFont(*this)).lineSpacing() + 4};
 }
 
 QSize HeatmapReadout::minimumSizeHint() const {
     return {0, sizeHint().height()};
+}
+
+void HeatmapReadout::resizeEvent(QResizeEvent* event) {
+    QWidget::resizeEvent(event);
+    if (event->size().width() != event->oldSize().width())
+        updateGeometry();
 }
 
 void HeatmapReadout::setReading(const QString& place, const QString& values) {
@@ -129,12 +165,14 @@ void HeatmapReadout::setReading(const QString& place, const QString& values) {
     place_ = place;
     values_ = values;
     setAccessibleDescription(place_ + u'\n' + values_);
-    setToolTip(place_.isEmpty() ? QString() : place_ + u'\n' + values_);
+    updateToolTip();
     update();
 }
 
-void HeatmapReadout::setClipped(const QString& text) {
+void HeatmapReadout::setClipped(const QString& text, const QString& explanation) {
     clipped_ = text;
+    explanation_ = explanation;
+    updateToolTip();
     update();
 }
 
@@ -145,6 +183,33 @@ void HeatmapReadout::setProgress(const QString& text) {
     update();
 }
 
+void HeatmapReadout::updateToolTip() {
+    QStringList parts{place_, values_, explanation_};
+    parts.removeAll(QString());
+    setToolTip(parts.join(u'\n'));
+}
+
+std::vector<HeatmapReadout::Line> HeatmapReadout::lines() const {
+    const QFontMetrics metrics(chartFont(*this));
+    const int room = width() - 2 * kMargin;
+    if (lineCount() == 2)
+        return {{place_, clipped_}, {values_, progress_}};
+    const QStringList places = place_.split(kDot, Qt::SkipEmptyParts);
+    const QStringList values = values_.split(kDot, Qt::SkipEmptyParts);
+    QStringList texts = flow(places, metrics, room) + flow(values, metrics, room);
+    const qsizetype textLines = lineCount() - 1;
+    if (texts.size() > textLines)
+        texts = flow(places + values, metrics, room);
+    if (texts.size() > textLines)
+        texts = texts.mid(0, textLines - 1) << texts.mid(textLines - 1).join(kDot);
+    texts.resize(textLines);
+    std::vector<Line> lines;
+    for (const QString& text : texts)
+        lines.push_back({text, {}});
+    lines.push_back({clipped_, progress_});
+    return lines;
+}
+
 void HeatmapReadout::paintEvent(QPaintEvent* /*event*/) {
     QPainter painter(this);
     const Theme theme = Theme::from(palette());
@@ -152,19 +217,24 @@ void HeatmapReadout::paintEvent(QPaintEvent* /*event*/) {
     const QFontMetrics metrics(font);
     painter.fillRect(rect(), theme.background);
     painter.setFont(font);
-    const int line = metrics.lineSpacing();
-    const auto draw = [&](int top, const QString& left, const QString& right) {
-        const QRect area(kMargin, top, width() - 2 * kMargin, line);
-        const int rightWidth = std::min(metrics.horizontalAdvance(right) + 4, area.width() / 2);
+    const int height = metrics.lineSpacing();
+    int top = 2;
+    const auto all = lines();
+    for (std::size_t i = 0; i < all.size(); ++i) {
+        const QRect area(kMargin, top, width() - 2 * kMargin, height);
+        const int rightWidth = std::min(metrics.horizontalAdvance(all[i].right) + 4, area.width() / 2);
         painter.setPen(theme.dim);
         painter.drawText(area, Qt::AlignRight | Qt::AlignVCenter,
-                         metrics.elidedText(right, Qt::ElideRight, rightWidth));
-        painter.setPen(theme.text);
-        const int leftWidth = area.width() - (right.isEmpty() ? 0 : rightWidth + 12);
-        painter.drawText(area, Qt::AlignLeft | Qt::AlignVCenter, metrics.elidedText(left, Qt::ElideRight, leftWidth));
-    };
-    draw(2, place_, clipped_);
-    draw(2 + line, values_, progress_);
+                         metrics.elidedText(all[i].right, Qt::ElideRight, rightWidth));
+        const int leftWidth = area.width() - (all[i].right.isEmpty() ? 0 : rightWidth + 12);
+        // Below each other, the state of the picture is told from what lies under the crosshair by its colour.
+        const bool hint = i == 0 && place_.isEmpty() && !clipped_.isEmpty();
+        painter.setPen(hint || (all.size() > 2 && i + 1 == all.size()) ? theme.dim : theme.text);
+        painter.drawText(area, Qt::AlignLeft | Qt::AlignVCenter,
+                         metrics.elidedText(hint ? tr("Point at a cell to read it; a click selects it.") : all[i].left,
+                                            Qt::ElideRight, leftWidth));
+        top += height;
+    }
 }
 
 } // namespace kvscope::views

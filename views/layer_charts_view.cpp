@@ -55,8 +55,10 @@ const std::array kStatistics{
                   QT_TRANSLATE_NOOP("kvscope::views::LayerChartsView", "variance ratio, delta to anchor"), "",
                   explain::varianceRatio},
     StatisticText{Statistic::OutlierRatio,
-                  QT_TRANSLATE_NOOP("kvscope::views::LayerChartsView", "channel outlier ratio"), "",
+                  QT_TRANSLATE_NOOP("kvscope::views::LayerChartsView", "largest / median channel rms"), "",
                   explain::outlierRatio},
+    StatisticText{Statistic::Outlier, QT_TRANSLATE_NOOP("kvscope::views::LayerChartsView", "largest outlier"),
+                  QT_TRANSLATE_NOOP("kvscope::views::LayerChartsView", "\u00d7 rms of the plane"), explain::outlier},
 };
 
 const StatisticText& textOf(Statistic statistic) {
@@ -281,6 +283,10 @@ std::optional<double> LayerChartsView::valueOf(Statistic statistic, KindChoice c
         return withinChannels() ? plane->varianceRatioAnchorWithinChannels() : plane->series.varianceRatioAnchor();
     case Statistic::OutlierRatio:
         return plane->channelOutlierRatio;
+    case Statistic::Outlier:
+        if (const auto outlier = largestOutlier(*plane))
+            return outlier->timesRms;
+        break;
     case Statistic::Entropy:
         break;
     }
@@ -369,34 +375,44 @@ QString LayerChartsView::extremeSentence(Statistic statistic) const {
     }
     if (highName.isEmpty())
         return {};
-    const QString unit = statistic == Statistic::Entropy ? tr(" bits") : QString();
+    const QString unit = statistic == Statistic::Entropy   ? tr(" bits")
+                         : statistic == Statistic::Outlier ? tr("\u00d7 the rms of its plane")
+                                                           : QString();
     return tr("Highest %1: %2, %3%5; lowest: %6, %4%5.")
         .arg(nameOfStatistic(statistic), highName, formatNumber(highest, 3), formatNumber(lowest, 3), unit, lowName);
 }
 
-QString LayerChartsView::largestValueSentence() const {
-    double largest = -1;
-    QString name;
+QString LayerChartsView::outlierSentence() const {
+    struct Found {
+        KindChoice choice;
+        LayerIndex layer;
+        LargestOutlier outlier;
+    };
+    std::vector<Found> found;
     for (const KindChoice choice : choices_) {
         if (choice.beforeRope)
             continue;
+        std::optional<Found> most;
         for (LayerIndex layer(0); layer.value < cache().geometry().layerCount(); ++layer) {
             const PlaneStatistics* plane = planeOf(choice, layer);
-            if (plane == nullptr || plane->series.value.moments.maxAbs() <= largest)
-                continue;
-            largest = plane->series.value.moments.maxAbs();
-            for (std::size_t i = 0; i < plane->channels.size(); ++i) {
-                if (plane->channels[i].maxAbs() == largest) {
-                    const ChannelIndex channel = plane->channelRange.begin + static_cast<std::int64_t>(i);
-                    name = tr("layer %1 %2 channel %3")
-                               .arg(formatCount(layer.value), choice.name(),
-                                    channelName(*cache().geometry().find(plane->plane), channel));
-                    break;
-                }
-            }
+            const auto outlier = plane != nullptr ? largestOutlier(*plane) : std::nullopt;
+            if (outlier && (!most || outlier->timesRms > most->outlier.timesRms))
+                most = Found{choice, layer, *outlier};
         }
+        if (most)
+            found.push_back(*most);
     }
-    return name.isEmpty() ? QString() : tr("Largest outlier: %1, |value| %2.").arg(name, formatNumber(largest));
+    std::stable_sort(found.begin(), found.end(),
+                     [](const Found& a, const Found& b) { return a.outlier.timesRms > b.outlier.timesRms; });
+    QStringList parts;
+    for (const Found& one : found) {
+        const PlaneGeometry& shape =
+            *cache().geometry().find(PlaneId{one.layer, one.choice.kind, selection().sequence});
+        parts << tr("layer %1 %2 channel %3: %4")
+                     .arg(formatCount(one.layer.value), one.choice.name(), channelName(shape, one.outlier.channel),
+                          outlierText(one.outlier.value, one.outlier.timesRms));
+    }
+    return parts.isEmpty() ? QString() : tr("Largest outlier: %1.").arg(parts.join(tr("; then ")));
 }
 
 QString LayerChartsView::deltaSentence() const {
@@ -511,7 +527,7 @@ void LayerChartsView::display() {
         panel().setSummary(deltaSentence());
         return;
     }
-    QStringList sentences{extremeSentence(shownStatistic()), largestValueSentence()};
+    QStringList sentences{extremeSentence(shownStatistic()), outlierSentence()};
     sentences.removeAll(QString());
     panel().setSummary(sentences.join(u' '));
 }

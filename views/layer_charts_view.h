@@ -28,7 +28,8 @@ public:
         Entropy,
         VarianceRatioPrevious,
         VarianceRatioAnchor,
-        OutlierRatio
+        OutlierRatio,
+        Outlier
     };
 
     LayerChartsView(Document* document, SelectionModel* selection, QWidget* parent = nullptr);
@@ -55,7 +56,7 @@ private:
     [[nodiscard]] ChartData layerChart(Statistic statistic) const;
     [[nodiscard]] ChartData groupChart() const;
     [[nodiscard]] QString extremeSentence(Statistic statistic) const;
-    [[nodiscard]] QString largestValueSentence() const;
+    [[nodiscard]] QString outlierSentence() const;
     [[nodiscard]] QString deltaSentence() const;
     [[nodiscard]] QString groupSentence() const;
     [[nodiscard]] StatisticsTable layerTable() const;

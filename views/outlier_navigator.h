@@ -14,8 +14,8 @@
 
 namespace kvscope::views {
 
-/// Steps through the values of a dump that stand out most, largest first. The list is computed on the pool when it is
-/// first asked for, and again when kind, quantity or sequence change.
+/// Steps through the values of a dump that stand out most, by |value| / rms of their plane, largest first. The list is
+/// computed on the pool when it is first asked for, and again when kind, quantity or sequence change.
 class OutlierNavigator : public QObject {
     Q_OBJECT
 
@@ -25,6 +25,7 @@ public:
 
     /// What the list is about; a change forgets it.
     void setScope(PlaneKind kind, Quantity quantity, SequenceIndex sequence);
+    [[nodiscard]] Quantity quantity() const { return quantity_; }
     /// Goes to the next (1) or previous (-1) outlier, around the ends; answers with `reached`, at once or when the list
     /// has been computed. The first step reaches the largest.
     void step(int direction);

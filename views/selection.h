@@ -10,6 +10,17 @@
 
 namespace kvscope::views {
 
+/// The cell under the mouse, apart from the selection.
+struct Hover {
+    PlaneKind kind = PlaneKind::Key;
+    SequenceIndex sequence;
+    LayerIndex layer;
+    std::optional<ChannelIndex> channel;
+    std::optional<TokenIndex> token;
+
+    bool operator==(const Hover&) const = default;
+};
+
 /// What the user looks at: one immutable value that all views share. With the plan it is the session, the undo step and
 /// the deep link.
 struct Selection {
@@ -24,21 +35,13 @@ struct Selection {
 
     /// The layer that single-layer views show.
     [[nodiscard]] LayerIndex layer() const { return layers.begin; }
-};
-
-/// The cell under the mouse, apart from the selection.
-struct Hover {
-    PlaneKind kind = PlaneKind::Key;
-    SequenceIndex sequence;
-    LayerIndex layer;
-    std::optional<ChannelIndex> channel;
-    std::optional<TokenIndex> token;
-
-    bool operator==(const Hover&) const = default;
+    /// Where the selected value lies when it is exactly one: one layer, one token, one channel.
+    [[nodiscard]] std::optional<Hover> place() const;
 };
 
 /// The selection and the hover of one session. Views read it, ask for changes, and follow `changed`; the owner turns
-/// every user's change (`edited`) into an undo step.
+/// every user's change (`edited`) into an undo step. The hover goes along with a selection of one value: it moves to a
+/// value just selected, and leaves one that is selected no more.
 class SelectionModel : public QObject {
     Q_OBJECT
 
@@ -53,6 +56,8 @@ public:
     /// A change that the user made: emits `edited` (old, new) and `changed` unless nothing differs.
     void select(const Selection& selection);
     void setHover(std::optional<Hover> hover);
+    /// The pointer is over nothing: the hover goes back to the selected value, if it is one.
+    void clearHover();
 
 signals:
     void changed(const kvscope::views::Selection& selection);
@@ -60,6 +65,8 @@ signals:
     void hoverChanged();
 
 private:
+    void moveHover(const Selection& before);
+
     Selection current_;
     std::optional<Hover> hover_;
 };

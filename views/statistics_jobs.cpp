@@ -160,6 +160,20 @@ QString channelName(const PlaneGeometry& plane, ChannelIndex channel) {
              formatCount(channel.value % plane.headDim));
 }
 
+std::optional<LargestOutlier> largestOutlier(const PlaneStatistics& plane) {
+    const double rms = plane.series.value.moments.rms();
+    const auto largest = std::max_element(plane.channels.begin(), plane.channels.end(),
+                                          [](const Moments& a, const Moments& b) { return a.maxAbs() < b.maxAbs(); });
+    if (!(rms > 0) || largest == plane.channels.end())
+        return std::nullopt;
+    return LargestOutlier{plane.channelRange.begin + (largest - plane.channels.begin()),
+                          largest->max >= -largest->min ? largest->max : largest->min, largest->maxAbs() / rms};
+}
+
+QString outlierText(double value, double timesRms) {
+    return tr("%1, %2\u00d7 the rms of its plane").arg(formatNumber(value), formatNumber(timesRms, 3));
+}
+
 namespace explain {
 
 QString delta() {
@@ -193,10 +207,14 @@ QString rms() {
     return tr("Root mean square: the square root of the mean of the squared values.");
 }
 
+QString outlier() {
+    return tr("Outlier: one value far above the others of its plane (one layer's K or V). Measured everywhere as its "
+              "magnitude divided by the root mean square (rms) of all values of the plane.");
+}
+
 QString outlierRatio() {
-    return tr(
-        "The rms of the largest channel divided by that of the median channel of the same plane. Large where a few "
-        "outlier channels stand above the rest.");
+    return tr("The rms of the largest channel divided by that of the median channel of the same plane. Large where a "
+              "few channels are large throughout, at every token.");
 }
 
 QString rope() {

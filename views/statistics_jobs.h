@@ -11,6 +11,7 @@
 
 #include <QString>
 
+#include <optional>
 #include <vector>
 
 namespace kvscope::views {
@@ -70,6 +71,18 @@ StatisticsService::Job profileJob(const Document& document, const StatisticsScop
 /// "17 (head 2, dim 1)": how people and files name a channel.
 QString channelName(const PlaneGeometry& plane, ChannelIndex channel);
 
+/// The value of a plane that stands out most: what "largest outlier" means wherever it is said.
+struct LargestOutlier {
+    ChannelIndex channel;
+    double value = 0;
+    /// |value| over the rms of all values of its plane.
+    double timesRms = 0;
+};
+/// Nothing for a plane without a value other than zero.
+std::optional<LargestOutlier> largestOutlier(const PlaneStatistics& plane);
+/// "-25.17, 5.03× the rms of its plane"
+QString outlierText(double value, double timesRms);
+
 /// What terms mean, for tooltips.
 namespace explain {
 QString delta();
@@ -78,6 +91,7 @@ QString varianceRatio();
 QString entropy();
 QString kurtosis();
 QString rms();
+QString outlier();
 QString outlierRatio();
 QString rope();
 QString plane();

@@ -22,6 +22,7 @@
 using namespace kvscope;
 using app::MainWindow;
 using app::Workspace;
+using views::HeatmapPane;
 
 namespace {
 
@@ -160,6 +161,23 @@ private slots:
         }
         const QString message = window_->statusBar()->currentMessage();
         QVERIFY2(message.contains(expected), qPrintable(message + QStringLiteral(" | ") + expected));
+    }
+
+    void undoTakesTheShownOutlierBack() {
+        open("prose.safetensors");
+        HeatmapPane* pane = window_->maps()->panes()[0];
+        QTRY_VERIFY_WITH_TIMEOUT(pane->isReady(), kPatience);
+        QTest::keyClick(window_.get(), Qt::Key_F3);
+        QTRY_VERIFY_WITH_TIMEOUT(window_->statusBar()->currentMessage().startsWith(QStringLiteral("Outlier 1 of")),
+                                 kPatience);
+        QVERIFY(pane->plot().overlay().mark().has_value());
+        QVERIFY(pane->plot().crosshair().has_value());
+        QTRY_VERIFY_WITH_TIMEOUT(!pane->readout().place().isEmpty(), kPatience);
+        QTest::keyClick(window_.get(), Qt::Key_Z, Qt::ControlModifier);
+        QVERIFY(!pane->plot().overlay().mark().has_value());
+        QVERIFY(!pane->plot().crosshair().has_value());
+        QVERIFY(pane->readout().place().isEmpty());
+        QVERIFY(window_->statusBar()->currentMessage().isEmpty());
     }
 
     void thePaletteRunsWhatIsTyped() {

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "tests/gui/statistics_bench.h"
+#include "views/distribution_view.h"
+
+#include <QApplication>
+#include <QBuffer>
+#include <QPainter>
+#include <QSet>
+#include <QSvgGenerator>
+#include <QToolButton>
+
+using namespace kvscope;
+using namespace kvscope::views;
+using namespace kvscope::testing;
+using nlohmann::json;
+
+/// The histograms and their readouts, driven as a user does, against numpy's numbers.
+class TestDistributionView : public QObject {
+    Q_OBJECT
+
+    KvCache cache_;
+    json golden_;
+
+private slots:
+    void initTestCase() {
+        cache_ = goldenCache();
+        QVERIFY(!cache_.isNull());
+        golden_ = goldenStatistics();
+        QVERIFY(golden_.contains("planes"));
+    }
+
+    void histogramsCountEveryValue() {
+        Bench bench(cache_);
+        DistributionView view(&bench.document, &bench.selection);
+        bench.show(view);
+        QCOMPARE(view.charts().size(), std::size_t(3));
+        // 53 x 32 values and 52 x 32 deltas, less the few beyond the range (the 99.9th percentile).
+        for (const ChartWidget* chart : view.charts()) {
+            const auto& series = chart->data().series;
+            QVERIFY(series.size() >= 2);
+            double values = 0;
+            for (const double count : series[0].y)
+                values += count;
+            QVERIFY(values <= 53 * 32 && values >= 53 * 32 * 0.998 - 2);
+            double deltas = 0;
+            for (const double count : series[1].y)
+                deltas += count;
+            QVERIFY(deltas <= 52 * 32 && deltas >= 52 * 32 * 0.998 - 2);
+            QCOMPARE(series[0].x, series[1].x);
+        }
+        const double countTop = view.charts()[0]->visibleRange().bottom();
+        toggle(view, "density");
+        const auto& density = view.charts()[0]->data().series[0];
+        double area = 0;
+        for (const double value : density.y)
+            area += value * (density.x[1] - density.x[0]);
+        QVERIFY(std::abs(area - 1) < 0.005);
+        QVERIFY(view.charts()[0]->visibleRange().bottom() < countTop);
+        toggle(view, "log");
+        QVERIFY(view.charts()[0]->data().yLog);
+    }
+
+    void readoutsEqualNumpys() {
+        Bench bench(cache_);
+        DistributionView view(&bench.document, &bench.selection);
+        bench.show(view);
+        const StatisticsTable& table = view.readouts().table();
+        const auto cell = [&table](const QString& row, const QString& column) {
+            for (const auto& cells : table.rows) {
+                if (cells.front().toString() != row)
+                    continue;
+                for (std::size_t i = 1; i < table.columns.size(); ++i) {
+                    if (table.columns[i].title == column)
+                        return cells[i];
+                }
+            }
+            return QVariant();
+        };
+        for (const char* kind : {"K", "V"}) {
+            const json& plane = golden_["planes"][kind][0];
+            const QString column = QString::fromLatin1(kind);
+            COMPARE_NEAR(cell(QStringLiteral("Variance ratio, previous token"), column).toDouble(),
+                         plane["delta_prev"]["variance_ratio"].get<double>());
+            COMPARE_NEAR(cell(QStringLiteral("Variance ratio, anchor"), column).toDouble(),
+                         plane["delta_anchor"]["variance_ratio"].get<double>());
+            COMPARE_NEAR(cell(QStringLiteral("Excess kurtosis"), column).toDouble(), plane["kurtosis"].get<double>());
+            COMPARE_NEAR(cell(QStringLiteral("Gaussian \u03c3"), column).toDouble(),
+                         plane["fits"]["gaussian"]["sigma"].get<double>());
+            COMPARE_NEAR(cell(QStringLiteral("Laplace b"), column).toDouble(),
+                         plane["fits"]["laplace"]["b"].get<double>());
+            const bool gaussian =
+                plane["fits"]["gaussian"]["nll"].get<double>() < plane["fits"]["laplace"]["nll"].get<double>();
+            QCOMPARE(cell(QStringLiteral("Better fit"), column).toString(),
+                     gaussian ? QStringLiteral("Gaussian") : QStringLiteral("Laplace"));
+        }
+    }
+
+    void theDistributionFollowsTheSelectionUnlessTold() {
+        Bench bench(cache_);
+        DistributionView view(&bench.document, &bench.selection);
+        bench.show(view);
+        Selection next = bench.selection.current();
+        next.tokens = tokenRange(10, 20);
+        next.head = HeadIndex(1);
+        bench.selection.select(next);
+        QTRY_VERIFY_WITH_TIMEOUT(view.isReady(), 30000);
+        const auto countOf = [&view] { return view.panel().currentTable().rows[0][2].toLongLong(); };
+        QCOMPARE(countOf(), 10 * 8);
+        choose(view, "scope", 1);
+        QTRY_VERIFY_WITH_TIMEOUT(view.isReady(), 30000);
+        QCOMPARE(countOf(), 53 * 32);
+        choose(view, "scope", 2);
+        QTRY_VERIFY_WITH_TIMEOUT(view.isReady(), 30000);
+        QCOMPARE(countOf(), 3 * 53 * 32);
+        QVERIFY(view.toCsv().startsWith(QStringLiteral("plane,of,bin low,bin high,count,density\n")));
+    }
+
+    void aSingleValueHasNoDistribution() {
+        Bench bench(cache_);
+        DistributionView view(&bench.document, &bench.selection);
+        bench.show(view);
+        Selection next = bench.selection.current();
+        next.tokens = tokenRange(10, 11);
+        next.channels = channelRange(3, 4);
+        bench.selection.select(next);
+        QTRY_VERIFY_WITH_TIMEOUT(view.isReady(), 30000);
+        for (const ChartWidget* chart : view.charts()) {
+            QVERIFY(chart->data().series.empty());
+            QVERIFY2(chart->data().emptyText.endsWith(QStringLiteral(": 1 value")),
+                     qPrintable(chart->data().emptyText));
+        }
+        QVERIFY2(view.summary().contains(QStringLiteral("needs at least 16 values")), qPrintable(view.summary()));
+        next.tokens.reset();
+        bench.selection.select(next);
+        QTRY_VERIFY_WITH_TIMEOUT(view.isReady(), 30000);
+        QVERIFY(!view.charts()[0]->data().series.empty());
+        QVERIFY2(!view.summary().contains(QStringLiteral("needs at least")), qPrintable(view.summary()));
+    }
+
+    void withoutRopeThereIsNoKBeforeIt() {
+        Bench bench(goldenCache(false));
+        DistributionView view(&bench.document, &bench.selection);
+        bench.show(view);
+        QCOMPARE(view.charts().size(), std::size_t(2));
+    }
+
+    void tabReachesEveryControl() {
+        Bench bench(cache_);
+        DistributionView view(&bench.document, &bench.selection);
+        bench.show(view);
+        view.activateWindow();
+        auto* scope = view.findChild<QComboBox*>(QStringLiteral("scope"));
+        scope->setFocus();
+        QTRY_VERIFY(scope->hasFocus());
+        QSet<QWidget*> reached;
+        for (int i = 0; i < 30; ++i) {
+            QTest::keyClick(QApplication::focusWidget(), Qt::Key_Tab);
+            reached.insert(QApplication::focusWidget());
+        }
+        for (const char* name : {"scope", "deltas", "fits", "log", "density"})
+            QVERIFY2(reached.contains(view.findChild<QWidget*>(QString::fromLatin1(name))), name);
+        QVERIFY(reached.contains(&view.panel().tableButton()));
+        for (ChartWidget* chart : view.charts())
+            QVERIFY(reached.contains(chart));
+        QVERIFY(reached.contains(&view.readouts()));
+    }
+
+    void picturesHoldChartsAndReadouts() {
+        Bench bench(cache_);
+        DistributionView view(&bench.document, &bench.selection);
+        bench.show(view);
+        QByteArray svg;
+        {
+            QBuffer buffer(&svg);
+            QSvgGenerator generator;
+            generator.setOutputDevice(&buffer);
+            generator.setSize({900, 600});
+            generator.setViewBox(QRect(0, 0, 900, 600));
+            QPainter painter(&generator);
+            view.paintTo(painter, QRectF(0, 0, 900, 600));
+        }
+        for (const char* text : {"K value", "V value", ">K before RoPE<", "Excess kurtosis", "Gaussian"})
+            QVERIFY2(svg.contains(text), text);
+    }
+};
+
+QTEST_MAIN(TestDistributionView)
+#include "test_distribution_view.moc"
