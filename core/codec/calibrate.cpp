@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/codec/chunk_codec.h"
+#include "core/codec/exceptions.h"
+#include "core/codec/transform.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace kvscope {
+
+namespace {
+
+/// Count, mean and sum of squares about the mean, value by value (Welford).
+struct Spread {
+    double count = 0;
+    double mean = 0;
+    double squares = 0;
+
+    void add(double value) {
+        count += 1;
+        const double offset = value - mean;
+        mean += offset / count;
+        squares += offset * (value - mean);
+    }
+    [[nodiscard]] double sigma() const { return count > 0 ? std::sqrt(squares / count) : 0; }
+};
+
+double anchorDeltaSigma(std::size_t group, std::size_t channels, std::span<const float> rows) {
+    Spread deltas;
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+        const std::size_t token = i / channels;
+        const std::size_t anchor = i - token % group * channels;
+        const double delta = static_cast<double>(rows[i]) - static_cast<double>(rows[anchor]);
+        if (anchor != i && std::isfinite(delta))
+            deltas.add(delta);
+    }
+    return deltas.sigma();
+}
+
+} // namespace
+
+PlaneCalibration calibrate(const Pipeline& pipeline, const ChunkShape& shape, std::span<const float> rows) {
+    PlaneCalibration found;
+    const auto channels = static_cast<std::size_t>(shape.plane.channels());
+    if (channels == 0 || rows.empty())
+        return found;
+    std::vector<float> work(rows.begin(), rows.end());
+    if (pipeline.transform != Transform::None && checkTransform(pipeline.transform, shape)) {
+        for (float& value : work)
+            value = std::fabs(value) <= kLargestWorked ? value : 0.0F;
+        applyTransform(pipeline.transform, shape, work);
+    }
+    std::vector<Spread> spreads(channels);
+    for (std::size_t i = 0; i < work.size(); ++i) {
+        if (std::fabs(work[i]) <= kLargestWorked)
+            spreads[i % channels].add(work[i]);
+    }
+    double squares = 0;
+    double count = 0;
+    for (const Spread& spread : spreads) {
+        squares += spread.squares;
+        count += spread.count;
+    }
+    found.centredRms = count > 0 ? static_cast<float>(std::sqrt(squares / count)) : 0.0F;
+    const auto* anchors = std::get_if<AnchorDelta>(&pipeline.quantiser);
+    found.anchorDeltaSigma =
+        static_cast<float>(anchorDeltaSigma(static_cast<std::size_t>(anchors ? anchors->group : 10), channels, work));
+    if (pipeline.clipSigmas) {
+        for (const Spread& spread : spreads) {
+            found.channelMean.push_back(static_cast<float>(spread.mean));
+            found.channelSigma.push_back(static_cast<float>(spread.sigma()));
+        }
+    }
+    return found;
+}
+
+} // namespace kvscope

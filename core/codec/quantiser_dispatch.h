@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "core/codec/quantise_bins.h"
+#include "core/codec/quantise_uniform.h"
+
+namespace kvscope {
+
+/// Quantisers as the pipeline names them; each as its own header says.
+Result<Quantised> quantiseRows(const Quantiser& quantiser, const SourceRows& rows, const PlaneCalibration& calibration);
+Result<std::vector<SymbolGrid>> readGrids(const Quantiser& quantiser, const ChunkShape& shape, QuantisedSource& source);
+Result<void> dequantiseRows(const Quantiser& quantiser, std::span<const SymbolGrid> grids, QuantisedSource& source,
+                            const TargetRows& rows);
+
+} // namespace kvscope
