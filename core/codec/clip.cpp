@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/codec/clip.h"
 
+#include <cmath>
+
 namespace kvscope {
 
 Result<void> clipRows(double sigmas, const PlaneCalibration& calibration, std::span<float> rows) {
@@ -10,7 +12,9 @@ Result<void> clipRows(double sigmas, const PlaneCalibration& calibration, std::s
     for (std::size_t at = 0; at < rows.size(); at += channels) {
         for (std::size_t channel = 0; channel < channels; ++channel) {
             const float reach = static_cast<float>(sigmas) * calibration.channelSigma[channel];
-            rows[at + channel] = clipped(rows[at + channel], calibration.channelMean[channel], reach);
+            float& value = rows[at + channel];
+            if (std::isfinite(value))
+                value = clipped(value, calibration.channelMean[channel], reach);
         }
     }
     return {};

@@ -13,8 +13,8 @@ KVSCOPE_HD inline float clipped(float value, float mean, float reach) {
     return value < least ? least : (value > most ? most : value);
 }
 
-/// Sets values beyond `sigmas` standard deviations of their channel to that bound; NaN stays. Fails when the
-/// calibration has no channels.
+/// Sets values beyond `sigmas` standard deviations of their channel to that bound; NaN and infinities stay. Fails when
+/// the calibration has no channels.
 Result<void> clipRows(double sigmas, const PlaneCalibration& calibration, std::span<float> rows);
 
 } // namespace kvscope
