@@ -1,0 +1,468 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/codec/rans.h"
+
+#include <QtTest>
+
+#include <algorithm>
+#include <cmath>
+#include <random>
+
+using namespace kvscope;
+
+namespace {
+
+using Random = std::mt19937;
+
+std::uint32_t below(Random& random, std::uint32_t bound) {
+    return static_cast<std::uint32_t>((std::uint64_t{random()} * bound) >> 32);
+}
+
+/// Counts of one of several kinds: one symbol, few, a bell, a steep slope, all equal, one giant among dwarfs.
+RansCounts randomCounts(Random& random) {
+    RansCounts counts{};
+    switch (below(random, 6)) {
+    case 0:
+        counts[below(random, 256)] = 7;
+        break;
+    case 1:
+        for (int i = 0; i < 3; ++i)
+            counts[below(random, 256)] += 1 + below(random, 1000);
+        break;
+    case 2: {
+        const double sigma = std::exp2(below(random, 60) / 10.0);
+        for (int i = 0; i < 256; ++i)
+            counts[static_cast<std::size_t>(i)] =
+                static_cast<std::uint32_t>(1e6 * std::exp(-(i - 128) * (i - 128) / (2 * sigma * sigma)));
+        break;
+    }
+    case 3:
+        for (std::uint32_t i = 0, count = 1U << 30; i < 256; ++i, count /= 2)
+            counts[(i * 7) % 256] = count;
+        break;
+    case 4:
+        counts.fill(1 + below(random, 100));
+        break;
+    default:
+        counts.fill(1);
+        counts[below(random, 256)] = 100'000'000;
+    }
+    return counts;
+}
+
+RansTable tableOf(const RansCounts& counts) {
+    return RansTable::fromFrequencies(normaliseCounts(counts).value()).value();
+}
+
+/// A symbol with the probability that the table gives it, or (one in `wild`) any that it has.
+std::uint8_t drawSymbol(const RansTable& table, Random& random, std::uint32_t wild) {
+    if (table.isConstant())
+        return table.firstSymbol();
+    if (below(random, wild) == 0) {
+        for (;;) {
+            const auto symbol = static_cast<std::uint8_t>(random());
+            if (table.has(symbol))
+                return symbol;
+        }
+    }
+    return ransSymbol(table.entries()[below(random, kRansTotal)]);
+}
+
+/// Rows of symbols with their tables, as the coder takes them.
+struct Rows {
+    std::vector<RansTable> tables;
+    std::vector<std::uint8_t> symbols;
+    std::vector<RansRow> rows;
+    std::int64_t tokens = 0;
+
+    Rows(std::size_t count, std::int64_t rowTokens, Random& random, std::uint32_t wild = 20)
+        : symbols(count * static_cast<std::size_t>(rowTokens))
+        , tokens(rowTokens) {
+        for (std::size_t i = 0; i < 1 + count / 3; ++i)
+            tables.push_back(tableOf(randomCounts(random)));
+        for (std::size_t i = 0; i < count; ++i) {
+            const RansTable& table = tables[i * tables.size() / count];
+            std::uint8_t* const row = symbols.data() + i * static_cast<std::size_t>(tokens);
+            for (std::int64_t t = 0; t < tokens; ++t)
+                row[t] = drawSymbol(table, random, wild);
+            rows.push_back({&table, row});
+        }
+    }
+
+    /// Rows of the same tables in another buffer.
+    [[nodiscard]] std::vector<RansOutputRow> outputs(std::vector<std::uint8_t>& buffer) const {
+        buffer.assign(symbols.size(), 0xA5);
+        std::vector<RansOutputRow> out;
+        for (std::size_t i = 0; i < rows.size(); ++i)
+            out.push_back({rows[i].table, buffer.data() + i * static_cast<std::size_t>(tokens)});
+        return out;
+    }
+};
+
+std::vector<std::byte> randomBytes(std::size_t count, Random& random) {
+    std::vector<std::byte> bytes(count);
+    for (std::byte& byte : bytes)
+        byte = static_cast<std::byte>(random() & 0xFFU);
+    return bytes;
+}
+
+/// The coder in its plainest form, from the description in rans.h alone: no blocks, no interleaving, 64-bit integers.
+std::vector<std::uint16_t> naiveWords(const Rows& input, int streams, int stream,
+                                      std::array<std::uint64_t, 32>& states) {
+    std::vector<std::uint16_t> words;
+    states.fill(32768);
+    for (std::size_t row = input.rows.size(); row-- > 0;) {
+        if (static_cast<int>(row % static_cast<std::size_t>(streams)) != stream || input.rows[row].table->isConstant())
+            continue;
+        for (std::int64_t token = input.tokens; token-- > 0;) {
+            const std::uint8_t symbol = input.rows[row].symbols[token];
+            std::uint64_t first = 0;
+            for (std::size_t i = 0; i < symbol; ++i)
+                first += input.rows[row].table->frequencies()[i];
+            const std::uint64_t frequency = input.rows[row].table->frequencies()[symbol];
+            std::uint64_t& state = states[static_cast<std::size_t>(token % 32)];
+            if (state / 4096 >= frequency * 128) {
+                words.push_back(static_cast<std::uint16_t>(state % 65536));
+                state /= 65536;
+            }
+            state = state / frequency * 4096 + first + state % frequency;
+        }
+    }
+    std::reverse(words.begin(), words.end());
+    return words;
+}
+
+} // namespace
+
+class TestRans : public QObject {
+    Q_OBJECT
+
+    static std::vector<RansPath> paths() {
+        std::vector<RansPath> available;
+        for (const RansPath path : kRansPaths) {
+            if (ransPathAvailable(path))
+                available.push_back(path);
+        }
+        return available;
+    }
+
+private slots:
+    void stepsUndoEachOther() {
+        Random random(1);
+        for (int i = 0; i < 200000; ++i) {
+            const std::uint32_t frequency = 1 + below(random, 4095);
+            const std::uint32_t first = below(random, 4096 - frequency + 1);
+            const std::uint32_t before = kRansStateLow + below(random, (1U << 31) - kRansStateLow);
+            const bool spills = ransMustSpill(before, frequency);
+            const std::uint32_t kept = spills ? before >> 16 : before;
+            const std::uint32_t state = ransPush(kept, frequency, first);
+            QVERIFY(state >= kRansStateLow && state < 1U << 31);
+            const std::uint32_t slot = ransSlot(state);
+            QVERIFY(slot >= first && slot < first + frequency);
+            std::uint32_t back = ransPop(state, ransEntry(frequency, slot - first, 77));
+            QCOMPARE(ransNeedsWord(back), spills);
+            if (spills)
+                back = ransRefill(back, static_cast<std::uint16_t>(before & 0xFFFFU));
+            QCOMPARE(back, before);
+        }
+    }
+
+    void normalisesNearOptimally() {
+        Random random(2);
+        for (int i = 0; i < 300; ++i) {
+            const RansCounts counts = randomCounts(random);
+            const RansFrequencies frequencies = normaliseCounts(counts).value();
+            double best = 0;
+            double spent = 0;
+            double total = 0;
+            int sum = 0;
+            for (const std::uint32_t count : counts)
+                total += count;
+            for (std::size_t s = 0; s < 256; ++s) {
+                QCOMPARE(frequencies[s] > 0, counts[s] > 0);
+                sum += frequencies[s];
+                if (counts[s] > 0) {
+                    best += counts[s] * std::log2(total / counts[s]);
+                    spent += counts[s] * std::log2(4096.0 / frequencies[s]);
+                }
+            }
+            QCOMPARE(sum, 4096);
+            const auto table = tableOf(counts);
+            QVERIFY(std::abs(static_cast<double>(table.costOf(counts)) / 65536 - spent) <= total * 2e-5 + 1e-6);
+            // No exchange of one slot between two symbols makes it better.
+            for (int trial = 0; trial < 200; ++trial) {
+                const std::size_t to = below(random, 256);
+                const std::size_t from = below(random, 256);
+                if (to == from || frequencies[to] == 0 || frequencies[from] < 2)
+                    continue;
+                const double gain = counts[to] * std::log2(1.0 + 1.0 / frequencies[to]);
+                const double loss = counts[from] * std::log2(1.0 + 1.0 / (frequencies[from] - 1.0));
+                QVERIFY(gain <= loss * 1.09);
+            }
+            QVERIFY(spent - best < 0.1 * total);
+        }
+        QVERIFY(!normaliseCounts(RansCounts{}).has_value());
+    }
+
+    void refusesBadSums() {
+        RansFrequencies frequencies{};
+        QVERIFY(!RansTable::fromFrequencies(frequencies));
+        frequencies[3] = 4095;
+        QVERIFY(!RansTable::fromFrequencies(frequencies));
+        frequencies[9] = 2;
+        QVERIFY(!RansTable::fromFrequencies(frequencies));
+        frequencies[9] = 1;
+        QVERIFY(RansTable::fromFrequencies(frequencies).has_value());
+        frequencies.fill(4096);
+        QVERIFY(!RansTable::fromFrequencies(frequencies));
+    }
+
+    void tablesSurviveWriting() {
+        Random random(3);
+        for (int i = 0; i < 300; ++i) {
+            const auto table = tableOf(randomCounts(random));
+            std::vector<std::byte> bytes{std::byte{9}};
+            writeRansTable(table, bytes);
+            const std::size_t size = bytes.size() - 1;
+            QCOMPARE(table.isConstant(), size == 2);
+            const auto tail = randomBytes(3, random);
+            bytes.insert(bytes.end(), tail.begin(), tail.end());
+            const auto read = readRansTable(std::span(bytes).subspan(1));
+            QVERIFY(read.has_value());
+            QCOMPARE(read->bytes, size);
+            QCOMPARE(read->table.frequencies(), table.frequencies());
+            for (std::size_t cut = 0; cut < size; ++cut) {
+                const auto broken = readRansTable(std::span(bytes).subspan(1, cut));
+                QVERIFY(!broken.has_value());
+            }
+        }
+        RansCounts bell{};
+        for (int i = -16; i <= 16; ++i)
+            bell[static_cast<std::size_t>(128 + i)] = static_cast<std::uint32_t>(1000 * std::exp(-i * i / 32.0)) + 1;
+        std::vector<std::byte> bytes;
+        writeRansTable(tableOf(bell), bytes);
+        QVERIFY2(bytes.size() <= 33, qPrintable(QString::number(bytes.size())));
+    }
+
+    void damagedTablesAreRefusedOrWhole() {
+        Random random(4);
+        for (int i = 0; i < 5000; ++i) {
+            std::vector<std::byte> bytes = randomBytes(below(random, 80), random);
+            if (i % 2 == 0) {
+                bytes.clear();
+                writeRansTable(tableOf(randomCounts(random)), bytes);
+                bytes[below(random, static_cast<std::uint32_t>(bytes.size()))] ^= static_cast<std::byte>(1U << (i % 8));
+            }
+            const auto read = readRansTable(bytes);
+            if (!read)
+                continue;
+            int sum = 0;
+            for (const std::uint16_t frequency : read->table.frequencies())
+                sum += frequency;
+            QCOMPARE(sum, 4096);
+            QVERIFY(read->bytes <= bytes.size());
+            std::vector<std::byte> again;
+            writeRansTable(read->table, again);
+            QVERIFY(std::equal(again.begin(), again.end(), bytes.begin()));
+        }
+    }
+
+    void matchesTheDescription() {
+        Random random(5);
+        for (const int streams : {1, 2, 4}) {
+            const Rows input(13, 77, random);
+            std::vector<std::byte> bytes;
+            QVERIFY(RansEncoder().encode(input.rows, input.tokens, streams, {}, bytes, RansPath::Scalar).has_value());
+            std::vector<std::uint16_t> expected;
+            std::vector<bool> stateBits;
+            std::vector<std::byte> head;
+            for (int stream = 0; stream < streams; ++stream) {
+                std::array<std::uint64_t, 32> states{};
+                const auto words = naiveWords(input, streams, stream, states);
+                expected.insert(expected.end(), words.begin(), words.end());
+                std::size_t field = words.size() + 1;
+                for (; field >= 128; field /= 128)
+                    head.push_back(static_cast<std::byte>(field % 128 + 128));
+                head.push_back(static_cast<std::byte>(field));
+                for (const std::uint64_t state : states) {
+                    int exponent = 0;
+                    while (state >> (exponent + 16) != 0)
+                        ++exponent;
+                    for (int bit = 0; bit < 4; ++bit)
+                        stateBits.push_back((exponent >> bit & 1) != 0);
+                    for (int bit = 0; bit < exponent + 15; ++bit)
+                        stateBits.push_back((state >> bit & 1) != 0);
+                }
+            }
+            head.resize(head.size() + (stateBits.size() + 7) / 8);
+            const std::size_t first = head.size() - (stateBits.size() + 7) / 8;
+            for (std::size_t bit = 0; bit < stateBits.size(); ++bit) {
+                if (stateBits[bit])
+                    head[first + bit / 8] |= static_cast<std::byte>(1U << bit % 8);
+            }
+            head.resize((head.size() + 1) / 2 * 2);
+            QCOMPARE(bytes.size(), head.size() + expected.size() * 2);
+            QVERIFY(std::equal(head.begin(), head.end(), bytes.begin()));
+            QCOMPARE(std::memcmp(bytes.data() + head.size(), expected.data(), expected.size() * 2), 0);
+        }
+    }
+
+    void everyPathGivesTheSameBytesAndRoundTrips() {
+        Random random(6);
+        RansEncoder encoder;
+        for (int i = 0; i < 400; ++i) {
+            const std::size_t count = below(random, 71);
+            const std::int64_t tokens = i < 300 ? i + 1 : 1 + below(random, 300);
+            const Rows input(count, tokens, random, i % 3 == 0 ? 2 : 50);
+            for (const int streams : {1, 2, 4}) {
+                const std::int64_t capacity = ransPayloadCapacity(input.rows, tokens, streams);
+                const auto payload = randomBytes(below(random, static_cast<std::uint32_t>(capacity) + 1), random);
+                std::vector<std::byte> reference;
+                const auto encoded = encoder.encode(input.rows, tokens, streams, payload, reference, RansPath::Scalar);
+                QVERIFY(encoded.has_value());
+                for (const RansPath path : paths()) {
+                    std::vector<std::byte> bytes;
+                    QVERIFY(encoder.encode(input.rows, tokens, streams, payload, bytes, path).has_value());
+                    QVERIFY(bytes == reference);
+                    // An allocation of its own, so that a read past the end is seen.
+                    const std::vector<std::byte> exact(bytes.begin(), bytes.end());
+                    std::vector<std::uint8_t> symbols;
+                    const auto out = input.outputs(symbols);
+                    const auto size = static_cast<std::int64_t>(payload.size());
+                    const auto back = ransDecode(exact, out, tokens, streams, size, path);
+                    QVERIFY2(back.has_value(), back ? "" : back.error().message().c_str());
+                    QVERIFY(symbols == input.symbols);
+                    QVERIFY(*back == payload);
+                }
+            }
+        }
+    }
+
+    void rowsCanBeDecodedInPieces() {
+        Random random(7);
+        const Rows input(37, 100, random);
+        for (const int streams : {1, 2, 4}) {
+            std::vector<std::byte> bytes;
+            QVERIFY(RansEncoder().encode(input.rows, input.tokens, streams, {}, bytes).has_value());
+            std::vector<std::uint8_t> symbols;
+            const auto out = input.outputs(symbols);
+            auto decoder = RansDecoder::open(bytes, input.tokens, streams).value();
+            for (std::size_t done = 0; done < out.size();) {
+                const std::size_t some = std::min<std::size_t>(1 + below(random, 9), out.size() - done);
+                QVERIFY(decoder.decode(std::span(out).subspan(done, some)).has_value());
+                done += some;
+            }
+            QVERIFY(decoder.finish(0).has_value());
+            QVERIFY(symbols == input.symbols);
+        }
+    }
+
+    void lengthIsTheIdealOne() {
+        Random random(8);
+        for (const double sigma : {0.7, 4.0, 30.0}) {
+            RansCounts counts{};
+            for (int i = 1; i < 256; ++i)
+                counts[static_cast<std::size_t>(i)] =
+                    1 + static_cast<std::uint32_t>(1e6 * std::exp(-(i - 128) * (i - 128) / (2 * sigma * sigma)));
+            const auto table = tableOf(counts);
+            constexpr std::int64_t kTokens = 1 << 18;
+            std::vector<std::uint8_t> symbols(kTokens);
+            RansCounts drawn{};
+            for (std::uint8_t& symbol : symbols) {
+                symbol = drawSymbol(table, random, 1U << 31);
+                ++drawn[symbol];
+            }
+            const double ideal = static_cast<double>(table.costOf(drawn)) / 65536 / 8;
+            const RansRow row{&table, symbols.data()};
+            std::vector<std::byte> bytes;
+            QVERIFY(RansEncoder().encode({&row, 1}, kTokens, 1, {}, bytes).has_value());
+            const double ratio = static_cast<double>(bytes.size()) / ideal;
+            QVERIFY2(ratio > 0.998 && ratio < 1.002, qPrintable(QString::number(ratio)));
+        }
+    }
+
+    void constantRowsCostNothing() {
+        RansCounts counts{};
+        counts[200] = 5;
+        const auto table = tableOf(counts);
+        const std::vector<std::uint8_t> symbols(1000, 200);
+        const std::vector<RansRow> rows(6, RansRow{&table, symbols.data()});
+        std::vector<std::byte> bytes;
+        QVERIFY(RansEncoder().encode(rows, 1000, 4, {}, bytes).has_value());
+        QCOMPARE(bytes, std::vector<std::byte>(4));
+        QCOMPARE(ransPayloadCapacity(rows, 1000, 4), 0);
+        QCOMPARE(table.costOf(counts), 0U);
+    }
+
+    void payloadFillsTheStates() {
+        Random random(9);
+        Rows input(8, 256, random);
+        while (ransPayloadCapacity(input.rows, 256, 4) != 240)
+            input = Rows(8, 256, random);
+        std::vector<std::byte> without;
+        std::vector<std::byte> with;
+        QVERIFY(RansEncoder().encode(input.rows, 256, 4, {}, without).has_value());
+        QVERIFY(RansEncoder().encode(input.rows, 256, 4, randomBytes(240, random), with).has_value());
+        QVERIFY2(with.size() <= without.size() + 24, qPrintable(QString::number(with.size() - without.size())));
+        QVERIFY(!RansEncoder().encode(input.rows, 256, 4, randomBytes(241, random), with));
+    }
+
+    void symbolsWithoutFrequencyAreRefused() {
+        Random random(10);
+        RansCounts counts{};
+        counts[100] = 3;
+        counts[103] = 2;
+        const auto table = tableOf(counts);
+        for (const std::int64_t tokens : {1, 31, 32, 64, 300}) {
+            for (const std::uint8_t wrong : {0, 99, 101, 104, 255}) {
+                std::vector<std::uint8_t> symbols(static_cast<std::size_t>(tokens), 103);
+                symbols[below(random, static_cast<std::uint32_t>(tokens))] = wrong;
+                const RansRow row{&table, symbols.data()};
+                for (const RansPath path : paths()) {
+                    std::vector<std::byte> bytes;
+                    QVERIFY(!RansEncoder().encode({&row, 1}, tokens, 1, {}, bytes, path));
+                    QVERIFY(bytes.empty());
+                }
+            }
+        }
+        std::vector<std::byte> bytes;
+        const std::uint8_t symbol = 100;
+        const RansRow row{&table, &symbol};
+        QVERIFY(!RansEncoder().encode({&row, 1}, 1, 3, {}, bytes));
+        QVERIFY(!RansEncoder().encode({&row, 1}, -1, 1, {}, bytes));
+        QVERIFY(!RansDecoder::open(bytes, 1, 0).has_value());
+    }
+
+    void damageIsFoundOrHarmless() {
+        Random random(11);
+        int found = 0;
+        for (int i = 0; i < 3000; ++i) {
+            const Rows input(1 + below(random, 12), 1 + below(random, 200), random);
+            const int streams = 1 << below(random, 3);
+            std::vector<std::byte> bytes;
+            QVERIFY(RansEncoder().encode(input.rows, input.tokens, streams, {}, bytes).has_value());
+            const auto size = static_cast<std::uint32_t>(bytes.size());
+            const bool cut = i % 3 == 0;
+            if (cut)
+                bytes.resize(below(random, size));
+            else if (i % 3 == 1)
+                bytes[below(random, size)] ^= static_cast<std::byte>(1 + below(random, 255));
+            else
+                bytes = randomBytes(below(random, size + 40), random);
+            const std::vector<std::byte> exact(bytes.begin(), bytes.end());
+            std::vector<std::vector<std::uint8_t>> results;
+            for (const RansPath path : paths()) {
+                std::vector<std::uint8_t> symbols;
+                const auto out = input.outputs(symbols);
+                const auto back = ransDecode(exact, out, input.tokens, streams, 0, path);
+                QVERIFY(!(cut && back.has_value()));
+                found += back ? 0 : 1;
+                results.push_back(back ? symbols : std::vector<std::uint8_t>{});
+                QVERIFY(results.back() == results.front());
+            }
+        }
+        QVERIFY(found > 2500);
+    }
+};
+
+QTEST_APPLESS_MAIN(TestRans)
+#include "test_rans.moc"
