@@ -8,9 +8,9 @@ namespace kvscope {
 
 Quantised quantise(const MaxAbsBins& bins, const SourceRows& rows, const PlaneCalibration&) {
     const int middle = binsMiddle(bins.bins);
-    const ScaleFormat format = formatHolding(rows.shape.plane.dtype);
     SymbolGrid grid(rows.tokens(), rows.channels(), static_cast<std::uint32_t>(2 * middle + 1));
     Quantised made;
+    const ScaleFormat format = putMagnitudeFormat(rows, made.scales);
     std::uint16_t* symbol = grid.symbols.data();
     for (std::int64_t token = 0; token < rows.tokens(); ++token) {
         const auto row = rows.row(token);
@@ -32,7 +32,7 @@ Result<std::vector<SymbolGrid>> readGrids(const MaxAbsBins& bins, const ChunkSha
 Result<void> dequantise(const MaxAbsBins& bins, std::span<const SymbolGrid> grids, QuantisedSource& source,
                         const TargetRows& rows) {
     const int middle = binsMiddle(bins.bins);
-    const ScaleFormat format = formatHolding(rows.shape.plane.dtype);
+    KVSCOPE_ASSIGN(const auto format, readMagnitudeFormat(rows, source.scales));
     const std::uint16_t* symbol = grids.front().symbols.data();
     for (std::int64_t token = 0; token < rows.tokens(); ++token) {
         KVSCOPE_ASSIGN(const float largest, readScale(source.scales, format));

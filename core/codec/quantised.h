@@ -2,6 +2,7 @@
 #pragma once
 
 #include "core/codec/chunk_codec.h"
+#include "core/codec/scale_format.h"
 #include "core/codec/symbol_grid.h"
 
 #include <algorithm>
@@ -59,6 +60,23 @@ inline float largestMagnitude(std::span<const float> values) {
     for (const float value : values)
         largest = std::max(largest, std::fabs(value));
     return largest;
+}
+
+/// Format of stored magnitudes: that of the dtype where rows are as stored; otherwise a byte in the scales says which.
+inline ScaleFormat putMagnitudeFormat(const SourceRows& rows, Bytes& scales) {
+    const DType type = rows.shape.plane.dtype;
+    const ScaleFormat held = formatHolding(type);
+    if (rows.asStored)
+        return held;
+    const ScaleFormat format = held == ScaleFormat::F32 ? held : halfFormatFor(type, largestMagnitude(rows.values));
+    putFormat(scales, format);
+    return format;
+}
+
+inline Result<ScaleFormat> readMagnitudeFormat(const TargetRows& rows, ByteReader& scales) {
+    if (rows.asStored)
+        return formatHolding(rows.shape.plane.dtype);
+    return readFormat(scales);
 }
 
 } // namespace kvscope

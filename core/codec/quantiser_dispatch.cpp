@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/codec/quantiser_dispatch.h"
 
+#include "core/codec/quantise_anchor.h"
+#include "core/codec/quantise_bins.h"
+#include "core/codec/quantise_block.h"
+#include "core/codec/quantise_float8.h"
+#include "core/codec/quantise_kivi.h"
+#include "core/codec/quantise_step.h"
+#include "core/codec/quantise_uniform.h"
+
 namespace kvscope {
 
 namespace {
 
-template <class Q>
-concept Quantises = requires(const Q& q, const SourceRows& rows, const PlaneCalibration& calibration) {
-    { quantise(q, rows, calibration) } -> std::same_as<Quantised>;
-};
-
 tl::unexpected<Error> noSymbols() {
-    return fail("has no symbols with this coder", "quantiser", "Choose another quantiser, or the coder kvz");
+    return fail("is lossless, which makes no symbols", "quantiser", "Choose another quantiser");
 }
 
 } // namespace
@@ -20,7 +23,7 @@ Result<Quantised> quantiseRows(const Quantiser& quantiser, const SourceRows& row
                                const PlaneCalibration& calibration) {
     return std::visit(
         [&](const auto& q) -> Result<Quantised> {
-            if constexpr (Quantises<std::decay_t<decltype(q)>>)
+            if constexpr (!std::is_same_v<std::decay_t<decltype(q)>, Lossless>)
                 return quantise(q, rows, calibration);
             else
                 return noSymbols();
@@ -32,7 +35,7 @@ Result<std::vector<SymbolGrid>> readGrids(const Quantiser& quantiser, const Chun
                                           QuantisedSource& source) {
     return std::visit(
         [&](const auto& q) -> Result<std::vector<SymbolGrid>> {
-            if constexpr (Quantises<std::decay_t<decltype(q)>>)
+            if constexpr (!std::is_same_v<std::decay_t<decltype(q)>, Lossless>)
                 return readGrids(q, shape, source);
             else
                 return noSymbols();
@@ -44,7 +47,7 @@ Result<void> dequantiseRows(const Quantiser& quantiser, std::span<const SymbolGr
                             const TargetRows& rows) {
     return std::visit(
         [&](const auto& q) -> Result<void> {
-            if constexpr (Quantises<std::decay_t<decltype(q)>>)
+            if constexpr (!std::is_same_v<std::decay_t<decltype(q)>, Lossless>)
                 return dequantise(q, grids, source, rows);
             else
                 return noSymbols();

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
-#include "core/codec/quantise_bins.h"
-#include "core/codec/quantise_uniform.h"
+#include "core/codec/quantised.h"
 
 namespace kvscope {
 
