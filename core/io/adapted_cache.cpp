@@ -42,6 +42,13 @@ public:
         return inner_.readNative(plane, tokens, out);
     }
 
+    [[nodiscard]] Result<void> readNativeByHead(PlaneId plane, TokenRange tokens,
+                                                std::span<std::byte> out) const override {
+        return inner_.readNativeByHead(plane, tokens, out);
+    }
+
+    [[nodiscard]] bool headsLieApart(PlaneId plane) const override { return inner_.headsLieApart(plane); }
+
     [[nodiscard]] bool nativeIsExact(PlaneId plane) const override {
         return !scalings_.contains(plane) && inner_.nativeIsExact(plane);
     }

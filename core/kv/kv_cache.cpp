@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/kv/kv_cache.h"
 
+#include <cstring>
+
 namespace kvscope {
 
 namespace {
@@ -24,6 +26,14 @@ Result<const PlaneGeometry*> checkRead(const KvGeometry& geometry, const CacheIn
     return found;
 }
 
+Result<void> checkNativeRead(const KvGeometry& geometry, const CacheInfo& info, PlaneId plane, TokenRange tokens,
+                             std::size_t bytes) {
+    KVSCOPE_ASSIGN(const PlaneGeometry* found, checkRead(geometry, info, plane, tokens));
+    if (static_cast<std::int64_t>(bytes) != tokens.size() * found->channels() * sizeOf(found->dtype))
+        return fail("the buffer for " + planeName(plane) + " has the wrong size", info.name);
+    return {};
+}
+
 } // namespace
 
 Result<void> KvCache::readRows(PlaneId plane, TokenRange tokens, ChannelRange channels, std::span<float> out) const {
@@ -44,13 +54,28 @@ Result<void> KvCache::readRows(PlaneId plane, TokenRange tokens, std::span<float
     return readRows(plane, tokens, channelRange(0, found->channels()), out);
 }
 
+Result<void> CacheSource::readNativeByHead(PlaneId plane, TokenRange tokens, std::span<std::byte> out) const {
+    const PlaneGeometry& shape = *geometry().find(plane);
+    std::vector<std::byte> rows(out.size());
+    KVSCOPE_TRY(readNative(plane, tokens, rows));
+    const auto width = static_cast<std::size_t>(shape.headDim * sizeOf(shape.dtype));
+    const auto heads = static_cast<std::size_t>(shape.heads);
+    const auto count = static_cast<std::size_t>(tokens.size());
+    for (std::size_t row = 0; row < count; ++row) {
+        for (std::size_t head = 0; head < heads; ++head)
+            std::memcpy(out.data() + (head * count + row) * width, rows.data() + (row * heads + head) * width, width);
+    }
+    return {};
+}
+
 Result<void> KvCache::readNative(PlaneId plane, TokenRange tokens, std::span<std::byte> out) const {
-    KVSCOPE_ASSIGN(const PlaneGeometry* found, checkRead(geometry(), info(), plane, tokens));
-    if (static_cast<std::int64_t>(out.size()) != tokens.size() * found->channels() * sizeOf(found->dtype))
-        return fail("the buffer for " + planeName(plane) + " has the wrong size", info().name);
-    if (out.empty())
-        return {};
-    return source_->readNative(plane, tokens, out);
+    KVSCOPE_TRY(checkNativeRead(geometry(), info(), plane, tokens, out.size()));
+    return out.empty() ? Result<void>() : source_->readNative(plane, tokens, out);
+}
+
+Result<void> KvCache::readNativeByHead(PlaneId plane, TokenRange tokens, std::span<std::byte> out) const {
+    KVSCOPE_TRY(checkNativeRead(geometry(), info(), plane, tokens, out.size()));
+    return out.empty() ? Result<void>() : source_->readNativeByHead(plane, tokens, out);
 }
 
 const Rope* KvCache::rope(LayerIndex layer) const {

@@ -69,6 +69,11 @@ public:
                                                 std::span<float> out) const = 0;
     /// Reads whole rows in the plane's dtype, little-endian [tokens.size()][channels()], without a scale applied.
     [[nodiscard]] virtual Result<void> readNative(PlaneId plane, TokenRange tokens, std::span<std::byte> out) const = 0;
+    /// As readNative, into [heads][tokens.size()][headDim].
+    [[nodiscard]] virtual Result<void> readNativeByHead(PlaneId plane, TokenRange tokens,
+                                                        std::span<std::byte> out) const;
+    /// Whether the rows of each head lie together, so that readNativeByHead moves fewer bytes than readNative.
+    [[nodiscard]] virtual bool headsLieApart(PlaneId /*plane*/) const { return false; }
     /// Whether readNative gives the same values as readRows (no scale, no block quantisation in between).
     [[nodiscard]] virtual bool nativeIsExact(PlaneId plane) const = 0;
 };
@@ -91,6 +96,10 @@ public:
     [[nodiscard]] Result<void> readRows(PlaneId plane, TokenRange tokens, std::span<float> out) const;
     /// Reads rows in the plane's own dtype, little-endian, into out = [tokens.size()][channels] values.
     [[nodiscard]] Result<void> readNative(PlaneId plane, TokenRange tokens, std::span<std::byte> out) const;
+    /// As readNative, into out = [heads][tokens.size()][headDim] values.
+    [[nodiscard]] Result<void> readNativeByHead(PlaneId plane, TokenRange tokens, std::span<std::byte> out) const;
+    /// Whether readNativeByHead is the quicker of the two.
+    [[nodiscard]] bool headsLieApart(PlaneId plane) const { return source_->headsLieApart(plane); }
     /// Whether readNative gives the same values as readRows.
     [[nodiscard]] bool nativeIsExact(PlaneId plane) const { return source_->nativeIsExact(plane); }
     /// RoPE of a layer's K, or null when unknown or absent.

@@ -203,6 +203,25 @@ public:
         return read(plane, tokens, channelRange(0, geometry_.find(plane)->channels()), out, false);
     }
 
+    [[nodiscard]] Result<void> readNativeByHead(PlaneId id, TokenRange tokens,
+                                                std::span<std::byte> out) const override {
+        const PlaneGeometry& plane = *geometry_.find(id);
+        const std::int64_t headBytes = tokens.size() * plane.headDim * sizeOf(plane.dtype);
+        for (std::int64_t head = 0; head < plane.heads; ++head)
+            KVSCOPE_TRY(read(
+                id, tokens, channelRange(head * plane.headDim, (head + 1) * plane.headDim),
+                out.subspan(static_cast<std::size_t>(head * headBytes), static_cast<std::size_t>(headBytes)), false));
+        return {};
+    }
+
+    [[nodiscard]] bool headsLieApart(PlaneId id) const override {
+        const PlaneGeometry& plane = *geometry_.find(id);
+        const auto& parts = planes_.at(id);
+        return plane.heads > 1 && std::all_of(parts.begin(), parts.end(), [&](const StridedPart& part) {
+                   return part.pages == nullptr && part.dimStride == 1 && part.tokenStride == plane.headDim;
+               });
+    }
+
     [[nodiscard]] bool nativeIsExact(PlaneId plane) const override {
         const auto& parts = planes_.at(plane);
         // A named storage is quantised in blocks, of which f32 is only the decoded form.

@@ -9,6 +9,8 @@ namespace {
 
 /// Bytes read at once: they stay in the second-level cache until they are reduced.
 constexpr std::int64_t kReadBytes = std::int64_t{1} << 17;
+/// The same where each head is read by itself: fewer and longer reads are worth the larger buffer.
+constexpr std::int64_t kReadBytesByHead = std::int64_t{1} << 18;
 constexpr auto kBlock = static_cast<std::int64_t>(kBlockTokens);
 
 std::size_t size(std::int64_t count) {
@@ -27,9 +29,11 @@ ChunkBuilder::ChunkBuilder(const PlaneLayout& plane)
     , headDim_(plane.headDim)
     , chunkTokens_(plane.chunkTokens)
     , native_(plane.native)
+    , byHead_(plane.byHead)
     , type_(plane.type)
-    , readTokens_(
-          std::clamp(kReadBytes / (plane.channels() * sizeOf(plane.type)) / kBlock * kBlock, kBlock, plane.chunkTokens))
+    , readTokens_(std::clamp((plane.byHead ? kReadBytesByHead : kReadBytes) / (plane.channels() * sizeOf(plane.type)) /
+                                 kBlock * kBlock,
+                             kBlock, plane.chunkTokens))
     , reducer_(size(plane.heads), size(plane.headDim))
     , block_(size(plane.heads) * kBlockHeadCells) {
     if (native_)
@@ -52,15 +56,25 @@ ChunkBuilder::ChunkBuilder(const PlaneLayout& plane)
 
 bool ChunkBuilder::fits(const PlaneLayout& plane) const {
     return heads_ == plane.heads && headDim_ == plane.headDim && chunkTokens_ == plane.chunkTokens &&
-           native_ == plane.native && type_ == plane.type;
+           native_ == plane.native && byHead_ == plane.byHead && type_ == plane.type;
 }
 
 Result<void> ChunkBuilder::readRows(const KvCache& cache, Quantity quantity, const PlaneLayout& plane,
                                     TokenRange tokens, std::span<const float> channelMeans) {
     const std::int64_t values = tokens.size() * plane.channels();
-    if (native_)
-        return cache.readNative(plane.id, tokens, std::span(stored_).first(size(values * sizeOf(type_))));
+    if (native_) {
+        const auto bytes = std::span(stored_).first(size(values * sizeOf(type_)));
+        return byHead_ ? cache.readNativeByHead(plane.id, tokens, bytes) : cache.readNative(plane.id, tokens, bytes);
+    }
     return readQuantity(cache, quantity, plane.id, tokens, channelMeans, std::span(derived_).first(size(values)));
+}
+
+StoredRows ChunkBuilder::rowsAt(std::int64_t skip, std::int64_t rows, std::int64_t read) const {
+    const auto* const first = native_ ? stored_.data() : std::as_bytes(std::span(derived_)).data();
+    const std::int64_t headBytes = headDim_ * sizeOf(type_);
+    if (byHead_)
+        return {type_, first + skip * headBytes, size(rows), size(headBytes), size(read * headBytes)};
+    return StoredRows::packed(type_, first + skip * heads_ * headBytes, size(rows), size(heads_), size(headDim_));
 }
 
 Result<void> ChunkBuilder::build(const KvCache& cache, Quantity quantity, const PlaneLayout& plane, std::int64_t chunk,
@@ -72,15 +86,12 @@ Result<void> ChunkBuilder::build(const KvCache& cache, Quantity quantity, const 
     }
     const std::int64_t first = chunk * chunkTokens_;
     const std::int64_t last = std::min(first + chunkTokens_, plane.tokens);
-    const std::int64_t rowBytes = plane.channels() * sizeOf(type_);
-    const auto bytes = native_ ? std::span<const std::byte>(stored_) : std::as_bytes(std::span(derived_));
     for (std::int64_t at = first; at < last; at += readTokens_) {
         const std::int64_t end = std::min(at + readTokens_, last);
         KVSCOPE_TRY(readRows(cache, quantity, plane, tokenRange(at, end), channelMeans));
         for (std::int64_t token = at; token < end; token += kBlock) {
             const std::int64_t rows = std::min(kBlock, end - token);
-            addBlock(plane, (token - first) / kBlock,
-                     bytes.subspan(size((token - at) * rowBytes), size(rows * rowBytes)), rows, token + rows == last);
+            addBlock(plane, (token - first) / kBlock, rowsAt(token - at, rows, end - at), token + rows == last);
         }
     }
     mergeUpwards(plane);
@@ -107,9 +118,8 @@ Result<void> ChunkBuilder::build(const KvCache& cache, Quantity quantity, const 
     return {};
 }
 
-void ChunkBuilder::addBlock(const PlaneLayout& plane, std::int64_t block, std::span<const std::byte> stored,
-                            std::int64_t rows, bool last) {
-    addChannels(plane, block, stored, rows, last);
+void ChunkBuilder::addBlock(const PlaneLayout& plane, std::int64_t block, const StoredRows& stored, bool last) {
+    addChannels(plane, block, stored, last);
     const LevelLayout& heads = plane.family(CellFamily::Heads)[0];
     const std::int64_t run = heads.tokenStep / static_cast<std::int64_t>(kHeadTokens);
     const std::int64_t headRow = block * kBlock / heads.tokenStep;
@@ -122,8 +132,7 @@ void ChunkBuilder::addBlock(const PlaneLayout& plane, std::int64_t block, std::s
     }
 }
 
-void ChunkBuilder::addChannels(const PlaneLayout& plane, std::int64_t block, std::span<const std::byte> stored,
-                               std::int64_t rows, bool last) {
+void ChunkBuilder::addChannels(const PlaneLayout& plane, std::int64_t block, const StoredRows& stored, bool last) {
     const LevelLayout& channels = plane.family(CellFamily::Channels)[0];
     Level& finest = level(CellFamily::Channels, 0);
     const auto width = size(channels.width);
@@ -133,9 +142,9 @@ void ChunkBuilder::addChannels(const PlaneLayout& plane, std::int64_t block, std
             .subspan(size(block / channels.groupRows * channels.groupBytes()), size(channels.groupBytes()));
     if (channels.groupRows == 1) {
         // A row is a group of its own: nothing need be kept of it.
-        if (const auto sums = reducer_.reduceInFloat(type_, stored, size(rows), block_.view())) {
-            encodeCells(*sums, width, size(rows), group);
-            mergeBlock(above, *sums, width, size(rows));
+        if (const auto sums = reducer_.reduceInFloat(stored, block_.view())) {
+            encodeCells(*sums, width, stored.rows, group);
+            mergeBlock(above, *sums, width, stored.rows);
             return;
         }
     }
@@ -143,7 +152,7 @@ void ChunkBuilder::addChannels(const PlaneLayout& plane, std::int64_t block, std
     if (row == 0 && channels.groupRows > 1)
         finest.sums.reset(finest.sums.size());
     const CellSumsView cells = finest.sums.view().at(size(row) * width);
-    reducer_.reduce(type_, stored, size(rows), cells, block_.view());
+    reducer_.reduce(stored, cells, block_.view());
     mergeCells(above, cells, width);
     if (row + 1 == channels.groupRows || last)
         encodeCells(finest.sums.view(), size(channels.groupCells()), group);

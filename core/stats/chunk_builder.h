@@ -37,10 +37,10 @@ private:
 
     Result<void> readRows(const KvCache& cache, Quantity quantity, const PlaneLayout& plane, TokenRange tokens,
                           std::span<const float> channelMeans);
-    void addBlock(const PlaneLayout& plane, std::int64_t block, std::span<const std::byte> stored, std::int64_t rows,
-                  bool last);
-    void addChannels(const PlaneLayout& plane, std::int64_t block, std::span<const std::byte> stored, std::int64_t rows,
-                     bool last);
+    /// Rows of a block that starts `skip` rows into what readRows read of `read` rows.
+    [[nodiscard]] StoredRows rowsAt(std::int64_t skip, std::int64_t rows, std::int64_t read) const;
+    void addBlock(const PlaneLayout& plane, std::int64_t block, const StoredRows& stored, bool last);
+    void addChannels(const PlaneLayout& plane, std::int64_t block, const StoredRows& stored, bool last);
     void mergeUpwards(const PlaneLayout& plane);
     Level& level(CellFamily family, std::size_t index) { return levels_[static_cast<std::size_t>(family)][index]; }
 
@@ -48,6 +48,7 @@ private:
     std::int64_t headDim_;
     std::int64_t chunkTokens_;
     bool native_;
+    bool byHead_;
     DType type_;
     std::int64_t readTokens_;
     BlockReducer reducer_;

@@ -97,7 +97,8 @@ Result<std::shared_ptr<PlaneSample>> takeSums(const KvCache& cache, PlaneId id, 
                                          std::span(block).subspan(rows * channels, count * channels)));
             rows += count;
         }
-        reducer.reduce(type, bytes.first(rows * rowBytes), rows, blockChannels.view(), blockHeads.view());
+        reducer.reduce(StoredRows::packed(type, bytes.data(), rows, heads, static_cast<std::size_t>(plane.headDim)),
+                       blockChannels.view(), blockHeads.view());
         mergeCells(allChannels.view(), blockChannels.view(), channels);
         for (std::int64_t i = first; i < last; ++i) {
             for (std::size_t head = 0; head < heads; ++head)

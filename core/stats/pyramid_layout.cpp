@@ -124,6 +124,7 @@ Result<PyramidLayout> layOutPyramid(const KvCache& cache, Quantity quantity) {
         plane.heads = geometry.heads;
         plane.headDim = geometry.headDim;
         plane.native = quantity == Quantity::Value && BlockReducer::takes(geometry.dtype) && cache.nativeIsExact(id);
+        plane.byHead = plane.native && cache.headsLieApart(id);
         plane.type = plane.native ? geometry.dtype : DType::F32;
         const std::int64_t rowBytes = plane.channels() * sizeOf(plane.type);
         const std::int64_t budget = plane.native ? kNativeChunkBytes : kDerivedChunkBytes;

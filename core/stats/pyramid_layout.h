@@ -59,6 +59,8 @@ struct PlaneLayout {
     /// Rows are read as stored in this type, or as float32 through readQuantity.
     bool native = false;
     DType type = DType::F32;
+    /// Native rows are read head by head.
+    bool byHead = false;
     /// Tokens built at once: 512 or 4096. Levels up to this step are written chunk by chunk, the ones above when the
     /// plane is complete.
     std::int64_t chunkTokens = 512;

@@ -277,35 +277,32 @@ void sumHead(DF /*df*/, const std::byte* rows, std::size_t rowBytes, std::size_t
 
 /// Sums of a block, before widening; `perHead` holds empty cells.
 template <DType Type>
-static void sumBlock(const std::byte* stored, std::size_t rows, std::size_t heads, std::size_t headDim,
-                     BlockSums channels, BlockSums perHead) {
+HWY_INLINE void sumBlock(const StoredRows& stored, std::size_t heads, std::size_t headDim, BlockSums channels,
+                         BlockSums perHead) {
     const hn::ScalableTag<float> df;
-    const std::size_t rowBytes = heads * headDim * static_cast<std::size_t>(sizeOf(Type));
-    const std::size_t whole = rows / 16 * 16;
+    const std::size_t whole = stored.rows / 16 * 16;
     for (std::size_t head = 0; head < heads; ++head) {
-        const std::size_t begin = head * headDim;
+        const std::byte* const first = stored.first + head * stored.headBytes;
+        const BlockSums own = channels.at(head * headDim);
         const BlockSums cells = perHead.at(head * kBlockHeadCells);
         if (whole > 0)
-            sumHead<Type>(df, stored, rowBytes, whole / kHeadTokens, begin, begin + headDim, channels, cells);
+            sumHead<Type>(df, first, stored.rowBytes, whole / kHeadTokens, 0, headDim, own, cells);
         if (whole == 0)
-            plainRows<Type, true>(stored, rowBytes, rows, begin, begin + headDim, channels, cells);
-        else if (whole < rows)
-            plainRows<Type, false>(stored + whole * rowBytes, rowBytes, rows - whole, begin, begin + headDim, channels,
-                                   cells.at(whole / kHeadTokens));
+            plainRows<Type, true>(first, stored.rowBytes, stored.rows, 0, headDim, own, cells);
+        else if (whole < stored.rows)
+            plainRows<Type, false>(first + whole * stored.rowBytes, stored.rowBytes, stored.rows - whole, 0, headDim,
+                                   own, cells.at(whole / kHeadTokens));
     }
 }
 
-static void sumF16(const std::byte* stored, std::size_t rows, std::size_t heads, std::size_t headDim,
-                   BlockSums channels, BlockSums perHead) {
-    sumBlock<DType::F16>(stored, rows, heads, headDim, channels, perHead);
-}
-static void sumBF16(const std::byte* stored, std::size_t rows, std::size_t heads, std::size_t headDim,
-                    BlockSums channels, BlockSums perHead) {
-    sumBlock<DType::BF16>(stored, rows, heads, headDim, channels, perHead);
-}
-static void sumF32(const std::byte* stored, std::size_t rows, std::size_t heads, std::size_t headDim,
-                   BlockSums channels, BlockSums perHead) {
-    sumBlock<DType::F32>(stored, rows, heads, headDim, channels, perHead);
+static void sumStored(const StoredRows& stored, std::size_t heads, std::size_t headDim, BlockSums channels,
+                      BlockSums perHead) {
+    if (stored.type == DType::F16)
+        sumBlock<DType::F16>(stored, heads, headDim, channels, perHead);
+    else if (stored.type == DType::BF16)
+        sumBlock<DType::BF16>(stored, heads, headDim, channels, perHead);
+    else
+        sumBlock<DType::F32>(stored, heads, headDim, channels, perHead);
 }
 
 /// Whether float was too narrow for some cell: squares that overflowed (or met NaN or infinity), or values so small
@@ -347,9 +344,7 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace kvscope {
 
-HWY_EXPORT(sumF16);
-HWY_EXPORT(sumBF16);
-HWY_EXPORT(sumF32);
+HWY_EXPORT(sumStored);
 HWY_EXPORT(needsDouble);
 HWY_EXPORT(widenSums);
 
@@ -390,8 +385,7 @@ BlockReducer::BlockReducer(std::size_t heads, std::size_t headDim)
     , headDim_(headDim)
     , scratch_(4 * heads * headDim + 2 * heads * kBlockHeadCells) {}
 
-std::optional<BlockSums> BlockReducer::reduceInFloat(DType type, std::span<const std::byte> stored, std::size_t rows,
-                                                     CellSumsView heads) {
+std::optional<BlockSums> BlockReducer::reduceInFloat(const StoredRows& stored, CellSumsView heads) {
     const std::size_t channelCells = heads_ * headDim_;
     const std::size_t headCells = heads_ * kBlockHeadCells;
     float* const scratch = scratch_.data();
@@ -401,12 +395,7 @@ std::optional<BlockSums> BlockReducer::reduceInFloat(DType type, std::span<const
     std::fill_n(perHead.min, headCells, std::numeric_limits<float>::infinity());
     std::fill_n(perHead.max, headCells, -std::numeric_limits<float>::infinity());
     std::fill_n(perHead.sum, 2 * headCells, 0.0F);
-    if (type == DType::F16)
-        HWY_DYNAMIC_DISPATCH(sumF16)(stored.data(), rows, heads_, headDim_, perChannel, perHead);
-    else if (type == DType::BF16)
-        HWY_DYNAMIC_DISPATCH(sumBF16)(stored.data(), rows, heads_, headDim_, perChannel, perHead);
-    else
-        HWY_DYNAMIC_DISPATCH(sumF32)(stored.data(), rows, heads_, headDim_, perChannel, perHead);
+    HWY_DYNAMIC_DISPATCH(sumStored)(stored, heads_, headDim_, perChannel, perHead);
     if (HWY_DYNAMIC_DISPATCH(needsDouble)(perChannel, channelCells) ||
         HWY_DYNAMIC_DISPATCH(needsDouble)(perHead, headCells))
         return std::nullopt;
@@ -414,36 +403,34 @@ std::optional<BlockSums> BlockReducer::reduceInFloat(DType type, std::span<const
     HWY_DYNAMIC_DISPATCH(widenSums)(perHead.squares, heads.squares, headCells);
     std::fill_n(heads.nonFinite, headCells, 0.0F);
     for (std::size_t cell = 0; cell < headCells; ++cell) {
-        const std::size_t first = std::min(cell % kBlockHeadCells * kHeadTokens, rows);
-        heads.count[cell] = static_cast<float>(std::min(rows - first, kHeadTokens) * headDim_);
+        const std::size_t first = std::min(cell % kBlockHeadCells * kHeadTokens, stored.rows);
+        heads.count[cell] = static_cast<float>(std::min(stored.rows - first, kHeadTokens) * headDim_);
     }
     return perChannel;
 }
 
-void BlockReducer::reduce(DType type, std::span<const std::byte> stored, std::size_t rows, CellSumsView channels,
-                          CellSumsView heads) {
+void BlockReducer::reduce(const StoredRows& stored, CellSumsView channels, CellSumsView heads) {
     const std::size_t channelCells = heads_ * headDim_;
-    const auto sums = reduceInFloat(type, stored, rows, heads);
+    const auto sums = reduceInFloat(stored, heads);
     if (!sums) {
-        reduceInDouble(type, stored, rows, channels, heads);
+        reduceInDouble(stored, channels, heads);
         return;
     }
     setEmpty(channels, channelCells);
-    mergeBlock(channels, *sums, channelCells, rows);
+    mergeBlock(channels, *sums, channelCells, stored.rows);
 }
 
-void BlockReducer::reduceInDouble(DType type, std::span<const std::byte> stored, std::size_t rows,
-                                  CellSumsView channels, CellSumsView heads) const {
-    const std::size_t channelCells = heads_ * headDim_;
-    setEmpty(channels, channelCells);
+void BlockReducer::reduceInDouble(const StoredRows& stored, CellSumsView channels, CellSumsView heads) const {
+    setEmpty(channels, heads_ * headDim_);
     setEmpty(heads, heads_ * kBlockHeadCells);
-    const std::byte* at = stored.data();
-    for (std::size_t row = 0; row < rows; ++row) {
-        for (std::size_t channel = 0; channel < channelCells; ++channel) {
-            const float value = loadAs(type, at);
-            at += sizeOf(type);
-            addValue(value, channels, channel);
-            addValue(value, heads, channel / headDim_ * kBlockHeadCells + row / kHeadTokens);
+    for (std::size_t row = 0; row < stored.rows; ++row) {
+        for (std::size_t head = 0; head < heads_; ++head) {
+            const std::byte* at = stored.first + row * stored.rowBytes + head * stored.headBytes;
+            for (std::size_t dim = 0; dim < headDim_; ++dim, at += sizeOf(stored.type)) {
+                const float value = loadAs(stored.type, at);
+                addValue(value, channels, head * headDim_ + dim);
+                addValue(value, heads, head * kBlockHeadCells + row / kHeadTokens);
+            }
         }
     }
 }

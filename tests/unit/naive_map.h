@@ -35,11 +35,11 @@ inline float widen(DType type, std::uint16_t bits) {
     return type == DType::BF16 ? floatFromBfloat(bits) : floatFromHalf(bits);
 }
 
-/// Stores what `valueOf(plane, token, channel)` returns, rounded to the type, token after token.
+/// Stores what `valueOf(plane, token, channel)` returns, rounded to the type, token after token or head after head.
 template <class ValueOf>
 KnownCache makeKnownCache(const std::vector<KnownLayer>& layers, DType type, ValueOf valueOf,
                           std::int64_t sequences = 1, std::uint64_t fingerprint = 0,
-                          std::vector<std::optional<Rope>> ropes = {}) {
+                          std::vector<std::optional<Rope>> ropes = {}, bool headsFirst = false) {
     KnownCache known;
     KvGeometry geometry;
     geometry.sequences = sequences;
@@ -58,17 +58,19 @@ KnownCache makeKnownCache(const std::vector<KnownLayer>& layers, DType type, Val
         std::vector<std::byte> bytes(static_cast<std::size_t>(plane.values() * sizeOf(type)));
         auto& expected = known.values[id];
         expected.reserve(static_cast<std::size_t>(plane.values()));
-        std::size_t at = 0;
+        const std::int64_t tokenStride = headsFirst ? plane.headDim : plane.channels();
+        const std::int64_t headStride = headsFirst ? plane.tokens * plane.headDim : plane.headDim;
         for (std::int64_t token = 0; token < plane.tokens; ++token) {
             for (std::int64_t channel = 0; channel < plane.channels(); ++channel) {
+                const auto at = static_cast<std::size_t>(
+                    (token * tokenStride + channel / plane.headDim * headStride + channel % plane.headDim) *
+                    sizeOf(type));
                 float value = valueOf(id, token, channel);
                 if (type == DType::F32) {
                     std::memcpy(bytes.data() + at, &value, 4);
-                    at += 4;
                 } else {
                     const std::uint16_t bits = narrow(type, value);
                     std::memcpy(bytes.data() + at, &bits, 2);
-                    at += 2;
                     value = widen(type, bits);
                 }
                 expected.push_back(static_cast<double>(value));
@@ -77,8 +79,8 @@ KnownCache makeKnownCache(const std::vector<KnownLayer>& layers, DType type, Val
         StridedPart part;
         part.bytes = memorySource(std::move(bytes), "known values");
         part.stored = type;
-        part.tokenStride = plane.channels();
-        part.headStride = plane.headDim;
+        part.tokenStride = tokenStride;
+        part.headStride = headStride;
         part.tokenCount = plane.tokens;
         part.headCount = plane.heads;
         planes.push_back({id, {part}});

@@ -56,7 +56,9 @@ void TestCellCodec::blockKernelEqualsPlainLoops() {
     CellSums perChannel(static_cast<std::size_t>(channels));
     CellSums perHead(static_cast<std::size_t>(heads) * 16);
     BlockReducer reducer(static_cast<std::size_t>(heads), static_cast<std::size_t>(headDim));
-    reducer.reduce(static_cast<DType>(type), stored, static_cast<std::size_t>(rows), perChannel.view(), perHead.view());
+    reducer.reduce(StoredRows::packed(static_cast<DType>(type), stored.data(), static_cast<std::size_t>(rows),
+                                      static_cast<std::size_t>(heads), static_cast<std::size_t>(headDim)),
+                   perChannel.view(), perHead.view());
     const auto check = [&](CellSumsView sums, int cell, const std::vector<double>& under) {
         double sum = 0;
         double squares = 0;
@@ -113,8 +115,10 @@ void TestCellCodec::blocksEncodeAndMergeAsTheirCells() {
     CellSums perHead(static_cast<std::size_t>(heads) * kBlockHeadCells);
     BlockReducer reducer(static_cast<std::size_t>(heads), static_cast<std::size_t>(headDim));
     CellSums wide(channels);
-    reducer.reduce(static_cast<DType>(type), stored, count, wide.view(), perHead.view());
-    const auto block = reducer.reduceInFloat(static_cast<DType>(type), stored, count, perHead.view());
+    const auto packed = StoredRows::packed(static_cast<DType>(type), stored.data(), count,
+                                           static_cast<std::size_t>(heads), static_cast<std::size_t>(headDim));
+    reducer.reduce(packed, wide.view(), perHead.view());
+    const auto block = reducer.reduceInFloat(packed, perHead.view());
     QVERIFY(block);
 
     std::vector<std::byte> ofCells(static_cast<std::size_t>(encodedBytes(heads * headDim)));
@@ -142,7 +146,9 @@ void TestCellCodec::blocksEncodeAndMergeAsTheirCells() {
     std::vector<std::byte> wideRow(channels * sizeof huge);
     for (std::size_t i = 0; i < channels; ++i)
         std::memcpy(wideRow.data() + i * sizeof huge, &huge, sizeof huge);
-    QVERIFY(!reducer.reduceInFloat(DType::F32, wideRow, 1, perHead.view()));
+    QVERIFY(!reducer.reduceInFloat(StoredRows::packed(DType::F32, wideRow.data(), 1, static_cast<std::size_t>(heads),
+                                                      static_cast<std::size_t>(headDim)),
+                                   perHead.view()));
 }
 
 void TestCellCodec::encodingRoundsOutward() {

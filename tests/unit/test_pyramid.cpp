@@ -20,9 +20,9 @@ const Rope kRope = Rope::plain(10000.0, 16, Rope::Pairing::HalfSplit);
 /// Lengths around block and chunk borders, heads and dimensions of every kind, one layer without V.
 const std::vector<KnownLayer> kLayers{{2, 16, 5000, 5000}, {3, 10, 700, 64}, {1, 40, 4097, -1}, {8, 5, 1, 513}};
 
-KnownCache awkwardCache(DType type, std::uint64_t fingerprint = 0) {
+KnownCache awkwardCache(DType type, std::uint64_t fingerprint = 0, bool headsFirst = false) {
     return makeKnownCache(kLayers, type, PlausibleValues(11), 1, fingerprint,
-                          {kRope, std::nullopt, std::nullopt, std::nullopt});
+                          {kRope, std::nullopt, std::nullopt, std::nullopt}, headsFirst);
 }
 
 /// Builds a quantity's pyramid and waits for it; false when it fails or takes more than a minute.
@@ -127,17 +127,21 @@ private slots:
 void TestPyramid::tiledEqualsNaive_data() {
     QTest::addColumn<int>("quantity");
     QTest::addColumn<int>("type");
-    for (const Quantity quantity : kAllQuantities) {
-        for (const DType type : {DType::F16, DType::BF16, DType::F32})
+    QTest::addColumn<bool>("headsFirst");
+    for (const DType type : {DType::F16, DType::BF16, DType::F32}) {
+        for (const Quantity quantity : kAllQuantities)
             QTest::addRow("%s, %s", nameOf(quantity).data(), nameOf(type).data())
-                << static_cast<int>(quantity) << static_cast<int>(type);
+                << static_cast<int>(quantity) << static_cast<int>(type) << false;
+        QTest::addRow("value, %s, heads first", nameOf(type).data())
+            << static_cast<int>(Quantity::Value) << static_cast<int>(type) << true;
     }
 }
 
 void TestPyramid::tiledEqualsNaive() {
     QFETCH(int, quantity);
     QFETCH(int, type);
-    const KnownCache known = awkwardCache(static_cast<DType>(type));
+    QFETCH(bool, headsFirst);
+    const KnownCache known = awkwardCache(static_cast<DType>(type), 0, headsFirst);
     const double largest = largestMagnitude(known);
     ThreadPool pool(2);
     const auto map = CacheMap::create(known.cache, pool);

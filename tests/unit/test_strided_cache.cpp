@@ -123,6 +123,10 @@ private slots:
                 QVERIFY(cache->readNative(PlaneId{}, tokenRange(0, kTokens), native));
                 QVERIFY(native == store({kChannels, kDim, 1}, 0, dtype, false));
                 QVERIFY(cache->nativeIsExact(PlaneId{}));
+
+                QVERIFY(cache->readNativeByHead(PlaneId{}, tokenRange(0, kTokens), native));
+                QVERIFY(native == store({kDim, kTokens * kDim, 1}, 0, dtype, false));
+                QCOMPARE(cache->headsLieApart(PlaneId{}), tokenStride == kDim);
             }
     }
 
