@@ -12,7 +12,8 @@ namespace kvscope {
 
 /// Encodes one chunk; does all stages of the pipeline. Step: values are rounded to multiples of step *
 /// calibration.centredRms (after the transform), so that each is off by at most half of that plus the rounding of
-/// float32; NaN, infinities and values beyond 2^24 steps are kept bit by bit (before the transform). Lossless: every
+/// float32; NaN, infinities and values beyond 2^20 steps are kept bit by bit (before the transform). Planes whose step
+/// is zero or beyond float32 are kept bit by bit. Lossless: every
 /// bit of input.native comes back.
 Result<EncodedChunk> encodeKvzChunk(const Pipeline& pipeline, const PlaneCalibration& calibration,
                                     const ChunkInput& input);

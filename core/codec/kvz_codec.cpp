@@ -1,0 +1,372 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/codec/kvz_codec.h"
+
+#include "core/base/checked.h"
+#include "core/codec/clip.h"
+#include "core/codec/kvz_lossless.h"
+#include "core/codec/kvz_step.h"
+#include "core/codec/native_values.h"
+#include "core/codec/side_bits.h"
+#include "core/codec/side_bytes.h"
+#include "core/codec/symbol_coder.h"
+#include "core/codec/symbol_layout.h"
+#include "core/codec/symbol_plane.h"
+#include "core/codec/transform.h"
+#include "core/kv/convert.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <new>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace kvscope {
+
+namespace {
+
+/// First byte of a chunk.
+enum class KvzForm : std::uint8_t { Lossless = 1, Step = 2 };
+
+/// Values that are kept as the dump stores them.
+struct KeptBits {
+    std::vector<std::uint32_t> places;
+    std::vector<std::byte> bits;
+};
+
+auto outOfMemory() {
+    return fail("there is not enough memory", "kvz chunk", "Close other programs or use smaller chunks.",
+                Error::Kind::System);
+}
+
+/// The step of a plane; 0 where there is none to speak of and the chunk is kept bit by bit.
+float stepOf(const Step& quantiser, const PlaneCalibration& calibration) {
+    const double step = quantiser.step * static_cast<double>(calibration.centredRms);
+    return step >= kSmallestStep && step <= kLargestStepped ? static_cast<float>(step) : 0.0F;
+}
+
+Result<void> checkShape(const ChunkShape& shape, std::size_t count, std::int64_t valueBytes) {
+    const auto bytes = checkedProduct({shape.tokens.size(), shape.plane.heads, shape.plane.headDim, valueBytes});
+    if (!bytes || *bytes != static_cast<std::int64_t>(count) * valueBytes ||
+        count > std::numeric_limits<std::uint32_t>::max())
+        return fail("the rows do not have the size that the chunk's shape says", "kvz chunk");
+    return {};
+}
+
+/// Takes out what cannot be expressed in steps and puts zeros there.
+KeptBits takeKept(const ChunkInput& input, float step, std::span<float> rows) {
+    const float most = std::min(step * kMostSteps, kLargestStepped);
+    const auto size = static_cast<std::size_t>(sizeOf(input.shape.plane.dtype));
+    KeptBits kept;
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+        if (std::fabs(rows[i]) <= most)
+            continue;
+        rows[i] = 0;
+        kept.places.push_back(static_cast<std::uint32_t>(i));
+        const auto bits = input.native.subspan(i * size, size);
+        kept.bits.insert(kept.bits.end(), bits.begin(), bits.end());
+    }
+    return kept;
+}
+
+void putKept(const KeptBits& kept, std::vector<std::byte>& out) {
+    putLeb128(kept.places.size(), out);
+    if (kept.places.empty())
+        return;
+    std::vector<std::uint32_t> gaps;
+    std::uint32_t next = 0;
+    for (const std::uint32_t place : kept.places) {
+        gaps.push_back(place - next);
+        next = place + 1;
+    }
+    std::vector<std::byte> bits;
+    SideBitWriter writer(bits);
+    const int order = bestGolombOrder(gaps);
+    writer.put(static_cast<std::uint32_t>(order), 5);
+    for (const std::uint32_t gap : gaps)
+        writer.putGolomb(gap, order);
+    writer.finish();
+    putLeb128(bits.size(), out);
+    out.insert(out.end(), bits.begin(), bits.end());
+    out.insert(out.end(), kept.bits.begin(), kept.bits.end());
+}
+
+Result<KeptBits> readKept(SideBytes& reader, DType type, std::int64_t values) {
+    KeptBits kept;
+    KVSCOPE_ASSIGN(const auto count, reader.leb128("exact values"));
+    if (count == 0)
+        return kept;
+    KVSCOPE_ASSIGN(const auto length, reader.leb128("exact values"));
+    KVSCOPE_ASSIGN(const auto places, reader.take(length, "exact values"));
+    // Each place takes at least a bit.
+    if (count > places.size() * 8)
+        return damagedChunk("exact values", "there are more values than places");
+    KVSCOPE_ASSIGN(const auto bits, reader.take(count * static_cast<std::uint64_t>(sizeOf(type)), "exact values"));
+    SideBitReader source(places);
+    const int order = static_cast<int>(source.get(5));
+    kept.places.reserve(static_cast<std::size_t>(count));
+    std::uint64_t next = 0;
+    for (std::uint64_t i = 0; i < count; ++i) {
+        next += source.getGolomb(order);
+        if (!source.good() || next >= static_cast<std::uint64_t>(values))
+            return damagedChunk("exact values", "one is outside the chunk");
+        kept.places.push_back(static_cast<std::uint32_t>(next++));
+    }
+    if (!source.atEnd())
+        return damagedChunk("exact values", "there are more places than values");
+    kept.bits.assign(bits.begin(), bits.end());
+    return kept;
+}
+
+Result<EncodedChunk> encodeKept(const ChunkInput& input) {
+    KVSCOPE_ASSIGN(auto chunk, encodeKvzLossless(input.shape, input.native));
+    chunk.bytes.insert(chunk.bytes.begin(), static_cast<std::byte>(KvzForm::Lossless));
+    ++chunk.parts[BytePart::Header];
+    return chunk;
+}
+
+/// Chunks so short that the channels' offsets may take more than they save.
+constexpr std::int64_t kFewTokens = 16;
+/// Steps above this leave channels so few bits that it pays to know their means to a quarter of a step.
+constexpr double kCoarseStep = 0.4;
+
+/// What is taken from each channel, in quarters of a step: about its mean, or nothing.
+std::vector<std::int32_t> offsetsOf(const Pipeline& pipeline, const ChunkShape& shape, float step,
+                                    std::span<const float> rows) {
+    const auto channels = static_cast<std::size_t>(shape.plane.channels());
+    std::vector<std::int32_t> offsets(channels);
+    if (pipeline.predictor == Predictor::None || rows.empty())
+        return offsets;
+    std::vector<double> sums(channels);
+    for (std::size_t i = 0; i < rows.size();) {
+        for (std::size_t c = 0; c < channels; ++c, ++i)
+            sums[c] += static_cast<double>(rows[i]);
+    }
+    const bool coarse = std::get<Step>(pipeline.quantiser).step >= kCoarseStep;
+    const double unit = static_cast<double>(step) / (coarse ? kOffsetParts : 1);
+    const auto tokens = static_cast<double>(shape.tokens.size());
+    for (std::size_t c = 0; c < channels; ++c) {
+        // Transforms may leave means beyond the largest offset; those of a part of the range remain.
+        const double mean = std::clamp(sums[c] / tokens / unit, -kMostOffset, kMostOffset);
+        const auto rounded = static_cast<std::int32_t>(mean + (mean < 0 ? -0.5 : 0.5));
+        offsets[c] = coarse ? rounded : rounded * kOffsetParts;
+    }
+    return offsets;
+}
+
+SymbolPlane quantised(std::span<const float> rows, const ChunkShape& shape, float step,
+                      const std::vector<std::int32_t>& offsets) {
+    SymbolPlane plane{shape.tokens.size(), shape.plane.channels(), {}, {}, true, offsets};
+    const float inverse = 1.0F / step;
+    std::vector<float> shifts(offsets.size());
+    std::ranges::transform(offsets, shifts.begin(), [](std::int32_t offset) { return offsetSteps(offset); });
+    plane.narrow.resize(rows.size());
+    for (std::size_t i = 0; i < rows.size() && plane.isNarrow;) {
+        for (std::size_t c = 0; c < shifts.size(); ++c, ++i) {
+            const std::int32_t number = stepsOf(rows[i], inverse, shifts[c]);
+            plane.isNarrow = plane.isNarrow && number >= -kMostNarrow && number <= kMostNarrow;
+            plane.narrow[i] = static_cast<std::int16_t>(number);
+        }
+    }
+    if (plane.isNarrow)
+        return plane;
+    plane.narrow = {};
+    plane.wide.resize(rows.size());
+    for (std::size_t i = 0; i < rows.size();) {
+        for (std::size_t c = 0; c < shifts.size(); ++c, ++i)
+            plane.wide[i] = stepsOf(rows[i], inverse, shifts[c]);
+    }
+    return plane;
+}
+
+Result<EncodedChunk> encodeSteps(const Pipeline& pipeline, const PlaneCalibration& calibration, const ChunkInput& input,
+                                 float step) {
+    std::vector<float> rows(input.values.begin(), input.values.end());
+    const KeptBits kept = takeKept(input, step, rows);
+    applyTransform(pipeline.transform, input.shape, rows);
+    if (pipeline.clipSigmas)
+        KVSCOPE_TRY(clipRows(*pipeline.clipSigmas, calibration, rows));
+    SymbolOptions options;
+    options.predictor = pipeline.predictor;
+    const auto channels = static_cast<std::size_t>(input.shape.plane.channels());
+    auto offsets = offsetsOf(pipeline, input.shape, step, rows);
+    KVSCOPE_ASSIGN(auto coded, encodePlane(quantised(rows, input.shape, step, offsets), options));
+    if (input.shape.tokens.size() <= kFewTokens) {
+        offsets.assign(channels, 0);
+        KVSCOPE_ASSIGN(auto without, encodePlane(quantised(rows, input.shape, step, offsets), options));
+        if (without.bytes.size() < coded.bytes.size())
+            coded = std::move(without);
+    }
+
+    EncodedChunk chunk;
+    chunk.bytes.push_back(static_cast<std::byte>(KvzForm::Step));
+    putKept(kept, chunk.bytes);
+    chunk.parts = coded.parts;
+    ++chunk.parts[BytePart::Header];
+    chunk.parts[BytePart::Exceptions] += static_cast<std::int64_t>(chunk.bytes.size()) - 1;
+    chunk.bytes.insert(chunk.bytes.end(), coded.bytes.begin(), coded.bytes.end());
+    chunk.channelBits = std::move(coded.channelBits);
+    chunk.entropyBits = coded.entropyBits;
+    return chunk;
+}
+
+Result<void> decodeSteps(const Pipeline& pipeline, const ChunkShape& shape, float step, SideBytes& reader,
+                         std::span<float> out, KeptBits& kept) {
+    KVSCOPE_ASSIGN(kept, readKept(reader, shape.plane.dtype, shape.values()));
+    KVSCOPE_ASSIGN(const auto plane, decodePlane(reader.rest(), shape.tokens.size(), shape.plane.channels()));
+    const auto fill = [&](const auto& numbers) {
+        for (std::size_t i = 0; i < out.size();) {
+            for (std::size_t c = 0; c < plane.means.size(); ++c, ++i)
+                out[i] = valueOfSteps(numbers[i], offsetSteps(plane.means[c]), step);
+        }
+    };
+    if (plane.isNarrow)
+        fill(plane.narrow);
+    else
+        fill(plane.wide);
+    undoTransform(pipeline.transform, shape, out);
+    return {};
+}
+
+/// Rows that chooseTransform encodes both ways.
+constexpr std::int64_t kSampleTokens = 256;
+
+/// Rms about the channels' means.
+double centredRms(std::span<const float> rows, std::size_t channels) {
+    const auto tokens = static_cast<double>(rows.size() / channels);
+    std::vector<double> sums(channels);
+    double energy = 0;
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+        sums[i % channels] += rows[i];
+        energy += static_cast<double>(rows[i]) * rows[i];
+    }
+    for (const double sum : sums)
+        energy -= sum * sum / tokens;
+    return std::sqrt(std::max(energy, 0.0) / static_cast<double>(rows.size()));
+}
+
+struct OpenedChunk {
+    KvzForm form = KvzForm::Lossless;
+    SideBytes reader;
+};
+
+Result<OpenedChunk> openChunk(const Pipeline& pipeline, float step, std::span<const std::byte> bytes) {
+    if (bytes.empty())
+        return damagedChunk("kvz header", "there are no bytes");
+    OpenedChunk opened{static_cast<KvzForm>(bytes.front()), SideBytes(bytes.subspan(1))};
+    const bool known = opened.form == KvzForm::Lossless || opened.form == KvzForm::Step;
+    if (!known || (opened.form == KvzForm::Step && (step == 0 || !std::holds_alternative<Step>(pipeline.quantiser))))
+        return damagedChunk("kvz header", "the form " + std::to_string(std::to_integer<int>(bytes.front())) +
+                                              " does not fit the plan");
+    return opened;
+}
+
+/// 0 for lossless pipelines.
+Result<float> stepOf(const Pipeline& pipeline, const PlaneCalibration& calibration, const ChunkShape& shape) {
+    if (std::holds_alternative<Lossless>(pipeline.quantiser))
+        return 0.0F;
+    const Step* step = std::get_if<Step>(&pipeline.quantiser);
+    if (step == nullptr)
+        return fail("the quantiser is not one of kvz's own", "kvz chunk", "Use step or lossless with this coder.");
+    KVSCOPE_TRY(checkTransform(pipeline.transform, shape));
+    return stepOf(*step, calibration);
+}
+
+} // namespace
+
+Result<EncodedChunk> encodeKvzChunk(const Pipeline& pipeline, const PlaneCalibration& calibration,
+                                    const ChunkInput& input) {
+    KVSCOPE_TRY(checkShape(input.shape, input.values.size(), sizeOf(input.shape.plane.dtype)));
+    if (input.native.size() != input.values.size() * static_cast<std::size_t>(sizeOf(input.shape.plane.dtype)))
+        return fail("the stored rows do not have the size that the chunk's shape says", "kvz chunk");
+    KVSCOPE_ASSIGN(const float step, stepOf(pipeline, calibration, input.shape));
+    try {
+        return step == 0 ? encodeKept(input) : encodeSteps(pipeline, calibration, input, step);
+    } catch (const std::bad_alloc&) {
+        return outOfMemory();
+    }
+}
+
+Result<void> decodeKvzChunk(const Pipeline& pipeline, const PlaneCalibration& calibration, const ChunkShape& shape,
+                            std::span<const std::byte> bytes, std::span<float> out) {
+    const DType type = shape.plane.dtype;
+    KVSCOPE_TRY(checkShape(shape, out.size(), sizeOf(type)));
+    KVSCOPE_ASSIGN(const float step, stepOf(pipeline, calibration, shape));
+    KVSCOPE_ASSIGN(auto opened, openChunk(pipeline, step, bytes));
+    try {
+        if (opened.form == KvzForm::Lossless) {
+            std::vector<std::byte> native(out.size() * static_cast<std::size_t>(sizeOf(type)));
+            KVSCOPE_TRY(decodeKvzLossless(shape, opened.reader.rest(), native));
+            convertToFloat(type, native, out);
+            return {};
+        }
+        KeptBits kept;
+        KVSCOPE_TRY(decodeSteps(pipeline, shape, step, opened.reader, out, kept));
+        std::vector<float> exact(kept.places.size());
+        convertToFloat(type, kept.bits, exact);
+        for (std::size_t i = 0; i < exact.size(); ++i)
+            out[kept.places[i]] = exact[i];
+        return {};
+    } catch (const std::bad_alloc&) {
+        return outOfMemory();
+    }
+}
+
+Result<void> decodeKvzChunkNative(const Pipeline& pipeline, const PlaneCalibration& calibration,
+                                  const ChunkShape& shape, std::span<const std::byte> bytes, std::span<std::byte> out) {
+    const DType type = shape.plane.dtype;
+    const auto size = static_cast<std::size_t>(sizeOf(type));
+    KVSCOPE_TRY(checkShape(shape, out.size() / size, sizeOf(type)));
+    KVSCOPE_ASSIGN(const float step, stepOf(pipeline, calibration, shape));
+    KVSCOPE_ASSIGN(auto opened, openChunk(pipeline, step, bytes));
+    try {
+        if (opened.form == KvzForm::Lossless)
+            return decodeKvzLossless(shape, opened.reader.rest(), out);
+        KeptBits kept;
+        std::vector<float> rows(out.size() / size);
+        KVSCOPE_TRY(decodeSteps(pipeline, shape, step, opened.reader, rows, kept));
+        toNative(type, rows, out);
+        for (std::size_t i = 0; i < kept.places.size(); ++i)
+            std::copy_n(kept.bits.begin() + static_cast<std::ptrdiff_t>(i * size), size,
+                        out.begin() + static_cast<std::ptrdiff_t>(kept.places[i] * size));
+        return {};
+    } catch (const std::bad_alloc&) {
+        return outOfMemory();
+    }
+}
+
+Transform chooseTransform(const ChunkShape& shape, std::span<const float> rows, double step) {
+    const std::int64_t channels = shape.plane.channels();
+    const std::int64_t tokens =
+        std::min(shape.tokens.size(), channels > 0 ? static_cast<std::int64_t>(rows.size()) / channels : 0);
+    if (shape.rope == nullptr || shape.kind != PlaneKind::Key || tokens == 0)
+        return Transform::None;
+    try {
+        const auto count = static_cast<std::size_t>(std::min(tokens, kSampleTokens) * channels);
+        std::vector<float> plain(rows.begin(), rows.begin() + static_cast<std::ptrdiff_t>(count));
+        for (float& value : plain)
+            value = std::fabs(value) <= kLargestStepped ? value : 0.0F;
+        ChunkShape sample = shape;
+        sample.tokens.end = sample.tokens.begin + static_cast<std::int64_t>(count) / channels;
+        std::vector<float> undone = plain;
+        applyTransform(Transform::RopeInverse, sample, undone);
+        const double size = step * centredRms(undone, static_cast<std::size_t>(channels));
+        if (!(size >= kSmallestStep && size <= kLargestStepped))
+            return Transform::None;
+        const auto bytesOf = [&](std::span<const float> values) {
+            std::vector<std::int32_t> symbols(values.size());
+            const float most = static_cast<float>(size) * kMostSteps;
+            std::ranges::transform(values, symbols.begin(), [&](float value) {
+                return stepsOf(std::clamp(value, -most, most), 1.0F / static_cast<float>(size), 0);
+            });
+            const auto coded = encodeSymbols(symbols, sample.tokens.size(), channels);
+            return coded ? coded->bytes.size() : std::numeric_limits<std::size_t>::max();
+        };
+        return bytesOf(undone) < bytesOf(plain) ? Transform::RopeInverse : Transform::None;
+    } catch (const std::bad_alloc&) {
+        return Transform::None;
+    }
+}
+
+} // namespace kvscope

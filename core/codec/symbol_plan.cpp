@@ -1,0 +1,352 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/codec/symbol_plan.h"
+
+#include "core/codec/side_bits.h"
+#include "core/codec/symbol_predict.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstring>
+#include <limits>
+#include <numeric>
+#include <utility>
+#include <vector>
+
+namespace kvscope {
+
+namespace {
+
+/// Numbers are clamped to this before they are squared and summed.
+constexpr std::int32_t kMostInMoments = 1 << 18;
+/// Channels that are compared to find rows that resemble each other.
+constexpr std::size_t kSketchChannels = 128;
+/// What the states of a further group cost, in bits.
+constexpr std::int64_t kGroupBits = 640;
+constexpr std::int64_t kBlock = 32;
+
+/// log2(value) in units of 2^-8, to about one unit; value at least 1.
+std::int64_t log2Q8(std::uint64_t value) {
+    const int whole = std::bit_width(value) - 1;
+    const std::uint64_t fraction = (whole >= 16 ? value >> (whole - 16) : value << (16 - whole)) - (1U << 16);
+    // log2(1 + f) is f + 0.344 f (1 - f) to 0.01.
+    const std::uint64_t bent = fraction + ((fraction * ((1U << 16) - fraction) >> 16) * 88 >> 8);
+    return static_cast<std::int64_t>(whole) * 256 + static_cast<std::int64_t>(bent >> 8);
+}
+
+template <class Number> struct Plane {
+    std::size_t tokens = 0;
+    std::size_t channels = 0;
+    std::span<const Number> numbers;
+
+    [[nodiscard]] const Number* row(std::size_t t) const { return numbers.data() + t * channels; }
+    /// Clamped, so that its square can be summed.
+    [[nodiscard]] static std::int64_t clamped(Number number) {
+        return std::clamp<std::int32_t>(number, -kMostInMoments, kMostInMoments);
+    }
+};
+
+/// Rows with a few channels each, every channel at about the same size, in eight bits.
+class Sketch {
+public:
+    template <class Number>
+    explicit Sketch(const Plane<Number>& plane)
+        : width_(std::min(plane.channels, kSketchChannels))
+        , cells_(plane.tokens * width_)
+        , norms_(plane.tokens) {
+        for (std::size_t i = 0; i < width_; ++i) {
+            const std::size_t c = i * plane.channels / width_;
+            std::int64_t size = 0;
+            for (std::size_t t = 0; t < plane.tokens; ++t)
+                size += std::abs(plane.clamped(plane.row(t)[c]));
+            const auto count = static_cast<std::int64_t>(plane.tokens);
+            const std::int64_t factor = 4096 * count / (size + count / 2 + 1);
+            for (std::size_t t = 0; t < plane.tokens; ++t) {
+                const std::int64_t cell = plane.clamped(plane.row(t)[c]) * factor >> 8;
+                cells_[t * width_ + i] = static_cast<std::int8_t>(std::clamp<std::int64_t>(cell, -127, 127));
+            }
+        }
+        for (std::size_t t = 0; t < plane.tokens; ++t)
+            norms_[t] = product(t, t);
+    }
+
+    [[nodiscard]] std::int32_t product(std::size_t a, std::size_t b) const {
+        const std::int8_t* x = cells_.data() + a * width_;
+        const std::int8_t* y = cells_.data() + b * width_;
+        std::int32_t sum = 0;
+        for (std::size_t i = 0; i < width_; ++i)
+            sum += static_cast<std::int16_t>(x[i]) * static_cast<std::int16_t>(y[i]);
+        return sum;
+    }
+    [[nodiscard]] std::int64_t norm(std::size_t t) const { return norms_[t]; }
+
+private:
+    std::size_t width_;
+    std::vector<std::int8_t> cells_;
+    std::vector<std::int64_t> norms_;
+};
+
+/// Finds the earlier row that each row resembles most, as far as that saves bits. Returns what is left of each row, in
+/// squares of the sketch.
+template <class Number> std::vector<std::int64_t> findReferences(const Plane<Number>& plane, SymbolLayout& layout) {
+    const Sketch sketch(plane);
+    std::vector<std::int64_t> left(plane.tokens);
+    for (std::size_t t = 0; t < plane.tokens; ++t) {
+        left[t] = sketch.norm(t);
+        const std::size_t first = t > kMostReferenceDistance ? t - kMostReferenceDistance : 0;
+        std::size_t best = t;
+        // product^2 / norm of the best, as a fraction.
+        std::int64_t bestProduct = 0;
+        std::int64_t bestNorm = 1;
+        for (std::size_t u = t; u-- > first;) {
+            const std::int64_t product = sketch.product(t, u);
+            const std::int64_t norm = std::max<std::int64_t>(sketch.norm(u), 1);
+            if (product > 0 && static_cast<__int128>(product) * product * bestNorm >
+                                   static_cast<__int128>(bestProduct) * bestProduct * norm) {
+                best = u;
+                bestProduct = product;
+                bestNorm = norm;
+            }
+        }
+        SymbolRow& row = layout.rows[t];
+        // A row of zeros equals any other; so does any row its twin.
+        if (best == t && t > 0 && sketch.norm(t) == 0)
+            best = t - 1;
+        if (best == t)
+            continue;
+        const std::int64_t weight =
+            std::clamp<std::int64_t>((bestProduct * 16 + bestNorm) / (2 * bestNorm), 1, kWholeWeight);
+        const std::int64_t rest =
+            sketch.norm(t) - (2 * kWholeWeight * weight * bestProduct - weight * weight * bestNorm) / 64;
+        const bool same = std::memcmp(plane.row(t), plane.row(best), plane.channels * sizeof(Number)) == 0;
+        const std::int64_t saved = static_cast<std::int64_t>(plane.channels) *
+                                   (log2Q8(static_cast<std::uint64_t>(left[t]) + 64) -
+                                    log2Q8(static_cast<std::uint64_t>(std::max<std::int64_t>(rest, 0)) + 64)) /
+                                   2;
+        if (!same && saved < 20 * 256)
+            continue;
+        row.distance = static_cast<std::uint16_t>(t - best);
+        row.copy = same;
+        row.weight = same ? kWholeWeight : static_cast<std::uint8_t>(weight);
+        left[t] = same ? 0 : std::max<std::int64_t>(rest, 0);
+        layout.hasReferences = true;
+    }
+    return left;
+}
+
+/// Splits the rows that are coded into groups of similar size, largest first, at multiples of 32 rows.
+void groupRows(const std::vector<std::int64_t>& left, std::size_t channels, SymbolLayout& layout) {
+    std::vector<std::uint32_t> order;
+    for (std::size_t t = 0; t < layout.rows.size(); ++t) {
+        if (!layout.rows[t].copy)
+            order.push_back(static_cast<std::uint32_t>(t));
+    }
+    std::ranges::stable_sort(order, [&](std::uint32_t a, std::uint32_t b) { return left[a] > left[b]; });
+    const std::size_t blocks = (order.size() + kBlock - 1) / kBlock;
+    if (blocks < 2)
+        return;
+    std::vector<std::int64_t> sums(blocks + 1);
+    for (std::size_t i = 0; i < order.size(); ++i)
+        sums[i / kBlock + 1] += left[order[i]];
+    std::partial_sum(sums.begin(), sums.end(), sums.begin());
+    const auto rowsBefore = [&](std::size_t block) { return std::min(block * kBlock, order.size()); };
+    const auto meanOf = [&](std::size_t first, std::size_t last) {
+        const auto count = static_cast<std::int64_t>(rowsBefore(last) - rowsBefore(first));
+        // The floor stands for rounding, which no reference takes away.
+        return static_cast<std::uint64_t>((sums[last] - sums[first]) / count + 1) + kSketchChannels * 4;
+    };
+    // Fewest bits of the first `last` blocks in g + 1 groups, and where the last of these groups begins.
+    constexpr std::int64_t kMost = std::numeric_limits<std::int64_t>::max() / 2;
+    std::array<std::vector<std::int64_t>, kMostRowGroups> bits;
+    std::array<std::vector<std::size_t>, kMostRowGroups> begins;
+    for (std::size_t g = 0; g < kMostRowGroups; ++g) {
+        bits[g].assign(blocks + 1, kMost);
+        begins[g].assign(blocks + 1, 0);
+        for (std::size_t last = g + 1; last <= blocks; ++last) {
+            for (std::size_t first = g; first < (g == 0 ? 1 : last); ++first) {
+                const auto count = static_cast<std::int64_t>(rowsBefore(last) - rowsBefore(first));
+                const std::int64_t own =
+                    kGroupBits * 256 + count * static_cast<std::int64_t>(channels) * log2Q8(meanOf(first, last)) / 2;
+                const std::int64_t all = own + (g == 0 ? 0 : bits[g - 1][first]);
+                if (all < bits[g][last]) {
+                    bits[g][last] = all;
+                    begins[g][last] = first;
+                }
+            }
+        }
+    }
+    std::size_t most = 0;
+    for (std::size_t g = 1; g < kMostRowGroups; ++g)
+        most = bits[g][blocks] < bits[most][blocks] ? g : most;
+    layout.groups = most + 1;
+    std::array<std::size_t, kMostRowGroups + 1> cuts{};
+    cuts[most + 1] = blocks;
+    for (std::size_t g = most; g > 0; --g)
+        cuts[g] = begins[g][cuts[g + 1]];
+    for (std::size_t g = 0; g <= most; ++g) {
+        for (std::size_t i = rowsBefore(cuts[g]); i < rowsBefore(cuts[g + 1]); ++i)
+            layout.rows[order[i]].group = static_cast<std::uint8_t>(g);
+        const std::int64_t ratio = log2Q8(meanOf(cuts[g], cuts[g + 1])) - log2Q8(meanOf(0, cuts[1]));
+        // Half of that in quarters: two scales a bit, rounded.
+        layout.offsets[g] = static_cast<int>((2 * ratio - 128) / 256);
+    }
+    layout.offsets[0] = 0;
+}
+
+/// Sums of squares of what the modes leave of every channel.
+struct Moments {
+    explicit Moments(std::size_t channels)
+        : own(channels)
+        , lagged(channels)
+        , product(channels)
+        , anchor(channels)
+        , reference(channels) {}
+
+    std::vector<std::uint64_t> own;
+    /// Squares of the rows before, products with them.
+    std::vector<std::uint64_t> lagged;
+    std::vector<std::int64_t> product;
+    std::vector<std::uint64_t> anchor;
+    std::vector<std::uint64_t> reference;
+    std::int64_t count = 0;
+};
+
+template <class Number> void addRow(const Plane<Number>& plane, const SymbolRow& row, std::size_t t, Moments& moments) {
+    const Number* now = plane.row(t);
+    const Number* before = t > 0 ? plane.row(t - 1) : nullptr;
+    const Number* anchor = t % kAnchorGroup != 0 ? plane.row(t - t % kAnchorGroup) : nullptr;
+    const Number* reference = row.distance > 0 ? plane.row(t - row.distance) : nullptr;
+    ++moments.count;
+    for (std::size_t c = 0; c < plane.channels; ++c) {
+        const std::int64_t number = plane.clamped(now[c]);
+        const auto squared = [](std::int64_t x) { return static_cast<std::uint64_t>(x * x); };
+        moments.own[c] += squared(number);
+        if (before != nullptr) {
+            moments.lagged[c] += squared(plane.clamped(before[c]));
+            moments.product[c] += number * plane.clamped(before[c]);
+        }
+        moments.anchor[c] += squared(anchor != nullptr ? number - plane.clamped(anchor[c]) : number);
+        moments.reference[c] +=
+            squared(reference != nullptr ? number - plane.clamped(weighted(reference[c], row.weight)) : number);
+    }
+}
+
+struct ModeChoice {
+    SymbolMode mode = SymbolMode::Mean;
+    std::uint8_t weight = kWholeWeight;
+    std::int64_t bits = std::numeric_limits<std::int64_t>::max();
+};
+
+/// The cheapest mode of a channel; `groups` hold the sums of the rows of each group.
+ModeChoice chooseMode(std::span<const Moments> groups, std::size_t channel, bool references) {
+    ModeChoice best;
+    const auto consider = [&](SymbolMode mode, std::uint8_t weight, std::int64_t extraBits, auto squaresOf) {
+        std::int64_t bits = extraBits * 256;
+        for (const Moments& moments : groups)
+            bits += modelledBits(moments.count, squaresOf(moments));
+        if (bits < best.bits)
+            best = {mode, weight, bits};
+    };
+    consider(SymbolMode::Mean, kWholeWeight, 1, [&](const Moments& m) { return m.own[channel]; });
+    if (references)
+        consider(SymbolMode::Reference, kWholeWeight, 1, [&](const Moments& m) { return m.reference[channel]; });
+    std::int64_t product = 0;
+    std::uint64_t lagged = 0;
+    for (const Moments& moments : groups) {
+        product += moments.product[channel];
+        lagged += moments.lagged[channel];
+    }
+    if (product > 0 && lagged > 0) {
+        const auto norm = static_cast<std::int64_t>(lagged);
+        const auto weight =
+            static_cast<std::uint8_t>(std::clamp<std::int64_t>((product * 16 + norm) / (2 * norm), 1, kWholeWeight));
+        consider(SymbolMode::Previous, weight, 5, [&](const Moments& m) {
+            const __int128 gain = static_cast<__int128>(m.product[channel]) * (2 * kWholeWeight * weight) -
+                                  static_cast<__int128>(m.lagged[channel]) * (weight * weight);
+            const __int128 rest = static_cast<__int128>(m.own[channel]) - gain / 64;
+            return static_cast<std::uint64_t>(std::max<__int128>(rest, 0));
+        });
+    }
+    consider(SymbolMode::Anchor, kWholeWeight, 3, [&](const Moments& m) { return m.anchor[channel]; });
+    return best;
+}
+
+template <class Number> std::int64_t chooseModes(const Plane<Number>& plane, std::size_t groups, SymbolLayout& layout) {
+    std::vector<Moments> moments(groups, Moments(plane.channels));
+    for (std::size_t t = 0; t < plane.tokens; ++t) {
+        const SymbolRow& row = layout.rows[t];
+        if (!row.copy)
+            addRow(plane, row, t, moments[row.group]);
+    }
+    std::int64_t bits = 0;
+    for (std::size_t c = 0; c < plane.channels; ++c) {
+        const ModeChoice choice = chooseMode(moments, c, layout.hasReferences);
+        layout.channels[c].mode = choice.mode;
+        layout.channels[c].weight = choice.weight;
+        bits += choice.bits;
+    }
+    return bits;
+}
+
+int streamsFor(std::size_t values) {
+    return values < 32768 ? 1 : values < 131072 ? 2 : 4;
+}
+
+template <class Number> SymbolLayout plan(const Plane<Number>& plane, Predictor predictor) {
+    SymbolLayout layout;
+    layout.narrow = sizeof(Number) == sizeof(std::int16_t);
+    layout.rows.resize(plane.tokens);
+    layout.channels.resize(plane.channels);
+    layout.streams = streamsFor(plane.numbers.size());
+    switch (predictor) {
+    case Predictor::None:
+    case Predictor::ChannelMean:
+        return layout;
+    case Predictor::Anchor:
+        for (SymbolChannel& channel : layout.channels)
+            channel.mode = SymbolMode::Anchor;
+        return layout;
+    case Predictor::Previous:
+        for (SymbolChannel& channel : layout.channels)
+            channel.mode = SymbolMode::Previous;
+        return layout;
+    case Predictor::Best:
+        break;
+    }
+
+    SymbolLayout plain = layout;
+    const std::int64_t plainBits = chooseModes(plane, 1, plain);
+    const auto left = findReferences(plane, layout);
+    if (!layout.hasReferences)
+        return plain;
+    groupRows(left, plane.channels, layout);
+    std::int64_t bits = chooseModes(plane, layout.groups, layout);
+    const auto copies = std::ranges::count_if(layout.rows, &SymbolRow::copy);
+    // Distance, weight and group.
+    bits += static_cast<std::int64_t>(plane.tokens) * 12 * 256 - copies * 4 * 256 +
+            static_cast<std::int64_t>(layout.groups - 1) * kGroupBits * 256;
+    return bits < plainBits ? layout : plain;
+}
+
+} // namespace
+
+std::int64_t modelledBits(std::int64_t count, std::uint64_t squares) {
+    if (count == 0)
+        return 0;
+    // Rounding adds a twelfth to the variance.
+    const std::uint64_t variance =
+        (squares * 96 + static_cast<std::uint64_t>(count) * 8) / static_cast<std::uint64_t>(count);
+    return count * log2Q8(std::max<std::uint64_t>(variance, 1)) / 2;
+}
+
+SymbolLayout planSymbols(const SymbolPlane& plane, Predictor predictor) {
+    const auto tokens = static_cast<std::size_t>(plane.tokens);
+    const auto channels = static_cast<std::size_t>(plane.channels);
+    SymbolLayout layout = plane.isNarrow ? plan(Plane<std::int16_t>{tokens, channels, plane.narrow}, predictor)
+                                         : plan(Plane<std::int32_t>{tokens, channels, plane.wide}, predictor);
+    for (std::size_t c = 0; c < channels; ++c)
+        layout.channels[c].mean = plane.means[c];
+    return layout;
+}
+
+} // namespace kvscope
