@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/stream/link.h"
+
+#include "core/stream/seeded_random.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+namespace kvscope {
+
+namespace {
+
+constexpr double kPacketBytes = 1500;
+
+/// Number of successes in n trials of chance p: exact for few trials, by the normal limit for many.
+double binomial(double n, double p, SeededRandom& random) {
+    constexpr double kExact = 64;
+    if (n <= kExact) {
+        double hits = 0;
+        for (int i = 0; i < static_cast<int>(n); ++i)
+            hits += random.uniform() < p ? 1 : 0;
+        return hits;
+    }
+    return std::clamp(std::round(n * p + std::sqrt(n * p * (1 - p)) * random.normal()), 0.0, n);
+}
+
+} // namespace
+
+Result<void> validate(const Link& link) {
+    if (link.paths.empty() || link.paths.size() > 2)
+        return fail("a link has one or two paths", "link");
+    for (const LinkPath& path : link.paths) {
+        if (path.trace == nullptr)
+            return fail("a path has no bandwidth trace", "link");
+        if (!(path.rttSeconds >= 0 && path.rttSeconds <= 1e3) ||
+            !(path.jitterSeconds >= 0 && path.jitterSeconds <= 1e3))
+            return fail("round trip and jitter must lie between 0 and 1,000 seconds", "link");
+        if (!(path.lossRate >= 0 && path.lossRate <= 0.9))
+            return fail("the loss must lie between 0 and 90 %", "link");
+        if (!(path.traceStart >= 0 && path.traceStart <= BandwidthTrace::kMaxSeconds))
+            return fail("the place in the trace must not be negative", "link");
+    }
+    if (link.priorBitsPerSecond && !(*link.priorBitsPerSecond > 0 && *link.priorBitsPerSecond < 1e18))
+        return fail("the bandwidth known before must be positive", "link");
+    return {};
+}
+
+Link simpleLink(BandwidthTrace trace, double rttSeconds) {
+    LinkPath path;
+    path.trace = std::make_shared<const BandwidthTrace>(std::move(trace));
+    path.rttSeconds = rttSeconds;
+    return Link{{path}, 1, std::nullopt};
+}
+
+Transfer transferBytes(const LinkPath& path, std::uint64_t seed, std::uint64_t draw, double begin, double payload,
+                       double receiveAfter) {
+    SeededRandom random(seed * 0x2545f4914f6cdd1dULL ^ draw * 0x9e3779b97f4a7c15ULL);
+    double wire = payload;
+    double tailRounds = 0;
+    if (path.lossRate > 0 && payload > 0) {
+        // Packets lost are sent again until they are through. Those of the last round trip delay the chunk by a round
+        // trip for each time that some of them are lost; earlier ones are repaired while the chunk is still on its way.
+        const double packets = std::ceil(payload / kPacketBytes);
+        double again = 0;
+        for (double lost = binomial(packets, path.lossRate, random); lost > 0;
+             lost = binomial(lost, path.lossRate, random))
+            again += lost;
+        wire += again * kPacketBytes;
+        const double rate = path.trace->bitsPerSecondAt(begin + path.traceStart) / 8.0;
+        const double window = std::clamp(std::ceil(rate * path.rttSeconds / kPacketBytes), 1.0, packets);
+        for (double lost = binomial(window, path.lossRate, random); lost > 0;
+             lost = binomial(lost, path.lossRate, random))
+            tailRounds += 1;
+    }
+    const double jitter = path.jitterSeconds > 0 ? path.jitterSeconds * std::abs(random.normal()) : 0;
+    const double delay = path.rttSeconds / 2 + jitter;
+    Transfer transfer;
+    transfer.sendBegin = begin;
+    transfer.sendEnd = path.trace->timeWhenThrough(begin + path.traceStart, wire) - path.traceStart;
+    transfer.receiveBegin = std::max(begin + delay, receiveAfter);
+    transfer.receiveEnd = std::max(transfer.sendEnd + delay + tailRounds * path.rttSeconds, transfer.receiveBegin);
+    transfer.wireBytes = wire;
+    return transfer;
+}
+
+} // namespace kvscope

@@ -1,0 +1,454 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/stream/stream_run.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+namespace kvscope {
+
+Throughput Situation::observed(std::size_t onPath, double begin, double end) const {
+    end = std::min(end, observedUntil(onPath));
+    const LinkPath& way = link.paths[onPath];
+    Throughput sum;
+    for (auto chunk = sent.rbegin(); chunk != sent.rend(); ++chunk) {
+        if (chunk->path != onPath)
+            continue;
+        if (chunk->send.end <= begin)
+            break;
+        const double from = std::max(begin, chunk->send.begin);
+        const double to = std::min(end, chunk->send.end);
+        if (!(to > from))
+            continue;
+        const double useful = chunk->wireBytes > 0 ? chunk->payload / chunk->wireBytes : 1;
+        sum.bytes += useful * way.trace->bytesBetween(from + way.traceStart, to + way.traceStart);
+        sum.seconds += to - from;
+    }
+    return sum;
+}
+
+double Situation::observedUntil(std::size_t onPath) const {
+    const double rtt = link.paths[onPath].rttSeconds;
+    return now - (atReceiver ? rtt / 2 : rtt);
+}
+
+double Situation::arrivedBytes(const SentChunk& chunk) const {
+    const LinkPath& way = link.paths[chunk.path];
+    const double to = std::min(observedUntil(chunk.path), chunk.send.end);
+    if (!(to > chunk.send.begin))
+        return 0;
+    const double bytes = way.trace->bytesBetween(chunk.send.begin + way.traceStart, to + way.traceStart);
+    return std::min(chunk.payload, bytes * (chunk.wireBytes > 0 ? chunk.payload / chunk.wireBytes : 1));
+}
+
+double Situation::decodeSeconds(std::size_t chunk, std::size_t candidate) const {
+    const bool level = input.candidates()[candidate].form == ChunkForm::Level;
+    return input.option(chunk, candidate).decodedBytes /
+           (level ? compute.decodeBytesPerSecond : compute.unpackBytesPerSecond);
+}
+
+StreamRun::StreamRun(const StreamInput& input, const StreamSetup& setup, Policy& policy, std::string name,
+                     std::size_t number, std::span<const Fault> faults)
+    : input_(&input)
+    , setup_(&setup)
+    , policy_(&policy)
+    , number_(number)
+    , faults_(faults.begin(), faults.end())
+    , stages_(input.chunkCount(), ChunkStage::Open)
+    , openCount_(input.chunkCount())
+    , lastOpen_(input.chunkCount() - 1)
+    , situation_{.input = input,
+                 .compute = setup.compute,
+                 .link = setup.link,
+                 .prefillBefore = {},
+                 .sloSeconds = setup.sloSeconds,
+                 .stages = {},
+                 .sent = {},
+                 .considered = timeline_.considered} {
+    const std::size_t chunks = input.chunkCount();
+    timeline_.policy = std::move(name);
+    timeline_.chunks.resize(chunks);
+    timeline_.decisions.reserve(chunks);
+    timeline_.considered.reserve(chunks * input.candidateCount());
+    timeline_.sloSeconds = setup.sloSeconds;
+    timeline_.projected = input.projected();
+    sent_.reserve(chunks);
+    transfers_.reserve(chunks);
+    decoded_.reserve(chunks);
+    prefillBefore_.reserve(chunks + 1);
+    prefillBefore_.push_back(0);
+    for (std::size_t i = 0; i < chunks; ++i) {
+        const double seconds = setup.compute.prefillSeconds(static_cast<double>(input.tokensBefore(i)),
+                                                            static_cast<double>(input.tokens(i)));
+        prefillBefore_.push_back(prefillBefore_.back() + seconds);
+    }
+}
+
+void StreamRun::sendIds(PathState& path) {
+    const Transfer transfer = transferBytes(setup_->link.paths[0], setup_->link.seed, number_ << 32U, path.freeAt,
+                                            input_->idBytes(), path.lastReceive);
+    timeline_.idsSend = {transfer.sendBegin, transfer.sendEnd};
+    timeline_.idsArrived = transfer.receiveEnd;
+    timeline_.wireBytes = transfer.wireBytes;
+    path.freeAt = transfer.sendEnd;
+    path.lastReceive = transfer.receiveEnd;
+}
+
+Situation& StreamRun::situationAt(double now, std::size_t path, bool atReceiver) {
+    situation_.prefillBefore = prefillBefore_;
+    situation_.stages = stages_;
+    situation_.sent = sent_;
+    situation_.now = now;
+    situation_.path = path;
+    situation_.openCount = openCount_;
+    situation_.firstOpen = firstOpen_;
+    situation_.lastOpen = lastOpen_;
+    const double busyUntil = running_ != kNoIndex ? runningEnd_ : now;
+    situation_.computeFree = std::max(busyUntil, timeline_.idsArrived) + boundSeconds_;
+    situation_.atReceiver = atReceiver;
+    return situation_;
+}
+
+std::size_t StreamRun::record(const Choice& choice, double now) {
+    const std::size_t first =
+        timeline_.decisions.empty() ? 0 : timeline_.decisions.back().first + timeline_.decisions.back().count;
+    timeline_.decisions.push_back({now, choice.chunk, choice.candidate, choice.estimate, choice.reason, first,
+                                   timeline_.considered.size() - first});
+    return timeline_.decisions.size() - 1;
+}
+
+void StreamRun::leaveOpen(std::size_t chunk, ChunkStage stage) {
+    stages_[chunk] = stage;
+    if (--openCount_ == 0)
+        return;
+    while (stages_[firstOpen_] != ChunkStage::Open)
+        ++firstOpen_;
+    while (stages_[lastOpen_] != ChunkStage::Open)
+        --lastOpen_;
+}
+
+bool StreamRun::sendNext(std::size_t path, PathState& state, double now, std::span<PathState> paths) {
+    if (!resendsDue_.empty()) {
+        const Resend again = resendsDue_.front();
+        resendsDue_.erase(resendsDue_.begin());
+        launch(path, state, now, again.chunk, again.candidate, again.decision);
+        return true;
+    }
+    while (true) {
+        const std::size_t mark = timeline_.considered.size();
+        const auto choice = openCount_ > 0 ? policy_->nextSend(situationAt(now, path, false)) : std::nullopt;
+        if (!choice || choice->chunk >= stages_.size() || stages_[choice->chunk] != ChunkStage::Open ||
+            choice->candidate >= input_->candidateCount()) {
+            timeline_.considered.resize(mark);
+            break;
+        }
+        const std::size_t decision = record(*choice, now);
+        if (choice->candidate != StreamInput::textCandidate()) {
+            leaveOpen(choice->chunk, ChunkStage::Sent);
+            launch(path, state, now, choice->chunk, choice->candidate, decision);
+            return true;
+        }
+        leaveOpen(choice->chunk, ChunkStage::Text);
+        boundSeconds_ += prefillBefore_[choice->chunk + 1] - prefillBefore_[choice->chunk];
+        timeline_.chunks[choice->chunk].decision = decision;
+        timeline_.chunks[choice->chunk].queued = now;
+        dispatchCompute(now, paths);
+    }
+    return false;
+}
+
+const Fault* StreamRun::takeFault(std::size_t chunk) {
+    const auto found = std::ranges::find(faults_, chunk, &Fault::chunk);
+    if (found == faults_.end())
+        return nullptr;
+    std::rotate(found, found + 1, faults_.end());
+    // Its chunk no longer matches: a fault strikes once.
+    faults_.back().chunk = kNoIndex;
+    return &faults_.back();
+}
+
+void StreamRun::launch(std::size_t path, PathState& state, double now, std::size_t chunk, std::size_t candidate,
+                       std::size_t decision) {
+    const double payload = input_->option(chunk, candidate).bytes;
+    const std::uint64_t draw = (number_ << 32U) + transfers_.size() + 1;
+    Flight flight;
+    flight.transfer = transferBytes(setup_->link.paths[path], setup_->link.seed, draw, now, payload, state.lastReceive);
+    flight.decision = decision;
+    flight.queued = timeline_.decisions[decision].seconds;
+    if (const Fault* fault = faults_.empty() ? nullptr : takeFault(chunk)) {
+        flight.lost = fault->kind == Fault::Kind::Lose;
+        flight.corrupt = fault->kind == Fault::Kind::Corrupt;
+        if (fault->kind == Fault::Kind::Delay) {
+            flight.transfer.receiveBegin += fault->seconds;
+            flight.transfer.receiveEnd += fault->seconds;
+        }
+    }
+    state.freeAt = flight.transfer.sendEnd;
+    state.lastReceive = flight.transfer.receiveEnd;
+    state.lastSent = transfers_.size();
+    arriving_[path].push_back(transfers_.size());
+    sent_.push_back({chunk, candidate, path, {now, kNever}, payload, flight.transfer.wireBytes, false});
+    sentBytes_ += flight.transfer.wireBytes;
+    transfers_.push_back(flight);
+}
+
+void StreamRun::noteSent(std::size_t sent, double now) {
+    if (!sent_[sent].abandoned)
+        sent_[sent].send.end = now;
+}
+
+double StreamRun::nextArrival() const {
+    double at = kNever;
+    for (std::size_t p = 0; p < arriving_.size(); ++p) {
+        if (arrivingHead_[p] < arriving_[p].size())
+            at = std::min(at, transfers_[arriving_[p][arrivingHead_[p]]].transfer.receiveEnd);
+    }
+    return at;
+}
+
+double StreamRun::nextResend() const {
+    return resends_.empty() ? kNever : std::ranges::min_element(resends_, {}, &Resend::at)->at;
+}
+
+void StreamRun::arrive(double now, std::span<PathState> paths) {
+    std::size_t path = 0;
+    for (std::size_t p = 0; p < arriving_.size(); ++p) {
+        if (arrivingHead_[p] < arriving_[p].size() &&
+            transfers_[arriving_[p][arrivingHead_[p]]].transfer.receiveEnd == now)
+            path = p;
+    }
+    const std::size_t index = arriving_[path][arrivingHead_[path]++];
+    SentChunk& sent = sent_[index];
+    Flight& flight = transfers_[index];
+    if (sent.abandoned)
+        return;
+    if (flight.lost || flight.corrupt) {
+        const double rtt = setup_->link.paths[path].rttSeconds;
+        resends_.push_back({now + (flight.lost ? rtt : 0), sent.chunk, sent.candidate, flight.decision});
+        sent.abandoned = true;
+        sent.send.end = flight.transfer.sendEnd;
+        timeline_.abandoned.push_back({sent.chunk,
+                                       sent.candidate,
+                                       path,
+                                       {flight.transfer.sendBegin, flight.transfer.sendEnd},
+                                       {},
+                                       flight.transfer.wireBytes});
+        return;
+    }
+    const double seconds = situation_.decodeSeconds(sent.chunk, sent.candidate);
+    const int pieces = setup_->compute.decodePieces;
+    const Transfer& transfer = flight.transfer;
+    const double firstPiece = transfer.receiveBegin + (transfer.receiveEnd - transfer.receiveBegin) / pieces;
+    const double end = std::max(std::max(decodeFree_, firstPiece) + seconds, now + seconds / pieces);
+    flight.decode = {end - seconds, end};
+    decodeFree_ = end;
+    decoded_.push_back(index);
+    if (running_ != kNoIndex && setup_->compute.gpuContention > 0)
+        runningEnd_ = recomputeEnd();
+    dispatchCompute(now, paths);
+}
+
+void StreamRun::makeReady(std::size_t chunk, double now) {
+    stages_[chunk] = ChunkStage::Ready;
+    timeline_.chunks[chunk].ready = now;
+    ++readyCount_;
+    while (prefix_ < stages_.size() && stages_[prefix_] == ChunkStage::Ready)
+        ++prefix_;
+}
+
+void StreamRun::noteIds(double now, std::span<PathState> paths) {
+    idsThere_ = true;
+    dispatchCompute(now, paths);
+}
+
+void StreamRun::becomeReady(double now, std::span<PathState> paths) {
+    const std::size_t index = decoded_[decodedHead_++];
+    const SentChunk& sent = sent_[index];
+    if (!sent.abandoned) {
+        const Flight& flight = transfers_[index];
+        ChunkTimes& times = timeline_.chunks[sent.chunk];
+        times.candidate = sent.candidate;
+        times.decision = flight.decision;
+        times.path = sent.path;
+        times.queued = flight.queued;
+        times.send = {flight.transfer.sendBegin, flight.transfer.sendEnd};
+        times.receive = {flight.transfer.receiveBegin, flight.transfer.receiveEnd};
+        times.decode = flight.decode;
+        times.wireBytes = flight.transfer.wireBytes;
+        makeReady(sent.chunk, now);
+    }
+    dispatchCompute(now, paths);
+}
+
+double StreamRun::recomputeEnd() const {
+    double work = prefillBefore_[running_ + 1] - prefillBefore_[running_];
+    const double share = 1.0 - setup_->compute.gpuContention;
+    double time = runningBegin_;
+    if (share >= 1.0)
+        return time + work;
+    for (std::size_t i = contendingFrom_; i < decoded_.size(); ++i) {
+        const Interval& decode = transfers_[decoded_[i]].decode;
+        if (decode.end <= time)
+            continue;
+        if (decode.begin > time) {
+            const double alone = decode.begin - time;
+            if (work <= alone)
+                break;
+            work -= alone;
+            time = decode.begin;
+        }
+        const double slowed = (decode.end - time) * share;
+        if (work <= slowed)
+            return time + work / share;
+        work -= slowed;
+        time = decode.end;
+    }
+    return time + work;
+}
+
+void StreamRun::startRecompute(std::size_t chunk, double now) {
+    running_ = chunk;
+    runningBegin_ = now;
+    while (contendingFrom_ < decoded_.size() && transfers_[decoded_[contendingFrom_]].decode.end <= now)
+        ++contendingFrom_;
+    runningEnd_ = recomputeEnd();
+}
+
+void StreamRun::dispatchCompute(double now, std::span<PathState> paths) {
+    if (running_ != kNoIndex || prefix_ == stages_.size() || !idsThere_)
+        return;
+    const std::size_t chunk = prefix_;
+    if (stages_[chunk] == ChunkStage::Text) {
+        boundSeconds_ -= prefillBefore_[chunk + 1] - prefillBefore_[chunk];
+        startRecompute(chunk, now);
+        return;
+    }
+    const std::size_t mark = timeline_.considered.size();
+    const auto choice = policy_->recomputeNow(situationAt(now, 0, true), chunk);
+    if (!choice) {
+        timeline_.considered.resize(mark);
+        return;
+    }
+    const std::size_t decision = record(*choice, now);
+    if (stages_[chunk] == ChunkStage::Sent)
+        abandon(chunk, now, paths);
+    leaveOpen(chunk, ChunkStage::Text);
+    timeline_.chunks[chunk].decision = decision;
+    timeline_.chunks[chunk].queued = now;
+    startRecompute(chunk, now);
+}
+
+void StreamRun::finishRecompute(double now, std::span<PathState> paths) {
+    const std::size_t chunk = std::exchange(running_, kNoIndex);
+    ChunkTimes& times = timeline_.chunks[chunk];
+    times.candidate = StreamInput::textCandidate();
+    times.recompute = {runningBegin_, now};
+    makeReady(chunk, now);
+    const auto given = policy_->giveUp(situationAt(now, 0, true));
+    if (given && *given < stages_.size() && stages_[*given] == ChunkStage::Sent)
+        abandon(*given, now, paths);
+    dispatchCompute(now, paths);
+}
+
+void StreamRun::abandon(std::size_t chunk, double now, std::span<PathState> paths) {
+    std::size_t index = sent_.size();
+    while (index-- > 0) {
+        if (sent_[index].chunk == chunk && !sent_[index].abandoned)
+            break;
+    }
+    stages_[chunk] = ChunkStage::Open;
+    firstOpen_ = openCount_ == 0 ? chunk : std::min(firstOpen_, chunk);
+    lastOpen_ = openCount_ == 0 ? chunk : std::max(lastOpen_, chunk);
+    ++openCount_;
+    std::erase_if(resends_, [&](const Resend& again) { return again.chunk == chunk; });
+    std::erase_if(resendsDue_, [&](const Resend& again) { return again.chunk == chunk; });
+    if (index == static_cast<std::size_t>(-1))
+        return;
+    SentChunk& sent = sent_[index];
+    Flight& flight = transfers_[index];
+    const LinkPath& way = setup_->link.paths[sent.path];
+    // The sender hears of it half a round trip later and stops, unless all has been sent by then.
+    const double stop = std::max(now + way.rttSeconds / 2, flight.transfer.sendBegin);
+    if (stop < flight.transfer.sendEnd) {
+        PathState& state = paths[sent.path];
+        const double bytes = way.trace->bytesBetween(flight.transfer.sendBegin + way.traceStart, stop + way.traceStart);
+        sentBytes_ -= flight.transfer.wireBytes - bytes;
+        flight.transfer.wireBytes = bytes;
+        flight.transfer.sendEnd = stop;
+        flight.transfer.receiveEnd = std::max(stop + way.rttSeconds / 2, flight.transfer.receiveBegin);
+        state.freeAt = stop;
+        state.lastReceive = flight.transfer.receiveEnd;
+    }
+    // A decoder at work stops; one that would have begun later does not begin.
+    if (!flight.decode.empty()) {
+        flight.decode.end = std::clamp(now, flight.decode.begin, flight.decode.end);
+        if (decoded_.back() == index)
+            decodeFree_ = flight.decode.end;
+    }
+    sent.abandoned = true;
+    sent.send.end = flight.transfer.sendEnd;
+    timeline_.abandoned.push_back({sent.chunk,
+                                   sent.candidate,
+                                   sent.path,
+                                   {flight.transfer.sendBegin, flight.transfer.sendEnd},
+                                   flight.decode,
+                                   flight.transfer.wireBytes});
+}
+
+void StreamRun::makeResendDue(double now) {
+    const auto due = std::ranges::find(resends_, now, &Resend::at);
+    resendsDue_.push_back(*due);
+    resends_.erase(due);
+}
+
+Timeline StreamRun::finish() {
+    Timeline& t = timeline_;
+    // Transfers that never end have carried what the link still let through.
+    for (std::size_t i = 0; i < sent_.size(); ++i) {
+        const Transfer& transfer = transfers_[i].transfer;
+        ChunkTimes& chunk = t.chunks[sent_[i].chunk];
+        if (sent_[i].abandoned || chunk.ready < kNever)
+            continue;
+        const LinkPath& way = setup_->link.paths[sent_[i].path];
+        chunk.decision = transfers_[i].decision;
+        chunk.path = sent_[i].path;
+        chunk.queued = transfers_[i].queued;
+        chunk.send = {transfer.sendBegin, transfer.sendEnd};
+        chunk.receive = {transfer.receiveBegin, transfer.receiveEnd};
+        chunk.wireBytes = way.trace->bytesBetween(transfer.sendBegin + way.traceStart, 2 * BandwidthTrace::kMaxSeconds);
+    }
+    const auto total = static_cast<double>(input_->totalTokens());
+    double levelTokens = 0;
+    double levelSum = 0;
+    double loss = 0;
+    double last = 0;
+    for (std::size_t i = 0; i < t.chunks.size(); ++i) {
+        const ChunkTimes& chunk = t.chunks[i];
+        last = std::max(last, chunk.ready);
+        t.wireBytes += chunk.wireBytes;
+        if (chunk.candidate == kNoIndex)
+            continue;
+        const auto tokens = static_cast<double>(input_->tokens(i));
+        const Candidate& candidate = input_->candidates()[chunk.candidate];
+        t.error += tokens / total * input_->option(i, chunk.candidate).error;
+        loss += input_->loss(i, chunk.candidate);
+        if (candidate.form == ChunkForm::Level) {
+            levelTokens += tokens;
+            levelSum += tokens * candidate.level;
+        }
+        t.computeSeconds += chunk.recompute.seconds();
+        t.decodeSeconds += chunk.decode.seconds();
+    }
+    for (const AbandonedTransfer& transfer : t.abandoned) {
+        t.wireBytes += transfer.wireBytes;
+        t.abandonedBytes += transfer.wireBytes;
+        t.decodeSeconds += transfer.decode.seconds();
+    }
+    t.ttft = last + setup_->compute.firstStepSeconds;
+    t.quality = t.complete() ? 1.0 - loss : 0;
+    if (levelTokens > 0)
+        t.meanLevel = levelSum / levelTokens;
+    return std::move(timeline_);
+}
+
+} // namespace kvscope
