@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/codec/rans.h"
+#include "core/codec/rans_bank.h"
 
 #include <QtTest>
 
@@ -129,6 +130,22 @@ std::vector<std::uint16_t> naiveWords(const Rows& input, int streams, int stream
     }
     std::reverse(words.begin(), words.end());
     return words;
+}
+
+/// The distribution functions for standard deviation 1.
+double probabilityBelow(RansShape shape, double x) {
+    switch (shape) {
+    case RansShape::Gaussian:
+        return 0.5 * std::erfc(-x / std::sqrt(2.0));
+    case RansShape::Logistic:
+        return 1 / (1 + std::exp(-x * M_PI / std::sqrt(3.0)));
+    case RansShape::Laplace:
+        return x < 0 ? 0.5 * std::exp(std::sqrt(2.0) * x) : 1 - 0.5 * std::exp(-std::sqrt(2.0) * x);
+    case RansShape::Student:
+        break;
+    }
+    // Student's t with 3 degrees of freedom at t = x sqrt(3).
+    return 0.5 + (x / (1 + x * x) + std::atan(x)) / M_PI;
 }
 
 } // namespace
@@ -430,6 +447,86 @@ private slots:
         QVERIFY(!RansEncoder().encode({&row, 1}, 1, 3, {}, bytes));
         QVERIFY(!RansEncoder().encode({&row, 1}, -1, 1, {}, bytes));
         QVERIFY(!RansDecoder::open(bytes, 1, 0).has_value());
+    }
+
+    void bankHoldsTheDistributions() {
+        const auto& bank = RansBank::instance();
+        for (int index = 0; index < kRansClasses; ++index) {
+            const auto which = RansClass::fromIndex(static_cast<std::uint8_t>(index));
+            QCOMPARE(static_cast<int>(which.index()), index);
+            const double sigma = std::exp2(which.scale / 4.0 - 3.5);
+            const RansTable& table = bank.table(which);
+            QVERIFY(table.has(kRansEscape) && table.has(kRansZero));
+            QVERIFY(!table.isConstant());
+            // Bits spent above the entropy of what the table has, for data of the distribution itself.
+            double loss = 0;
+            double outside = 1;
+            for (int r = -127; r <= 127; ++r) {
+                const double share =
+                    probabilityBelow(which.shape, (r + 0.5) / sigma) - probabilityBelow(which.shape, (r - 0.5) / sigma);
+                const int frequency = table.frequencies()[static_cast<std::size_t>(128 + r)];
+                QCOMPARE(frequency > 0, std::abs(r) <= table.lastSymbol() - 128);
+                QVERIFY(frequency > 0 || share < 0.13 / 4096);
+                if (frequency > 0) {
+                    loss += share * std::log2(share * 4096 / frequency);
+                    outside -= share;
+                }
+            }
+            loss += outside * std::log2(std::max(outside, 1e-9) * 4096 / table.frequencies()[kRansEscape]);
+            QVERIFY2(loss > -1e-6 && loss < 0.01, qPrintable(QString("class %1: %2 bits").arg(index).arg(loss)));
+        }
+        const auto zero = bank.table({RansShape::Gaussian, 0}).costs()[kRansZero];
+        QVERIFY2(zero < 0.002 * 65536, qPrintable(QString::number(zero)));
+        QVERIFY(bank.table({RansShape::Gaussian, kRansScales - 1}).lastSymbol() == 255);
+    }
+
+    void bankIsTheSameEverywhere() {
+        // From tests/golden/rans/bank.py, which computes the tables from their description.
+        std::uint32_t sum = 0;
+        for (int index = 0; index < kRansClasses; ++index) {
+            const auto& table = RansBank::instance().table(RansClass::fromIndex(static_cast<std::uint8_t>(index)));
+            for (const std::uint16_t frequency : table.frequencies())
+                sum = sum * 31 + frequency;
+        }
+        QCOMPARE(sum, 52514968U);
+    }
+
+    void bankChoosesNearlyTheBest() {
+        Random random(12);
+        const auto& bank = RansBank::instance();
+        constexpr std::uint32_t kEscapeCost = 20U << 16;
+        double guessed = 0;
+        double best = 0;
+        for (int i = 0; i < 400; ++i) {
+            const double sigma = std::exp2(below(random, 90) / 10.0 - 3.4);
+            std::normal_distribution<double> normal(0, sigma);
+            std::exponential_distribution<double> exponential(std::sqrt(2.0) / sigma);
+            RansCounts counts{};
+            for (int t = 0; t < 256; ++t) {
+                const double value = i % 2 == 0 ? normal(random) : (random() % 2 == 0 ? 1 : -1) * exponential(random);
+                const auto r = static_cast<int>(std::lround(value));
+                ++counts[std::abs(r) > 127 ? kRansEscape : static_cast<std::size_t>(128 + r)];
+            }
+            std::uint64_t least = ~std::uint64_t{0};
+            for (int index = 0; index < kRansClasses; ++index)
+                least = std::min(
+                    least, bank.costOf(RansClass::fromIndex(static_cast<std::uint8_t>(index)), counts, kEscapeCost));
+            const auto chosen = bank.choose(counts, kEscapeCost);
+            QCOMPARE(chosen.cost, bank.costOf(chosen.which, counts, kEscapeCost));
+            QVERIFY(static_cast<double>(chosen.cost) <= 1.002 * static_cast<double>(least) + 65536);
+            best += static_cast<double>(least) / 65536 / 256;
+            guessed +=
+                static_cast<double>(bank.costOf(bank.guess(momentsOf(counts)), counts, kEscapeCost)) / 65536 / 256;
+        }
+        QVERIFY2(guessed - best < 0.03 * 400, qPrintable(QString::number((guessed - best) / 400)));
+        // What the reference says of steps of 2^(1/4): at most a few thousandths of a bit.
+        const RansClass twenty{RansShape::Gaussian, 20};
+        const RansClass next{RansShape::Gaussian, 21};
+        const double own = bank.expectedCost(twenty, twenty, kEscapeCost) / 65536.0;
+        const double step = bank.expectedCost(twenty, next, kEscapeCost) / 65536.0 - own;
+        QVERIFY2(step > 0 && step < 0.06, qPrintable(QString::number(step)));
+        // Entropy of a Gaussian of standard deviation 2^1.5: log2(sigma sqrt(2 pi e)).
+        QVERIFY2(std::abs(own - (1.5 + 2.0471)) < 0.02, qPrintable(QString::number(own)));
     }
 
     void damageIsFoundOrHarmless() {
