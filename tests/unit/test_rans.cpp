@@ -473,7 +473,9 @@ private slots:
                 }
             }
             loss += outside * std::log2(std::max(outside, 1e-9) * 4096 / table.frequencies()[kRansEscape]);
-            QVERIFY2(loss > -1e-6 && loss < 0.01, qPrintable(QString("class %1: %2 bits").arg(index).arg(loss)));
+            // Student's long tails are many symbols of less than a slot each.
+            QVERIFY2(loss > -1e-6 && loss < (which.shape == RansShape::Student ? 0.02 : 0.01),
+                     qPrintable(QString("class %1: %2 bits").arg(index).arg(loss)));
         }
         const auto zero = bank.table({RansShape::Gaussian, 0}).costs()[kRansZero];
         QVERIFY2(zero < 0.002 * 65536, qPrintable(QString::number(zero)));
