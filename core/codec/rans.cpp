@@ -19,11 +19,6 @@ static_assert(std::endian::native == std::endian::little, "words are read as the
 namespace {
 
 constexpr std::size_t kWordBytes = sizeof(std::uint16_t);
-constexpr std::int64_t kStepBytes = kRansLanes * std::int64_t{kWordBytes};
-/// Steps that are decoded without looking whether the words suffice; near the end of the words they are moved into a
-/// buffer that has room for so many more.
-constexpr std::int64_t kBlindSteps = 8;
-constexpr std::int64_t kBlindBytes = kBlindSteps * kStepBytes + static_cast<std::int64_t>(rans::kReadSlack);
 constexpr int kExponentBits = 4;
 
 auto badWords(std::string what) {
@@ -291,18 +286,19 @@ Result<RansDecoder> RansDecoder::open(std::span<const std::byte> bytes, std::int
 }
 
 Result<void> RansDecoder::decode(std::span<const RansOutputRow> rows) {
-    while (!rows.empty()) {
+    while (tokens_ > 0 && !rows.empty()) {
         const auto group = rows.first(std::min(rows.size(), streamCount_ - nextStream_));
-        KVSCOPE_TRY(decodeGroup(group));
-        nextStream_ = (nextStream_ + group.size()) % streamCount_;
+        if (!decodeGroup(group))
+            return badWords("the words end before the symbols do");
+        nextStream_ += group.size();
+        if (nextStream_ == streamCount_)
+            nextStream_ = 0;
         rows = rows.subspan(group.size());
     }
     return {};
 }
 
-Result<void> RansDecoder::decodeGroup(std::span<const RansOutputRow> rows) {
-    if (tokens_ == 0)
-        return {};
+bool RansDecoder::decodeGroup(std::span<const RansOutputRow> rows) {
     std::array<rans::DecodeLane, kStreams> active;
     std::array<Stream*, kStreams> owners{};
     std::size_t count = 0;
@@ -314,48 +310,45 @@ Result<void> RansDecoder::decodeGroup(std::span<const RansOutputRow> rows) {
             continue;
         }
         if (!stream.holds)
-            return badWords("a stream with symbols holds nothing");
+            return false;
         owners[count] = &stream;
-        active[count++] = {stream.states.data(), table.entries().data(), stream.next, rows[i].symbols};
+        active[count++] = {stream.states.data(), table.entries().data(), &table.registerTable(), stream.next,
+                           rows[i].symbols};
     }
 
     const auto loop = decodeLoop(path_);
     for (std::int64_t left = tokens_ / kRansLanes; left > 0;) {
         std::int64_t steps = left;
-        for (std::size_t i = 0; i < count; ++i) {
-            KVSCOPE_TRY(owners[i]->makeRoom(active[i].words));
+        for (std::size_t i = 0; i < count; ++i)
             steps = std::min(steps, owners[i]->blindSteps(active[i].words));
-        }
+        if (steps == 0)
+            return false;
         inLoopCounts(count, [&](std::size_t first, std::size_t some) {
             loop(active.data() + first, static_cast<int>(some), steps);
         });
         left -= steps;
     }
+    const int rest = static_cast<int>(tokens_ % kRansLanes);
     for (std::size_t i = 0; i < count; ++i) {
-        KVSCOPE_TRY(owners[i]->makeRoom(active[i].words));
-        rans::decodePartialStep(active[i], static_cast<int>(tokens_ % kRansLanes));
+        if (rest > 0) {
+            if (owners[i]->blindSteps(active[i].words) == 0)
+                return false;
+            rans::decodePartialStep(active[i], rest);
+        }
         owners[i]->next = active[i].words;
     }
-    return {};
+    return true;
 }
 
-Result<void> RansDecoder::Stream::makeRoom(const std::byte*& words) {
-    if (tail.empty() && end - words < kBlindBytes) {
+std::int64_t RansDecoder::Stream::blindStepsAtEnd(const std::byte*& words) {
+    if (tail.empty()) {
         const auto left = static_cast<std::size_t>(end - words);
         tail.resize(left + static_cast<std::size_t>(kBlindBytes));
         std::copy(words, end, tail.begin());
         words = tail.data();
         end = words + left;
     }
-    if (words > end)
-        return badWords("the words end before the symbols do");
-    return {};
-}
-
-std::int64_t RansDecoder::Stream::blindSteps(const std::byte* words) const {
-    if (!tail.empty())
-        return kBlindSteps;
-    return (end - words - static_cast<std::int64_t>(rans::kReadSlack)) / kStepBytes;
+    return words > end ? 0 : kBlindSteps;
 }
 
 Result<std::vector<std::byte>> RansDecoder::finish(std::int64_t payloadBytes) const {

@@ -77,6 +77,14 @@ public:
 private:
     static constexpr std::size_t kStreams = kMostRansStreams;
 
+    static constexpr std::int64_t kStepBytes = kRansLanes * std::int64_t{sizeof(std::uint16_t)};
+    /// What a decoding loop may read behind the words of its steps.
+    static constexpr std::int64_t kReadSlack = 64;
+    /// Steps that are decoded without looking whether the words suffice, when these are near their end and have been
+    /// moved to a buffer with room for so many more.
+    static constexpr std::int64_t kBlindSteps = 8;
+    static constexpr std::int64_t kBlindBytes = kBlindSteps * kStepBytes + kReadSlack;
+
     struct Stream {
         alignas(64) std::array<std::uint32_t, kRansLanes> states{};
         /// Words not yet read, in the caller's bytes or, near their end, in `tail`.
@@ -85,15 +93,19 @@ private:
         std::vector<std::byte> tail;
         bool holds = false;
 
-        /// Sees to it that blindSteps() from `words` on stay in memory; fails when they are past the end.
-        Result<void> makeRoom(const std::byte*& words);
-        /// How many steps may be decoded before the words are looked at again.
-        [[nodiscard]] std::int64_t blindSteps(const std::byte* words) const;
+        /// How many steps may be decoded from `words` on without looking at them: at least one, but 0 when they are
+        /// past the end. Near the end, moves the words to where reading on is harmless.
+        std::int64_t blindSteps(const std::byte*& words) {
+            const std::int64_t left = end - words;
+            return left < kBlindBytes || !tail.empty() ? blindStepsAtEnd(words) : (left - kReadSlack) / kStepBytes;
+        }
+        std::int64_t blindStepsAtEnd(const std::byte*& words);
     };
 
     RansDecoder() = default;
 
-    Result<void> decodeGroup(std::span<const RansOutputRow> rows);
+    /// Decodes a row of each of some neighbouring streams; false when the words end too early.
+    bool decodeGroup(std::span<const RansOutputRow> rows);
 
     std::array<Stream, kStreams> streams_;
     std::size_t streamCount_ = 1;

@@ -9,6 +9,9 @@
 // standard library would be compiled for it too and could be chosen by the linker for processors without it.
 #define KVSCOPE_AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,popcnt"), always_inline)) inline
 #define KVSCOPE_AVX512_ENTRY __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,popcnt")))
+#define KVSCOPE_VBMI                                                                                                   \
+    __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,popcnt"), always_inline)) inline
+#define KVSCOPE_VBMI_ENTRY __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,popcnt")))
 
 namespace kvscope::rans {
 
@@ -16,6 +19,15 @@ namespace {
 
 /// Half of the lanes of a stream, in a register.
 using Half = __m512i;
+
+/// Gives a word to each of 16 lanes that needs one, in lane order.
+KVSCOPE_AVX512 Half refill(Half popped, const std::byte*& words) {
+    const __mmask16 needs = _mm512_cmplt_epu32_mask(popped, _mm512_set1_epi32(kRansStateLow));
+    const __m512i next = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(words)));
+    words += static_cast<std::size_t>(_mm_popcnt_u32(needs)) * sizeof(std::uint16_t);
+    return _mm512_mask_or_epi32(popped, needs, _mm512_slli_epi32(popped, kRansWordBits),
+                                _mm512_maskz_expand_epi32(needs, next));
+}
 
 /// Takes one symbol off each of 16 lanes and hands out words in lane order.
 KVSCOPE_AVX512 void popHalf(Half& state, const std::uint32_t* table, const std::byte*& words, std::uint8_t* symbols) {
@@ -25,11 +37,7 @@ KVSCOPE_AVX512 void popHalf(Half& state, const std::uint32_t* table, const std::
         _mm512_mullo_epi32(_mm512_srli_epi32(state, kRansProbabilityBits), _mm512_srli_epi32(entry, 20)),
         _mm512_and_si512(_mm512_srli_epi32(entry, 8), slotMask));
     _mm_storeu_si128(reinterpret_cast<__m128i*>(symbols), _mm512_cvtepi32_epi8(entry));
-    const __mmask16 needs = _mm512_cmplt_epu32_mask(popped, _mm512_set1_epi32(kRansStateLow));
-    const __m512i next = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(words)));
-    state = _mm512_mask_or_epi32(popped, needs, _mm512_slli_epi32(popped, kRansWordBits),
-                                 _mm512_maskz_expand_epi32(needs, next));
-    words += static_cast<std::size_t>(_mm_popcnt_u32(needs)) * sizeof(std::uint16_t);
+    state = refill(popped, words);
 }
 
 /// A stream whose states are in registers.
@@ -92,6 +100,112 @@ KVSCOPE_AVX512_ENTRY void decodeOne(DecodeLane* streams, std::int64_t steps) {
     for (std::int64_t step = 0; step < steps; ++step)
         pop(a);
     store(a, streams[0]);
+}
+
+/// A RansRegisterTable in registers.
+struct RegisterTable {
+    __m512i direct[2];
+    __m512i bucket[2];
+    __m512i frequency[2];
+    __m512i first[2];
+    __m512i next[2];
+    __m512i symbol;
+    __m512i start;
+
+    KVSCOPE_VBMI explicit RegisterTable(const RansRegisterTable& table)
+        : direct{_mm512_load_si512(table.direct.data()), _mm512_load_si512(table.direct.data() + 64)}
+        , bucket{_mm512_load_si512(table.bucket.data()), _mm512_load_si512(table.bucket.data() + 64)}
+        , frequency{_mm512_load_si512(table.frequency.data()), _mm512_load_si512(table.frequency.data() + 32)}
+        , first{_mm512_load_si512(table.first.data()), _mm512_load_si512(table.first.data() + 32)}
+        , next{_mm512_load_si512(table.next.data()), _mm512_load_si512(table.next.data() + 32)}
+        , symbol(_mm512_load_si512(table.symbol.data()))
+        , start(_mm512_set1_epi16(static_cast<short>(table.start))) {}
+};
+
+/// Takes one symbol off each lane of a stream. The 16-bit numbers of lanes l and l + 16 share a 32-bit element.
+template <int Corrections> KVSCOPE_VBMI void popByRank(PopState& state, const RegisterTable& table) {
+    constexpr __mmask64 kEvenBytes = 0x5555555555555555U;
+    constexpr __mmask32 kOddWords = 0xAAAAAAAAU;
+    const __m512i one = _mm512_set1_epi16(1);
+    const __m512i lowWords = _mm512_set1_epi32(0xFFFF);
+    const __m512i both = _mm512_mask_blend_epi16(kOddWords, state.low, _mm512_slli_epi32(state.high, 16));
+    const __m512i slot = _mm512_and_si512(_mm512_sub_epi16(both, table.start), _mm512_set1_epi16(kRansTotal - 1));
+
+    __m512i rank =
+        _mm512_maskz_permutex2var_epi8(kEvenBytes, table.bucket[0], _mm512_srli_epi16(slot, 5), table.bucket[1]);
+    for (int i = 0; i < Corrections; ++i) {
+        const __m512i next = _mm512_permutex2var_epi16(table.next[0], rank, table.next[1]);
+        rank = _mm512_mask_add_epi16(rank, _mm512_cmpge_epu16_mask(slot, next), rank, one);
+    }
+    const __mmask32 isDirect = _mm512_cmplt_epu16_mask(slot, _mm512_set1_epi16(RansRegisterTable::kDirectSlots));
+    const __m512i direct = _mm512_maskz_permutex2var_epi8(kEvenBytes, table.direct[0], slot, table.direct[1]);
+    rank = _mm512_mask_mov_epi16(rank, isDirect, direct);
+
+    const __m512i frequency = _mm512_permutex2var_epi16(table.frequency[0], rank, table.frequency[1]);
+    const __m512i offset = _mm512_sub_epi16(slot, _mm512_permutex2var_epi16(table.first[0], rank, table.first[1]));
+    const __m512i low = _mm512_add_epi32(
+        _mm512_mullo_epi32(_mm512_srli_epi32(state.low, kRansProbabilityBits), _mm512_and_si512(frequency, lowWords)),
+        _mm512_and_si512(offset, lowWords));
+    const __m512i high = _mm512_add_epi32(
+        _mm512_mullo_epi32(_mm512_srli_epi32(state.high, kRansProbabilityBits), _mm512_srli_epi32(frequency, 16)),
+        _mm512_srli_epi32(offset, 16));
+    state.low = refill(low, state.words);
+    state.high = refill(high, state.words);
+
+    // Bytes 0, 4, 8 ... are the ranks of the low lanes, bytes 2, 6, 10 ... those of the high ones.
+    const __m512i inOrder =
+        _mm512_castsi256_si512(_mm256_setr_epi8(0, 4, 8, 12, 16, 20, 24, 28, 32, 36, 40, 44, 48, 52, 56, 60, 2, 6, 10,
+                                                14, 18, 22, 26, 30, 34, 38, 42, 46, 50, 54, 58, 62));
+    const __m512i symbols = _mm512_permutexvar_epi8(_mm512_permutexvar_epi8(inOrder, rank), table.symbol);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(state.symbols), _mm512_castsi512_si256(symbols));
+    state.symbols += kRansLanes;
+}
+
+template <int Corrections> KVSCOPE_VBMI_ENTRY void decodeFourByRank(DecodeLane* streams, std::int64_t steps) {
+    const RegisterTable table(*streams[0].registerTable);
+    PopState a = load(streams[0]);
+    PopState b = load(streams[1]);
+    PopState c = load(streams[2]);
+    PopState d = load(streams[3]);
+    for (std::int64_t step = 0; step < steps; ++step) {
+        popByRank<Corrections>(a, table);
+        popByRank<Corrections>(b, table);
+        popByRank<Corrections>(c, table);
+        popByRank<Corrections>(d, table);
+    }
+    store(a, streams[0]);
+    store(b, streams[1]);
+    store(c, streams[2]);
+    store(d, streams[3]);
+}
+
+template <int Corrections> KVSCOPE_VBMI_ENTRY void decodeTwoByRank(DecodeLane* streams, std::int64_t steps) {
+    const RegisterTable table(*streams[0].registerTable);
+    PopState a = load(streams[0]);
+    PopState b = load(streams[1]);
+    for (std::int64_t step = 0; step < steps; ++step) {
+        popByRank<Corrections>(a, table);
+        popByRank<Corrections>(b, table);
+    }
+    store(a, streams[0]);
+    store(b, streams[1]);
+}
+
+template <int Corrections> KVSCOPE_VBMI_ENTRY void decodeOneByRank(DecodeLane* streams, std::int64_t steps) {
+    const RegisterTable table(*streams[0].registerTable);
+    PopState a = load(streams[0]);
+    for (std::int64_t step = 0; step < steps; ++step)
+        popByRank<Corrections>(a, table);
+    store(a, streams[0]);
+}
+
+template <int Corrections> void decodeByRank(DecodeLane* streams, int count, std::int64_t steps) {
+    if (count == 4)
+        decodeFourByRank<Corrections>(streams, steps);
+    else if (count == 2)
+        decodeTwoByRank<Corrections>(streams, steps);
+    else
+        decodeOneByRank<Corrections>(streams, steps);
 }
 
 /// Frequencies and first slots of 32 symbols as 16-bit numbers.
@@ -247,7 +361,15 @@ bool isNarrow(const EncodeLane& stream) {
 } // namespace
 
 void decodeAvx512(DecodeLane* streams, int count, std::int64_t steps) {
-    if (count == 4)
+    const RansRegisterTable* const table = streams[0].registerTable;
+    bool shared = __builtin_cpu_supports("avx512vbmi") && table->corrections > 0;
+    for (int i = 1; i < count; ++i)
+        shared = shared && streams[i].registerTable == table;
+    if (shared && table->corrections == 1)
+        decodeByRank<1>(streams, count, steps);
+    else if (shared)
+        decodeByRank<2>(streams, count, steps);
+    else if (count == 4)
         decodeFour(streams, steps);
     else if (count == 2)
         decodeTwo(streams, steps);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include "core/codec/rans_register_table.h"
 #include "core/codec/rans_step.h"
 
 #include <cstddef>
@@ -9,8 +10,6 @@
 /// The inner loops of the rANS coder, one of each for every instruction set. For rans.cpp alone.
 namespace kvscope::rans {
 
-/// A decoding loop reads at most this many bytes past the words that its steps can use.
-inline constexpr std::size_t kReadSlack = 64;
 /// An encoding loop writes at most this many words before the ones it produces.
 inline constexpr std::size_t kWriteSlack = 32;
 
@@ -18,12 +17,13 @@ inline constexpr std::size_t kWriteSlack = 32;
 struct DecodeLane {
     std::uint32_t* states = nullptr;
     const std::uint32_t* entries = nullptr;
+    const RansRegisterTable* registerTable = nullptr;
     const std::byte* words = nullptr;
     std::uint8_t* symbols = nullptr;
 };
 
 /// Decodes `steps` full steps of `count` (1, 2 or 4) streams and advances their words and symbols. The words of each
-/// must have 64 bytes for every step and kReadSlack more behind them.
+/// must have 64 bytes for every step and 64 more behind them.
 using DecodeLoop = void (*)(DecodeLane* streams, int count, std::int64_t steps);
 
 /// One stream in an encoding loop.

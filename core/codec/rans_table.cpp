@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <bit>
 #include <numeric>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -72,12 +73,15 @@ void putRice(BitWriter& writer, std::uint32_t value, int parameter) {
     writer.put(value, parameter);
 }
 
-std::uint32_t getRice(BitReader& reader, int parameter) {
+/// Nothing when the number could have been shorter.
+std::optional<std::uint32_t> getRice(BitReader& reader, int parameter) {
     std::uint32_t quotient = 0;
     while (quotient < kRiceEscape && reader.get(1) != 0)
         ++quotient;
-    if (quotient == kRiceEscape)
-        return reader.get(kPlainBits);
+    if (quotient == kRiceEscape) {
+        const std::uint32_t value = reader.get(kPlainBits);
+        return value >> parameter < kRiceEscape ? std::nullopt : std::optional(value);
+    }
     return quotient << parameter | reader.get(parameter);
 }
 
@@ -167,6 +171,8 @@ Result<RansTable> RansTable::fromFrequencies(const RansFrequencies& frequencies)
         for (std::uint32_t offset = 0; offset < frequency; ++offset)
             lookup->entries[slot++] = ransEntry(frequency, offset, symbol);
     }
+    if (lookup->firstSymbol != lookup->lastSymbol)
+        lookup->registers = makeRegisterTable(frequencies);
     return RansTable(std::move(lookup));
 }
 
@@ -204,9 +210,11 @@ Result<ReadRansTable> readRansTable(std::span<const std::byte> bytes) {
     std::int32_t before = 0;
     std::int32_t sum = 0;
     for (std::size_t symbol = first; symbol < last; ++symbol) {
-        const std::uint32_t value = getRice(reader, model.parameter());
-        model.update(value);
-        const std::int32_t frequency = before + unzigzag(value);
+        const auto value = getRice(reader, model.parameter());
+        if (!value)
+            return badTable("a frequency table is not in its shortest form");
+        model.update(*value);
+        const std::int32_t frequency = before + unzigzag(*value);
         sum += frequency;
         if (frequency < 0 || sum >= static_cast<std::int32_t>(kRansTotal))
             return badTable("frequencies are negative or add up to too much");

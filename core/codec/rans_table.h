@@ -2,6 +2,7 @@
 #pragma once
 
 #include "core/base/result.h"
+#include "core/codec/rans_register_table.h"
 #include "core/codec/rans_step.h"
 
 #include <array>
@@ -23,7 +24,7 @@ using RansFrequencies = std::array<std::uint16_t, kRansSymbols>;
 /// in integers. Fails when nothing was counted.
 Result<RansFrequencies> normaliseCounts(const RansCounts& counts);
 
-/// What the rANS coder knows about the symbols of a row. Immutable; 17 KiB on the heap.
+/// What the rANS coder knows about the symbols of a row. Immutable; 19 KiB on the heap.
 class RansTable {
 public:
     /// Fails unless the frequencies add up to 4096.
@@ -41,6 +42,8 @@ public:
     /// ransEntry() of each slot; all zero for a constant table.
     [[nodiscard]] std::span<const std::uint32_t, kRansTotal> entries() const { return lookup_->entries; }
 
+    [[nodiscard]] const RansRegisterTable& registerTable() const { return lookup_->registers; }
+
     /// Bits of each symbol in units of 2^-16 bit; kNoCost for a symbol that the table cannot code.
     [[nodiscard]] const std::array<std::uint32_t, kRansSymbols>& costs() const { return lookup_->cost; }
     static constexpr std::uint32_t kNoCost = ~0U;
@@ -53,6 +56,7 @@ private:
         alignas(64) std::array<std::uint32_t, kRansTotal> entries{};
         alignas(64) RansFrequencies frequency{};
         alignas(64) RansFrequencies first{};
+        RansRegisterTable registers;
         std::array<std::uint32_t, kRansSymbols> cost{};
         std::uint8_t firstSymbol = 0;
         std::uint8_t lastSymbol = 0;

@@ -354,6 +354,36 @@ private slots:
         }
     }
 
+    void bankTablesRoundTripOnEveryPath() {
+        Random random(13);
+        for (int index = 0; index < kRansClasses; index += 3) {
+            const RansTable& table = RansBank::instance().table(RansClass::fromIndex(static_cast<std::uint8_t>(index)));
+            constexpr std::int64_t kTokens = 150;
+            std::vector<std::uint8_t> symbols(kTokens * 9);
+            for (std::uint8_t& symbol : symbols)
+                symbol = drawSymbol(table, random, 30);
+            std::vector<RansRow> rows;
+            std::vector<std::uint8_t> decoded(symbols.size());
+            std::vector<RansOutputRow> outputs;
+            for (std::size_t row = 0; row < 9; ++row) {
+                rows.push_back({&table, symbols.data() + row * kTokens});
+                outputs.push_back({&table, decoded.data() + row * kTokens});
+            }
+            for (const int streams : {1, 2, 4}) {
+                std::vector<std::byte> reference;
+                QVERIFY(RansEncoder().encode(rows, kTokens, streams, {}, reference, RansPath::Scalar).has_value());
+                for (const RansPath path : paths()) {
+                    std::vector<std::byte> bytes;
+                    QVERIFY(RansEncoder().encode(rows, kTokens, streams, {}, bytes, path).has_value());
+                    QVERIFY(bytes == reference);
+                    std::fill(decoded.begin(), decoded.end(), std::uint8_t{0xA5});
+                    QVERIFY(ransDecode(bytes, outputs, kTokens, streams, 0, path).has_value());
+                    QVERIFY(decoded == symbols);
+                }
+            }
+        }
+    }
+
     void rowsCanBeDecodedInPieces() {
         Random random(7);
         const Rows input(37, 100, random);

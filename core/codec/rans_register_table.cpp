@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/codec/rans_register_table.h"
+
+#include <algorithm>
+#include <span>
+#include <vector>
+
+namespace kvscope {
+
+namespace {
+
+/// A frequency of which a bucket meets at most two others.
+constexpr std::uint32_t kRare = RansRegisterTable::kBucketSlots / 2;
+constexpr std::uint32_t kMostCorrections = 2;
+
+/// How many symbols at most begin inside of one bucket behind the direct slots, ranks begun at `begin`.
+std::uint32_t correctionsFrom(std::span<const std::uint16_t> frequencies, std::size_t begin) {
+    std::array<std::uint32_t, kRansTotal / RansRegisterTable::kBucketSlots> inside{};
+    std::uint32_t slot = 0;
+    std::uint32_t most = 1;
+    for (std::size_t i = 0; i < frequencies.size(); ++i) {
+        if (slot >= RansRegisterTable::kDirectSlots && slot % RansRegisterTable::kBucketSlots != 0)
+            most = std::max(most, ++inside[slot / RansRegisterTable::kBucketSlots]);
+        slot += frequencies[(begin + i) % frequencies.size()];
+    }
+    return most;
+}
+
+} // namespace
+
+RansRegisterTable makeRegisterTable(const std::array<std::uint16_t, 256>& frequencies) {
+    RansRegisterTable table;
+    std::vector<std::uint16_t> present;
+    std::vector<std::uint8_t> symbols;
+    for (std::size_t symbol = 0; symbol < frequencies.size(); ++symbol) {
+        if (frequencies[symbol] == 0)
+            continue;
+        present.push_back(frequencies[symbol]);
+        symbols.push_back(static_cast<std::uint8_t>(symbol));
+    }
+    if (present.size() > RansRegisterTable::kMostSymbols)
+        return table;
+
+    // Begin where the rare symbols do: those at both ends of a bell are neighbours here.
+    std::size_t begin = 0;
+    std::uint32_t corrections = correctionsFrom(present, 0);
+    for (std::size_t i = 0; i < present.size(); ++i) {
+        if (present[i] >= 2 * kRare || present[(i + present.size() - 1) % present.size()] < kRare)
+            continue;
+        const std::uint32_t here = correctionsFrom(present, i);
+        if (here < corrections) {
+            corrections = here;
+            begin = i;
+        }
+    }
+    if (corrections > kMostCorrections)
+        return table;
+
+    table.corrections = static_cast<std::uint8_t>(corrections);
+    for (std::size_t i = 0; i < begin; ++i)
+        table.start = static_cast<std::uint16_t>(table.start + present[i]);
+    std::uint32_t slot = 0;
+    for (std::size_t rank = 0; rank < present.size(); ++rank) {
+        const std::size_t from = (begin + rank) % present.size();
+        const std::uint32_t end = slot + present[from];
+        table.symbol[rank] = symbols[from];
+        table.frequency[rank] = present[from];
+        table.first[rank] = static_cast<std::uint16_t>(slot);
+        table.next[rank] = static_cast<std::uint16_t>(end);
+        for (; slot < end; ++slot) {
+            if (slot < RansRegisterTable::kDirectSlots)
+                table.direct[slot] = static_cast<std::uint8_t>(rank);
+            if (slot % RansRegisterTable::kBucketSlots == 0)
+                table.bucket[slot / RansRegisterTable::kBucketSlots] = static_cast<std::uint8_t>(rank);
+        }
+    }
+    return table;
+}
+
+} // namespace kvscope

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "core/codec/rans_step.h"
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+namespace kvscope {
+
+/// A table of at most 64 symbols laid out for permutations of registers, which take the place of memory lookups when
+/// decoding (on some processors a gather takes longer than all the rest). Symbols are known by rank: their order by
+/// slot, begun at one whose rare neighbours all fall in the first 128 slots. Those are looked up one by one, the
+/// others by 32-slot buckets, whose first symbol is right or one or two short.
+struct RansRegisterTable {
+    static constexpr std::size_t kMostSymbols = 64;
+    static constexpr std::uint32_t kDirectSlots = 128;
+    static constexpr std::uint32_t kBucketSlots = 32;
+
+    alignas(64) std::array<std::uint8_t, kDirectSlots> direct{};
+    alignas(64) std::array<std::uint8_t, kRansTotal / kBucketSlots> bucket{};
+    alignas(64) std::array<std::uint16_t, kMostSymbols> frequency{};
+    /// First slot of each rank, counted from `start`, and of the rank after it.
+    alignas(64) std::array<std::uint16_t, kMostSymbols> first{};
+    alignas(64) std::array<std::uint16_t, kMostSymbols> next{};
+    alignas(64) std::array<std::uint8_t, kMostSymbols> symbol{};
+    /// The slot that counts as the first.
+    std::uint16_t start = 0;
+    /// How many ranks a bucket's symbol may be short, 1 or 2; 0 when the table does not fit this layout.
+    std::uint8_t corrections = 0;
+};
+
+/// Lays out a table of these frequencies (sum kRansTotal, none of them kRansTotal).
+RansRegisterTable makeRegisterTable(const std::array<std::uint16_t, 256>& frequencies);
+
+} // namespace kvscope
