@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include "core/base/float_formats.h"
 #include "core/base/host_device.h"
 
 #include <cmath>
@@ -33,6 +34,31 @@ KVSCOPE_HD inline float binsValue(std::uint32_t symbol, float largest, int middl
     const float centred = static_cast<float>(symbol) - static_cast<float>(middle);
     const float unit = centred / static_cast<float>(middle);
     return unit * largest;
+}
+
+/// The 8-bit baseline of the same code multiplies and rounds in binary16 where the cache is binary16.
+KVSCOPE_HD constexpr float roundedToHalf(float value) {
+    return floatFromHalf(halfFromFloat(value));
+}
+
+/// 0 where binsFactor() is, and where binary16 overflows or loses bits of the inverse (magnitudes past 2^14).
+KVSCOPE_HD inline float halfBinsFactor(int middle, float largest) {
+    const float inverse = largest > 0 ? roundedToHalf(1.0F / largest) : 0.0F;
+    const float factor = roundedToHalf(inverse * static_cast<float>(middle));
+    return factor <= 65504.0F && inverse >= 0x1p-14F ? factor : 0.0F;
+}
+
+KVSCOPE_HD inline std::uint16_t halfBinsSymbol(float value, float factor, int middle) {
+    const float scaled = roundedToHalf(value * factor);
+    const float symbol = std::rint(scaled) + static_cast<float>(middle);
+    const float most = static_cast<float>(2 * middle);
+    return static_cast<std::uint16_t>(symbol < 0 ? 0 : (symbol > most ? most : symbol));
+}
+
+KVSCOPE_HD inline float halfBinsValue(std::uint32_t symbol, float largest, int middle) {
+    const float centred = static_cast<float>(symbol) - static_cast<float>(middle);
+    const float unit = roundedToHalf(centred / static_cast<float>(middle));
+    return roundedToHalf(unit * largest);
 }
 
 } // namespace kvscope

@@ -5,6 +5,7 @@
 #include "core/codec/byte_coders.h"
 #include "core/codec/clip.h"
 #include "core/codec/exceptions.h"
+#include "core/codec/kvz_codec.h"
 #include "core/codec/lossless_codec.h"
 #include "core/codec/native_values.h"
 #include "core/codec/quantiser_dispatch.h"
@@ -21,6 +22,20 @@ namespace {
 
 bool keepsBits(const Pipeline& pipeline) {
     return std::holds_alternative<Lossless>(pipeline.quantiser);
+}
+
+/// Whether the kvz coder does all stages itself.
+bool isKvz(const Pipeline& pipeline) {
+    return pipeline.coder == EntropyCoder::Kvz &&
+           (std::holds_alternative<Step>(pipeline.quantiser) || keepsBits(pipeline));
+}
+
+/// What kvz sees of a pipeline: where values are clipped and then kept bit by bit, the clipping is done before.
+Pipeline forKvz(const Pipeline& pipeline) {
+    Pipeline seen = pipeline;
+    if (keepsBits(pipeline))
+        seen.clipSigmas.reset();
+    return seen;
 }
 
 /// Chunks of plain bytes have no parts to tell apart.
@@ -48,7 +63,8 @@ void assemble(const Pipeline& pipeline, const Parts& parts, EncodedChunk& encode
     encoded.parts[BytePart::Exceptions] = size(parts.exceptions) + size(parts.outliers);
     encoded.parts[BytePart::Scales] = size(parts.scales);
     encoded.parts[BytePart::Tables] = size(parts.codes.tables);
-    encoded.parts[BytePart::Payload] = size(parts.codes.payload);
+    encoded.parts[BytePart::Payload] = size(parts.codes.payload) - parts.codes.notPayload.total();
+    encoded.parts += parts.codes.notPayload;
     for (const Bytes* part :
          {&parts.exceptions, &parts.outliers, &parts.scales, &parts.codes.tables, &parts.codes.payload})
         putBytes(encoded.bytes, *part);
@@ -112,7 +128,7 @@ Result<void> encodeQuantised(const Pipeline& pipeline, const PlaneCalibration& c
     parts.outliers = std::move(quantised.outliers);
     encoded.channelEntropyBits.assign(static_cast<std::size_t>(shape.plane.channels()), 0.0F);
     for (const SymbolGrid& grid : quantised.grids) {
-        KVSCOPE_TRY(encodeGrid(pipeline.coder, pipeline.effort, grid, parts.codes));
+        KVSCOPE_TRY(encodeGrid(pipeline, grid, parts.codes));
         addChannelEntropy(grid, encoded.channelEntropyBits);
     }
     encoded.entropyBits = std::accumulate(encoded.channelEntropyBits.begin(), encoded.channelEntropyBits.end(), 0.0);
@@ -139,10 +155,17 @@ Result<Bytes> clippedNative(const Pipeline& pipeline, const PlaneCalibration& ca
 Result<EncodedChunk> encode(const Pipeline& pipeline, const PlaneCalibration& calibration, const ChunkInput& input) {
     KVSCOPE_TRY(checkSizes(input.shape, input.values.size(), input.native.size()));
     KVSCOPE_TRY(checkTransform(pipeline.transform, input.shape));
+    if (isKvz(pipeline) && !(keepsBits(pipeline) && pipeline.clipSigmas))
+        return encodeKvzChunk(pipeline, calibration, input);
     EncodedChunk encoded;
     Parts parts;
     if (keepsBits(pipeline)) {
         KVSCOPE_ASSIGN(const Bytes native, clippedNative(pipeline, calibration, input));
+        if (isKvz(pipeline)) {
+            std::vector<float> values(input.values.size());
+            convertToFloat(input.shape.plane.dtype, native, values);
+            return encodeKvzChunk(forKvz(pipeline), calibration, {input.shape, values, native});
+        }
         KVSCOPE_TRY(encodeLossless(pipeline, input.shape, native, parts.codes, encoded));
     } else {
         KVSCOPE_TRY(encodeQuantised(pipeline, calibration, input, parts, encoded));
@@ -159,7 +182,7 @@ Result<Exceptions> decodeQuantised(const Pipeline& pipeline, const ChunkShape& s
     KVSCOPE_ASSIGN(const auto kept, readKept(parts.exceptions, shape.values()));
     KVSCOPE_ASSIGN(auto grids, readGrids(pipeline.quantiser, shape, parts.quantised));
     for (SymbolGrid& grid : grids)
-        KVSCOPE_TRY(decodeGrid(pipeline.coder, parts.codes, grid));
+        KVSCOPE_TRY(decodeGrid(pipeline, parts.codes, grid));
     const bool asStored = pipeline.transform == Transform::None && !pipeline.clipSigmas;
     KVSCOPE_TRY(dequantiseRows(pipeline.quantiser, grids, parts.quantised, TargetRows{shape, rows, asStored}));
     for (const KeptValue& one : kept)
@@ -191,11 +214,13 @@ Result<EncodedChunk> encodeChunk(const Pipeline& pipeline, const PlaneCalibratio
     return withMemory([&] { return encode(pipeline, calibration, input); });
 }
 
-Result<void> decodeChunk(const Pipeline& pipeline, const PlaneCalibration&, const ChunkShape& shape,
+Result<void> decodeChunk(const Pipeline& pipeline, const PlaneCalibration& calibration, const ChunkShape& shape,
                          std::span<const std::byte> bytes, std::span<float> out) {
     return withMemory([&]() -> Result<void> {
         KVSCOPE_TRY(checkSizes(shape, out.size(), std::nullopt));
         KVSCOPE_TRY(checkTransform(pipeline.transform, shape));
+        if (isKvz(pipeline))
+            return decodeKvzChunk(forKvz(pipeline), calibration, shape, bytes, out);
         KVSCOPE_ASSIGN(PartReaders parts, takeApart(pipeline, bytes));
         if (keepsBits(pipeline)) {
             Bytes native(out.size() * static_cast<std::size_t>(sizeOf(shape.plane.dtype)));
@@ -209,11 +234,13 @@ Result<void> decodeChunk(const Pipeline& pipeline, const PlaneCalibration&, cons
     });
 }
 
-Result<void> decodeChunkNative(const Pipeline& pipeline, const PlaneCalibration&, const ChunkShape& shape,
+Result<void> decodeChunkNative(const Pipeline& pipeline, const PlaneCalibration& calibration, const ChunkShape& shape,
                                std::span<const std::byte> bytes, std::span<std::byte> out) {
     return withMemory([&]() -> Result<void> {
         KVSCOPE_TRY(checkSizes(shape, std::nullopt, out.size()));
         KVSCOPE_TRY(checkTransform(pipeline.transform, shape));
+        if (isKvz(pipeline))
+            return decodeKvzChunkNative(forKvz(pipeline), calibration, shape, bytes, out);
         KVSCOPE_ASSIGN(PartReaders parts, takeApart(pipeline, bytes));
         if (keepsBits(pipeline))
             return decodeStored(pipeline, shape, parts, out);

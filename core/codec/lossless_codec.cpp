@@ -42,7 +42,7 @@ Result<void> encodeLossless(const Pipeline& pipeline, const ChunkShape& shape, s
     encoded.entropyBits = std::accumulate(encoded.channelEntropyBits.begin(), encoded.channelEntropyBits.end(), 0.0);
     if (pipeline.coder == EntropyCoder::Gear || pipeline.coder == EntropyCoder::GearDelta)
         return gearEncode(shape.plane.dtype, words, pipeline.effort, sink);
-    KVSCOPE_TRY(encodeGrid(pipeline.coder, pipeline.effort, gears, sink));
+    KVSCOPE_TRY(encodeGrid(pipeline, gears, sink));
     splitMantissas(fields, words, size, sink.payload);
     for (float& bits : sink.channelBits)
         bits += static_cast<float>(gears.tokens * fields.mantissaBits);
@@ -61,7 +61,7 @@ Result<void> decodeLossless(const Pipeline& pipeline, const ChunkShape& shape, C
     } else {
         SymbolGrid gears = gearGrid(shape);
         const GearFields fields = gearFieldsOf(shape.plane.dtype);
-        KVSCOPE_TRY(decodeGrid(pipeline.coder, source, gears));
+        KVSCOPE_TRY(decodeGrid(pipeline, source, gears));
         KVSCOPE_ASSIGN(const auto mantissas, source.payload.take(mantissaBytes(fields, gears.symbols.size())));
         joinGear(fields, gears.symbols, mantissas, size, native);
     }

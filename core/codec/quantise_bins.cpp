@@ -6,19 +6,31 @@
 
 namespace kvscope {
 
+namespace {
+
+/// The released coder takes up to 64 bins; more are its baseline, which computes in the cache's own type.
+bool computesInHalf(const MaxAbsBins& bins, const ChunkShape& shape, bool asStored) {
+    constexpr int kMostCodedBins = 64;
+    return bins.bins > kMostCodedBins && asStored && shape.plane.dtype == DType::F16;
+}
+
+} // namespace
+
 Quantised quantise(const MaxAbsBins& bins, const SourceRows& rows, const PlaneCalibration&) {
     const int middle = binsMiddle(bins.bins);
     SymbolGrid grid(rows.tokens(), rows.channels(), static_cast<std::uint32_t>(2 * middle + 1));
     Quantised made;
     const ScaleFormat format = putMagnitudeFormat(rows, made.scales);
+    const bool inHalf = computesInHalf(bins, rows.shape, rows.asStored);
     std::uint16_t* symbol = grid.symbols.data();
     for (std::int64_t token = 0; token < rows.tokens(); ++token) {
         const auto row = rows.row(token);
         const float largest = roundedUpTo(format, largestMagnitude(row));
         putScale(made.scales, format, largest);
+        const float halfFactor = inHalf ? halfBinsFactor(middle, largest) : 0.0F;
         const float factor = binsFactor(middle, largest);
         for (const float value : row)
-            *symbol++ = binsSymbol(value, factor, middle);
+            *symbol++ = halfFactor > 0 ? halfBinsSymbol(value, halfFactor, middle) : binsSymbol(value, factor, middle);
     }
     made.grids.push_back(std::move(grid));
     return made;
@@ -33,11 +45,12 @@ Result<void> dequantise(const MaxAbsBins& bins, std::span<const SymbolGrid> grid
                         const TargetRows& rows) {
     const int middle = binsMiddle(bins.bins);
     KVSCOPE_ASSIGN(const auto format, readMagnitudeFormat(rows, source.scales));
+    const bool inHalf = computesInHalf(bins, rows.shape, rows.asStored);
     const std::uint16_t* symbol = grids.front().symbols.data();
     for (std::int64_t token = 0; token < rows.tokens(); ++token) {
         KVSCOPE_ASSIGN(const float largest, readScale(source.scales, format));
         for (float& value : rows.row(token))
-            value = binsValue(*symbol++, largest, middle);
+            value = inHalf ? halfBinsValue(*symbol++, largest, middle) : binsValue(*symbol++, largest, middle);
     }
     return {};
 }

@@ -4,6 +4,7 @@
 #include "core/codec/bit_pack.h"
 #include "core/codec/byte_coders.h"
 #include "core/codec/coder_gear.h"
+#include "core/codec/symbol_coder.h"
 #include "core/codec/token_delta.h"
 
 #include <algorithm>
@@ -43,6 +44,33 @@ Result<void> decodeBytes(EntropyCoder coder, CodeSource& source, SymbolGrid& gri
     return {};
 }
 
+/// The integers of encodeSymbols(), one block a grid.
+Result<void> encodeKvz(Predictor predictor, const SymbolGrid& grid, CodeSink& sink) {
+    const std::vector<std::int32_t> symbols(grid.symbols.begin(), grid.symbols.end());
+    KVSCOPE_ASSIGN(const auto coded, encodeSymbols(symbols, grid.tokens, grid.channels, {predictor, false}));
+    putBlock(sink.payload, coded.bytes);
+    for (const BytePart part : kAllByteParts) {
+        if (part != BytePart::Payload)
+            sink.notPayload[part] += coded.parts[part];
+    }
+    sink.channelBits.resize(coded.channelBits.size());
+    for (std::size_t i = 0; i < coded.channelBits.size(); ++i)
+        sink.channelBits[i] += coded.channelBits[i];
+    return {};
+}
+
+Result<void> decodeKvz(CodeSource& source, SymbolGrid& grid) {
+    KVSCOPE_ASSIGN(const auto bytes, source.payload.block());
+    std::vector<std::int32_t> symbols(grid.symbols.size());
+    KVSCOPE_TRY(decodeSymbols(bytes, grid.tokens, grid.channels, symbols));
+    for (std::size_t i = 0; i < symbols.size(); ++i) {
+        if (symbols[i] < 0 || symbols[i] >= static_cast<std::int64_t>(grid.alphabet))
+            return source.payload.broken("holds a symbol outside the alphabet");
+        grid.symbols[i] = static_cast<std::uint16_t>(symbols[i]);
+    }
+    return {};
+}
+
 Result<void> decodeUnchecked(EntropyCoder coder, CodeSource& source, SymbolGrid& grid) {
     switch (coder) {
     case EntropyCoder::Raw: {
@@ -55,6 +83,8 @@ Result<void> decodeUnchecked(EntropyCoder coder, CodeSource& source, SymbolGrid&
     case EntropyCoder::Zstd:
     case EntropyCoder::ShuffleZstd:
         return decodeBytes(coder, source, grid);
+    case EntropyCoder::Kvz:
+        return decodeKvz(source, grid);
     case EntropyCoder::Gear:
         return gearDecodeSymbols(source, grid);
     case EntropyCoder::GearDelta:
@@ -68,7 +98,11 @@ Result<void> decodeUnchecked(EntropyCoder coder, CodeSource& source, SymbolGrid&
 
 } // namespace
 
-Result<void> encodeGrid(EntropyCoder coder, int effort, const SymbolGrid& grid, CodeSink& sink) {
+Result<void> encodeGrid(const Pipeline& pipeline, const SymbolGrid& grid, CodeSink& sink) {
+    if (grid.symbols.empty())
+        return {};
+    const EntropyCoder coder = pipeline.coder;
+    const int effort = pipeline.effort;
     switch (coder) {
     case EntropyCoder::Raw:
         packBits(grid.symbols, grid.bits(), sink.payload);
@@ -81,6 +115,8 @@ Result<void> encodeGrid(EntropyCoder coder, int effort, const SymbolGrid& grid, 
         putBlock(sink.payload, stream);
         return {};
     }
+    case EntropyCoder::Kvz:
+        return encodeKvz(pipeline.predictor, grid, sink);
     case EntropyCoder::Gear:
         return gearEncodeSymbols(grid, effort, sink);
     case EntropyCoder::GearDelta: {
@@ -93,8 +129,10 @@ Result<void> encodeGrid(EntropyCoder coder, int effort, const SymbolGrid& grid, 
     }
 }
 
-Result<void> decodeGrid(EntropyCoder coder, CodeSource& source, SymbolGrid& grid) {
-    KVSCOPE_TRY(decodeUnchecked(coder, source, grid));
+Result<void> decodeGrid(const Pipeline& pipeline, CodeSource& source, SymbolGrid& grid) {
+    if (grid.symbols.empty())
+        return {};
+    KVSCOPE_TRY(decodeUnchecked(pipeline.coder, source, grid));
     if (std::ranges::any_of(grid.symbols, [&](std::uint16_t symbol) { return symbol >= grid.alphabet; }))
         return source.payload.broken("holds a symbol outside the alphabet");
     return {};

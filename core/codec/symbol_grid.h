@@ -2,6 +2,7 @@
 #pragma once
 
 #include "core/codec/byte_stream.h"
+#include "core/codec/chunk_codec.h"
 
 #include <bit>
 #include <cstddef>
@@ -37,6 +38,8 @@ struct CodeSink {
     Bytes tables;
     /// Payload bits of each channel, added up over grids; empty where the coder has no channels.
     std::vector<float> channelBits;
+    /// Bytes within the payload that a coder with parts of its own spends on something else.
+    PartBytes notPayload;
 };
 
 /// Where an entropy decoder reads.
