@@ -10,8 +10,9 @@ void packBits(std::span<const std::uint16_t> symbols, int bits, Bytes& out) {
     out.resize(at + packedSize(symbols.size(), bits));
     std::uint64_t pending = 0;
     int held = 0;
+    const std::uint64_t mask = (std::uint64_t{1} << bits) - 1;
     for (const std::uint16_t symbol : symbols) {
-        pending |= static_cast<std::uint64_t>(symbol) << held;
+        pending |= (symbol & mask) << held;
         for (held += bits; held >= 8; held -= 8, pending >>= 8)
             out[at++] = static_cast<std::byte>(pending & 0xFFU);
     }

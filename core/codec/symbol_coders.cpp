@@ -3,7 +3,11 @@
 
 #include "core/codec/bit_pack.h"
 #include "core/codec/byte_coders.h"
+#include "core/codec/coder_arithmetic.h"
+#include "core/codec/coder_cabac.h"
+#include "core/codec/coder_context_rans.h"
 #include "core/codec/coder_gear.h"
+#include "core/codec/coder_huffman.h"
 #include "core/codec/symbol_coder.h"
 #include "core/codec/token_delta.h"
 
@@ -91,9 +95,16 @@ Result<void> decodeUnchecked(EntropyCoder coder, CodeSource& source, SymbolGrid&
         KVSCOPE_TRY(gearDecodeSymbols(source, grid));
         addTokenBefore(grid);
         return {};
-    default:
-        return fail("this coder takes no symbols", "coder", "Choose another coder");
+    case EntropyCoder::Huffman:
+        return huffmanDecode(source, grid);
+    case EntropyCoder::Arithmetic:
+        return arithmeticDecode(source, grid);
+    case EntropyCoder::ContextRans:
+        return contextRansDecode(source, grid);
+    case EntropyCoder::Cabac:
+        return cabacDecode(source, grid);
     }
+    return fail("the coder is unknown", "coder", "Choose another coder");
 }
 
 } // namespace
@@ -124,9 +135,16 @@ Result<void> encodeGrid(const Pipeline& pipeline, const SymbolGrid& grid, CodeSi
         subtractTokenBefore(deltas);
         return gearEncodeSymbols(deltas, effort, sink);
     }
-    default:
-        return fail("this coder takes no symbols", "coder", "Choose another coder");
+    case EntropyCoder::Huffman:
+        return huffmanEncode(grid, sink);
+    case EntropyCoder::Arithmetic:
+        return arithmeticEncode(grid, sink);
+    case EntropyCoder::ContextRans:
+        return contextRansEncode(grid, sink);
+    case EntropyCoder::Cabac:
+        return cabacEncode(grid, sink);
     }
+    return fail("the coder is unknown", "coder", "Choose another coder");
 }
 
 Result<void> decodeGrid(const Pipeline& pipeline, CodeSource& source, SymbolGrid& grid) {
