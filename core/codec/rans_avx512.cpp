@@ -228,25 +228,31 @@ KVSCOPE_AVX512 __m512i lookUp(const Window& window, __m512i index) {
     return _mm512_permutex2var_epi16(window.low, index, window.high);
 }
 
-/// A table whose symbols lie within 64 neighbours; it stays in registers.
+/// A table whose symbols, 0 apart, lie within 64 neighbours; it stays in registers.
 struct NarrowTable {
     Window frequencies;
     Window firstSlots;
     __m512i base;
+    /// Frequency of symbol 0, whose first slot is 0.
+    __m512i zeroFrequency;
 
     KVSCOPE_AVX512 explicit NarrowTable(const EncodeLane& stream) {
         // The window ends with the tables.
-        const int begin = stream.firstSymbol < 192 ? stream.firstSymbol : 192;
+        const int begin = stream.secondSymbol < 192 ? stream.secondSymbol : 192;
         frequencies = windowAt(stream.frequencies + begin);
         firstSlots = windowAt(stream.firstSlots + begin);
         base = _mm512_set1_epi16(static_cast<short>(begin));
+        zeroFrequency = _mm512_set1_epi16(static_cast<short>(stream.frequencies[0]));
     }
 
     KVSCOPE_AVX512 Looked operator()(__m512i symbols) const {
         const __m512i index = _mm512_sub_epi16(symbols, base);
-        // Symbols outside of the window have no frequency, wherever the index wraps to.
+        // Symbols outside of the window have no frequency, wherever the index wraps to; but 0 may.
         const __mmask32 inside = _mm512_cmplt_epu16_mask(index, _mm512_set1_epi16(64));
-        return {_mm512_maskz_mov_epi16(inside, lookUp(frequencies, index)), lookUp(firstSlots, index)};
+        const __mmask32 notZero = _mm512_test_epi16_mask(symbols, symbols);
+        return {
+            _mm512_mask_mov_epi16(zeroFrequency, notZero, _mm512_maskz_mov_epi16(inside, lookUp(frequencies, index))),
+            _mm512_maskz_mov_epi16(notZero, lookUp(firstSlots, index))};
     }
 };
 
@@ -355,26 +361,31 @@ template <class Table> KVSCOPE_AVX512_ENTRY bool encodeOne(EncodeLane* streams, 
 }
 
 bool isNarrow(const EncodeLane& stream) {
-    return stream.lastSymbol - stream.firstSymbol < 64;
+    return stream.lastSymbol - stream.secondSymbol < 64;
 }
 
 } // namespace
 
 void decodeAvx512(DecodeLane* streams, int count, std::int64_t steps) {
     const RansRegisterTable* const table = streams[0].registerTable;
-    bool shared = __builtin_cpu_supports("avx512vbmi") && table->corrections > 0;
+    bool shared = true;
     for (int i = 1; i < count; ++i)
         shared = shared && streams[i].registerTable == table;
-    if (shared && table->corrections == 1)
+    const bool byRank = __builtin_cpu_supports("avx512vbmi") && table->corrections > 0;
+    if (shared && byRank && table->corrections == 1) {
         decodeByRank<1>(streams, count, steps);
-    else if (shared)
+    } else if (shared && byRank) {
         decodeByRank<2>(streams, count, steps);
-    else if (count == 4)
+    } else if (byRank) {
+        decodeAvx512(streams, count / 2, steps);
+        decodeAvx512(streams + count / 2, count / 2, steps);
+    } else if (count == 4) {
         decodeFour(streams, steps);
-    else if (count == 2)
+    } else if (count == 2) {
         decodeTwo(streams, steps);
-    else
+    } else {
         decodeOne(streams, steps);
+    }
 }
 
 bool encodeAvx512(EncodeLane* streams, int count, std::int64_t steps) {

@@ -31,8 +31,8 @@ struct EncodeLane {
     std::uint32_t* states = nullptr;
     const std::uint16_t* frequencies = nullptr;
     const std::uint16_t* firstSlots = nullptr;
-    /// The smallest and the largest symbol of the table.
-    std::uint8_t firstSymbol = 0;
+    /// The smallest symbol of the table that is not 0, and the largest.
+    std::uint8_t secondSymbol = 0;
     std::uint8_t lastSymbol = 0;
     /// Where the words begin; words are put before it.
     std::uint16_t* words = nullptr;

@@ -156,6 +156,7 @@ Result<RansTable> RansTable::fromFrequencies(const RansFrequencies& frequencies)
     auto lookup = std::make_shared<Lookup>();
     lookup->frequency = frequencies;
     lookup->firstSymbol = 255;
+    lookup->firstSymbolButZero = 255;
     std::uint32_t slot = 0;
     for (std::uint32_t symbol = 0; symbol < kRansSymbols; ++symbol) {
         const std::uint32_t frequency = frequencies[symbol];
@@ -165,6 +166,8 @@ Result<RansTable> RansTable::fromFrequencies(const RansFrequencies& frequencies)
         if (frequency == 0)
             continue;
         lookup->firstSymbol = std::min(lookup->firstSymbol, static_cast<std::uint8_t>(symbol));
+        if (symbol > 0)
+            lookup->firstSymbolButZero = std::min(lookup->firstSymbolButZero, static_cast<std::uint8_t>(symbol));
         lookup->lastSymbol = static_cast<std::uint8_t>(symbol);
         if (frequency == kRansTotal)
             continue;

@@ -35,6 +35,8 @@ public:
     /// The smallest and the largest symbol that has a frequency.
     [[nodiscard]] std::uint8_t firstSymbol() const { return lookup_->firstSymbol; }
     [[nodiscard]] std::uint8_t lastSymbol() const { return lookup_->lastSymbol; }
+    /// The smallest symbol other than 0, the bank's escape, that has a frequency.
+    [[nodiscard]] std::uint8_t firstSymbolButZero() const { return lookup_->firstSymbolButZero; }
     [[nodiscard]] bool has(std::uint8_t symbol) const { return lookup_->frequency[symbol] != 0; }
     [[nodiscard]] const RansFrequencies& frequencies() const { return lookup_->frequency; }
     /// First slot of each symbol.
@@ -59,6 +61,7 @@ private:
         RansRegisterTable registers;
         std::array<std::uint32_t, kRansSymbols> cost{};
         std::uint8_t firstSymbol = 0;
+        std::uint8_t firstSymbolButZero = 0;
         std::uint8_t lastSymbol = 0;
     };
 
