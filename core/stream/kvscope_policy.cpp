@@ -147,11 +147,12 @@ std::optional<Choice> KvScopePolicy::recomputeNow(const Situation& situation, st
             return Choice{chunk, text, estimate, "recomputed without loss within the SLO"};
         return std::nullopt;
     }
-    if (resting_)
-        return Choice{chunk, text, 0, "recomputing alone does best"};
     const auto expected = rates(situation, 0, false);
-    if (!expected)
+    if (!expected) {
+        const double asText = finishAsText(situation, {chunk, situation.lastOpen, situation.now, situation.now});
+        situation.considered.push_back({text, asText, asText <= situation.sloSeconds});
         return Choice{chunk, text, 0, "nothing known of the network yet"};
+    }
     // The network alone: everything that is open, and what is still on its way.
     double onTheWay = 0;
     for (const SentChunk& sent : situation.sent) {
@@ -159,19 +160,31 @@ std::optional<Choice> KvScopePolicy::recomputeNow(const Situation& situation, st
             onTheWay += sent.payload - situation.arrivedBytes(sent);
     }
     const std::size_t end = situation.lastOpen + 1;
+    const double step = situation.compute.firstStepSeconds;
     const double delay = situation.link.paths[0].rttSeconds;
+    const double networkFree = situation.now + delay / 2 + 8.0 * onTheWay / expected->all;
+    // With this chunk as text the others are shared as before: in the best form that still fits, else the fastest.
+    double asText = chunk + 1 < end ? kNever : std::max(ready, networkFree + delay / 2) + step;
+    const std::size_t weighed = situation.considered.size();
+    situation.considered.push_back({text, asText, false});
     bool worthIt = true;
-    situation.considered.push_back({text, ready + situation.compute.firstStepSeconds, ready <= latest});
     for (std::size_t c = 1; c < input.candidateCount(); ++c) {
-        const double bytes = onTheWay + input.bytesBefore(c, end) - input.bytesBefore(c, chunk);
-        const double byNetwork = situation.now + delay + 8.0 * bytes / expected->all + situation.decodeTail(chunk, c);
-        situation.considered.push_back({c, byNetwork + situation.compute.firstStepSeconds, byNetwork <= latest});
+        if (chunk + 1 < end && asText > situation.sloSeconds) {
+            const double shared = finish(situation, {chunk + 1, end - 1, networkFree, ready}, c, *expected);
+            asText = std::min(asText, shared);
+        }
+        const double bytes = input.bytesBefore(c, end) - input.bytesBefore(c, chunk);
+        const double byNetwork = networkFree + delay / 2 + 8.0 * bytes / expected->all + situation.decodeTail(chunk, c);
+        situation.considered.push_back({c, byNetwork + step, byNetwork <= latest});
         // Recomputing holds up the first token if the network would have everything before it is done: in time nothing
         // must be lost for that, late anything is.
         const bool lossless = input.loss(chunk, c) == 0;
         if (byNetwork < ready && (lossless || ready > latest))
             worthIt = false;
     }
+    situation.considered[weighed] = {text, asText, asText <= situation.sloSeconds};
+    if (resting_)
+        return Choice{chunk, text, expected->path, "recomputing alone does best"};
     if (!worthIt)
         return std::nullopt;
     return Choice{chunk, text, expected->path, "recomputed from the front while later chunks are on their way"};
