@@ -119,7 +119,9 @@ double BandwidthTrace::timeWhenThrough(double start, double bytes) const {
         return std::max(start, timeWithin(target));
     if (end_ == TraceEnd::Hold) {
         const double rate = points_.back().bitsPerSecond / 8.0;
-        return rate > 0 ? std::max(start, duration_ + (target - total_) / rate) : kInfinity;
+        if (!(rate > 0))
+            return kInfinity;
+        return std::max(start, duration_ + (target - total_) / rate);
     }
     // The last moment of a round counts as its end, not as the next one's beginning (which might be silent).
     double rounds = std::floor(target / total_);

@@ -93,7 +93,9 @@ std::optional<Choice> KvScopePolicy::nextSend(const Situation& situation) {
 
     std::size_t best = StreamInput::textCandidate();
     double bestFinish = asText;
-    double bestLoss = textFits ? 0 : kNever;
+    double bestLoss = kNever;
+    if (textFits)
+        bestLoss = 0;
     std::size_t earliest = StreamInput::textCandidate();
     double earliestFinish = asText;
     for (std::size_t c = 1; c < input.candidateCount(); ++c) {
@@ -133,7 +135,9 @@ std::optional<Choice> KvScopePolicy::recomputeNow(const Situation& situation, st
         const auto expected = rates(situation, sent->path, false);
         if (situation.arrivedBytes(*sent) >= sent->payload)
             return std::nullopt;
-        const double arrives = expected ? arrival(situation, *sent, *expected) : kNever;
+        double arrives = kNever;
+        if (expected)
+            arrives = arrival(situation, *sent, *expected);
         situation.considered.push_back({text, ready + situation.compute.firstStepSeconds, ready <= latest});
         situation.considered.push_back(
             {sent->candidate, arrives + situation.compute.firstStepSeconds, arrives <= latest});
@@ -164,7 +168,9 @@ std::optional<Choice> KvScopePolicy::recomputeNow(const Situation& situation, st
     const double delay = situation.link.paths[0].rttSeconds;
     const double networkFree = situation.now + delay / 2 + 8.0 * onTheWay / expected->all;
     // With this chunk as text the others are shared as before: in the best form that still fits, else the fastest.
-    double asText = chunk + 1 < end ? kNever : std::max(ready, networkFree + delay / 2) + step;
+    double asText = kNever;
+    if (chunk + 1 == end)
+        asText = std::max(ready, networkFree + delay / 2) + step;
     const std::size_t weighed = situation.considered.size();
     situation.considered.push_back({text, asText, false});
     bool worthIt = true;

@@ -54,7 +54,9 @@ std::optional<Choice> CacheGenPaperPolicy::nextSend(const Situation& situation) 
     std::optional<std::size_t> best;
     for (const std::size_t level : input.levels()) {
         const double bytes = input.bytesBefore(level, chunks) - input.bytesBefore(level, chunk);
-        const double seconds = rate ? 8.0 * bytes / *rate : kNever;
+        double seconds = kNever;
+        if (rate)
+            seconds = 8.0 * bytes / *rate;
         situation.considered.push_back({level, situation.now + seconds, seconds <= remaining});
         if (!best && seconds <= remaining)
             best = level;
@@ -78,7 +80,9 @@ std::optional<Choice> CacheGenCodePolicy::nextSend(const Situation& situation) {
     const double rate = futureRate(situation, situation.now);
     std::optional<std::size_t> best;
     for (const std::size_t level : input.levels()) {
-        const double seconds = rate > 0 ? 8.0 * input.option(chunk, level).bytes / rate : kNever;
+        double seconds = kNever;
+        if (rate > 0)
+            seconds = 8.0 * input.option(chunk, level).bytes / rate;
         situation.considered.push_back({level, situation.now + seconds, seconds < budget});
         if (!best && seconds < budget)
             best = level;

@@ -206,8 +206,28 @@ double StreamRun::nextArrival() const {
     return at;
 }
 
+double StreamRun::nextIds() const {
+    if (idsThere_)
+        return kNever;
+    return timeline_.idsArrived;
+}
+
+double StreamRun::nextReady() const {
+    if (decodedHead_ == decoded_.size())
+        return kNever;
+    return transfers_[decoded_[decodedHead_]].decode.end;
+}
+
+double StreamRun::nextComputed() const {
+    if (running_ == kNoIndex)
+        return kNever;
+    return runningEnd_;
+}
+
 double StreamRun::nextResend() const {
-    return resends_.empty() ? kNever : std::ranges::min_element(resends_, {}, &Resend::at)->at;
+    if (resends_.empty())
+        return kNever;
+    return std::ranges::min_element(resends_, {}, &Resend::at)->at;
 }
 
 void StreamRun::arrive(double now, std::span<PathState> paths) {

@@ -43,11 +43,9 @@ public:
 
     [[nodiscard]] bool done() const { return readyCount_ == input_->chunkCount(); }
     [[nodiscard]] double sentBytes() const { return sentBytes_; }
-    [[nodiscard]] double nextIds() const { return idsThere_ ? kNever : timeline_.idsArrived; }
-    [[nodiscard]] double nextReady() const {
-        return decodedHead_ < decoded_.size() ? transfers_[decoded_[decodedHead_]].decode.end : kNever;
-    }
-    [[nodiscard]] double nextComputed() const { return running_ != kNoIndex ? runningEnd_ : kNever; }
+    [[nodiscard]] double nextIds() const;
+    [[nodiscard]] double nextReady() const;
+    [[nodiscard]] double nextComputed() const;
     [[nodiscard]] double nextArrival() const;
     [[nodiscard]] double nextResend() const;
 

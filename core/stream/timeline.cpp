@@ -19,8 +19,10 @@ bool servesBetter(const Timeline& a, const Timeline& b) {
 }
 
 Regret regretOf(const Timeline& timeline, const Timeline& oracle) {
-    return {timeline.complete() ? timeline.ttft - oracle.ttft : kNever, oracle.quality - timeline.quality,
-            oracle.meetsSlo() && !timeline.meetsSlo()};
+    Regret regret{kNever, oracle.quality - timeline.quality, oracle.meetsSlo() && !timeline.meetsSlo()};
+    if (timeline.complete())
+        regret.seconds = timeline.ttft - oracle.ttft;
+    return regret;
 }
 
 std::vector<double> errorByLayer(const Timeline& timeline, const StreamInput& input) {
