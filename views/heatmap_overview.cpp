@@ -98,8 +98,26 @@ void appendValues(const HeatmapTile& tile, Reduction reduction, const std::vecto
     }
 }
 
+/// Lower end and limit of what the overview's cells and samples hold under the settings.
+std::pair<double, double> computeEnds(const HeatmapOverview& overview, const HeatmapSettings& settings) {
+    const auto factors = relativeFactors(overview, settings.relative);
+    const double tail = 100.0 - settings.clipPercentile;
+    std::vector<float> values;
+    appendValues(*overview.whole, settings.reduction, factors, values);
+    double limit = percentile(values, settings.clipPercentile);
+    double lower = values.empty() ? 0.0 : static_cast<double>(percentile(values, tail));
+    values.clear();
+    for (const auto& tile : overview.sample)
+        appendValues(*tile, settings.reduction, factors, values);
+    if (!values.empty()) {
+        limit = std::max(limit, static_cast<double>(percentile(values, settings.clipPercentile)));
+        lower = std::min(lower, static_cast<double>(percentile(values, tail)));
+    }
+    return {lower, limit > 0 ? limit : 1.0};
+}
+
 Result<std::shared_ptr<const HeatmapOverview>> readUnguarded(CacheMap& map, const MapSpec& spec, bool sampled,
-                                                             const JobControl& job) {
+                                                             const HeatmapSettings& settings, const JobControl& job) {
     auto overview = std::make_shared<HeatmapOverview>();
     overview->spec = spec;
     overview->shape = map.shape(spec);
@@ -123,15 +141,17 @@ Result<std::shared_ptr<const HeatmapOverview>> readUnguarded(CacheMap& map, cons
         KVSCOPE_TRY(readSample(map, *overview, job));
         computeMarkLimits(*overview);
     }
+    const auto [lower, limit] = computeEnds(*overview, settings);
+    overview->spread = {settings.reduction, settings.relative, settings.clipPercentile, lower, limit};
     return overview;
 }
 
 } // namespace
 
 Result<std::shared_ptr<const HeatmapOverview>> readOverview(CacheMap& map, const MapSpec& spec, bool sampled,
-                                                            const JobControl& job) {
+                                                            const HeatmapSettings& settings, const JobControl& job) {
     try {
-        return readUnguarded(map, spec, sampled, job);
+        return readUnguarded(map, spec, sampled, settings, job);
     } catch (const std::bad_alloc&) {
         return fail("not enough memory for the picture", {}, "Close other dumps.", Error::Kind::System);
     }
@@ -152,21 +172,10 @@ std::vector<float> relativeFactors(const HeatmapOverview& overview, bool relativ
 ValueRange automaticRange(const HeatmapOverview& overview, const HeatmapSettings& settings) {
     if (overview.whole == nullptr)
         return {};
-    const auto factors = relativeFactors(overview, settings.relative);
-    const double tail = 100.0 - settings.clipPercentile;
-    std::vector<float> values;
-    appendValues(*overview.whole, settings.reduction, factors, values);
-    double limit = percentile(values, settings.clipPercentile);
-    double lower = values.empty() ? 0.0 : static_cast<double>(percentile(values, tail));
-    values.clear();
-    for (const auto& tile : overview.sample)
-        appendValues(*tile, settings.reduction, factors, values);
-    if (!values.empty()) {
-        limit = std::max(limit, static_cast<double>(percentile(values, settings.clipPercentile)));
-        lower = std::min(lower, static_cast<double>(percentile(values, tail)));
-    }
-    if (!(limit > 0))
-        limit = 1;
+    const HeatmapSpread& known = overview.spread;
+    const bool same = known.reduction == settings.reduction && known.relative == settings.relative &&
+                      known.clipPercentile == settings.clipPercentile;
+    const auto [lower, limit] = same ? std::pair(known.lower, known.limit) : computeEnds(overview, settings);
     if (settings.isSignedView() || isDiverging(settings.colourMap()))
         return {-limit, limit};
     return {lower > kContrastShare * limit ? lower : 0.0, limit};

@@ -10,6 +10,15 @@
 
 namespace kvscope::views {
 
+/// Where the automatic range of an overview begins and ends, and the settings on which that depends.
+struct HeatmapSpread {
+    Reduction reduction = Reduction::Rms;
+    bool relative = false;
+    double clipPercentile = 0;
+    double lower = 0;
+    double limit = 0;
+};
+
 /// A whole map at a glance: what is drawn until finer tiles come, and what automatic ranges and outlier marks are
 /// computed from. Read on a worker.
 struct HeatmapOverview {
@@ -23,12 +32,16 @@ struct HeatmapOverview {
     std::vector<float> layerRms;
     /// For each full-resolution row: the max-abs beyond which a cell stands out of its row.
     std::vector<float> markLimits;
+    /// Computed beside the cells, for the settings at that time.
+    HeatmapSpread spread;
     /// No part comes from a sample of the tokens.
     bool exact = true;
 };
 
-/// Reads an overview; with `sampled` false only the whole map and the layers' rms (for a quick first picture).
+/// Reads an overview and computes its spread under the settings; with `sampled` false only the whole map and the
+/// layers' rms (for a quick first picture).
 Result<std::shared_ptr<const HeatmapOverview>> readOverview(CacheMap& map, const MapSpec& spec, bool sampled,
+                                                            const HeatmapSettings& settings,
                                                             const JobControl& job = {});
 
 /// One factor for each full-resolution row that makes values relative to their layer's rms; empty when `relative` is
@@ -37,7 +50,7 @@ std::vector<float> relativeFactors(const HeatmapOverview& overview, bool relativ
 
 /// The automatic range: [0, p] for magnitudes, [-p, p] where values are signed, where p covers the percentile of the
 /// overview's cells and of the sampled ones. Magnitudes that all lie near p start at the opposite percentile instead of
-/// 0, so that they can be told apart.
+/// 0, so that they can be told apart. Settings other than those of the overview's spread take a look at all its cells.
 ValueRange automaticRange(const HeatmapOverview& overview, const HeatmapSettings& settings);
 
 } // namespace kvscope::views

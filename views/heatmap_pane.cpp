@@ -269,8 +269,8 @@ void HeatmapPane::requestOverview(bool sampled) {
     wasReady_ = false;
     runAsync(
         document_->pool(), this,
-        [map = document_->map(), spec = wanted_, sampled, stop = stop_.get_token()] {
-            return readOverview(*map, spec, sampled, JobControl{stop, nullptr});
+        [map = document_->map(), spec = wanted_, sampled, settings = settings_, stop = stop_.get_token()] {
+            return readOverview(*map, spec, sampled, settings, JobControl{stop, nullptr});
         },
         [this, sampled, generation = ++generation_](const OverviewResult& overview) {
             if (generation == generation_)

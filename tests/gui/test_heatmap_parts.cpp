@@ -247,7 +247,7 @@ void TestHeatmapParts::automaticRangeCoversThePercentile() {
     ThreadPool pool(2);
     const auto map = CacheMap::create(cache, pool);
     MapSpec spec;
-    const auto overview = readOverview(*map, spec, true);
+    const auto overview = readOverview(*map, spec, true, HeatmapSettings());
     QVERIFY(overview.has_value());
     // 100 columns fit the overview whole, so that the range is that of all cells.
     std::vector<float> naive;
