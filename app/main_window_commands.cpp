@@ -5,6 +5,7 @@
 #include "app/maps_area.h"
 #include "app/message_bar.h"
 #include "app/open_dialog.h"
+#include "app/overview_cache.h"
 #include "app/recent_files.h"
 #include "app/theme.h"
 #include "app/view_catalogue.h"
@@ -83,6 +84,9 @@ void MainWindow::makeFileCommands() {
                       forgetRecentFiles();
                       updateRecentMenu();
                   });
+    commands_.add({QStringLiteral("file.overviewLimit"), menu, tr("&Disk space for overviews ..."),
+                   tr("Say how much of the disk the kept overviews of dumps may take"), QKeySequence(tr("Ctrl+Alt+D"))},
+                  [this] { chooseOverviewLimit(this); });
     commands_.add({QStringLiteral("file.quit"), menu, tr("&Quit"), tr("Leave KVScope"), QKeySequence(tr("Ctrl+Q"))},
                   [this] { close(); });
 }

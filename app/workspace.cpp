@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "app/workspace.h"
 
+#include "app/overview_cache.h"
 #include "core/kv/strided_cache.h"
 #include "views/run_async.h"
 
-#include <QStandardPaths>
 #include <QUndoCommand>
 
 #include <chrono>
@@ -44,14 +44,6 @@ private:
     views::Selection after_;
     std::chrono::steady_clock::time_point made_;
 };
-
-CacheMapOptions mapOptions() {
-    CacheMapOptions options;
-    const QString folder = QStandardPaths::writableLocation(QStandardPaths::CacheLocation);
-    if (!folder.isEmpty())
-        options.cacheFolder = (folder + QStringLiteral("/pyramids")).toStdString();
-    return options;
-}
 
 } // namespace
 
@@ -145,7 +137,7 @@ void Workspace::finish(const std::shared_ptr<Opening>& opening, Result<OpenedDum
         return;
     }
     Opened opened;
-    opened.document = std::make_unique<views::Document>(result->cache, pool_, mapOptions());
+    opened.document = std::make_unique<views::Document>(result->cache, pool_, overviewOptions());
     opened.layouts = std::move(result->layouts);
     opened.options = opening->options;
     const Slot slot = document(Slot::Main) == nullptr ? Slot::Main : opening->slot;

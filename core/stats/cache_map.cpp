@@ -47,7 +47,8 @@ public:
     TiledMap(KvCache cache, ThreadPool& pool, CacheMapOptions options)
         : cache_(std::move(cache))
         , pool_(pool)
-        , pyramids_(std::make_shared<PyramidSet>(cache_, pool, std::move(options.cacheFolder)))
+        , pyramids_(std::make_shared<PyramidSet>(cache_, pool,
+                                                 PyramidFolder{std::move(options.cacheFolder), options.cacheLimit}))
         , samples_(cache_) {}
     ~TiledMap() override { pyramids_->close(); }
     TiledMap(const TiledMap&) = delete;

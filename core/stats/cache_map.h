@@ -99,6 +99,9 @@ struct CellBlock {
 struct CacheMapOptions {
     /// Folder for pyramids kept between runs; empty keeps them in an unnamed temporary file.
     std::filesystem::path cacheFolder;
+    /// Bytes that the pyramids in that folder may take together, the ones used longest ago going first; nothing: 10
+    /// GiB, or a tenth of the free disk where this is less.
+    std::optional<std::int64_t> cacheLimit;
 };
 
 /// The level-of-detail pyramid of one cache and what is read through it: any rectangle of any map at any step costs

@@ -113,25 +113,23 @@ PyramidKey Pyramid::keyOf(const KvCache& cache, const PyramidLayout& layout) {
     return {cache.info().fingerprint, layout.hash, layout.fileBytes};
 }
 
-std::shared_ptr<Pyramid> Pyramid::openKept(const KvCache& cache, Quantity quantity,
-                                           const std::filesystem::path& folder) {
-    if (folder.empty() || cache.info().fingerprint == 0)
+std::shared_ptr<Pyramid> Pyramid::openKept(const KvCache& cache, Quantity quantity, const PyramidFolder& folder) {
+    if (folder.path.empty() || cache.info().fingerprint == 0)
         return nullptr;
     auto layout = layOutPyramid(cache, quantity);
     if (!layout)
         return nullptr;
-    auto file = PyramidFile::openKept(folder, keyOf(cache, *layout));
+    auto file = PyramidFile::openKept(folder.path, keyOf(cache, *layout));
     if (file == nullptr)
         return nullptr;
     return std::shared_ptr<Pyramid>(new Pyramid(cache, quantity, std::move(*layout), std::move(file), true));
 }
 
-Result<std::shared_ptr<Pyramid>> Pyramid::create(const KvCache& cache, Quantity quantity,
-                                                 const std::filesystem::path& folder) {
+Result<std::shared_ptr<Pyramid>> Pyramid::create(const KvCache& cache, Quantity quantity, const PyramidFolder& folder) {
     KVSCOPE_ASSIGN(auto layout, layOutPyramid(cache, quantity));
     const PyramidKey key = keyOf(cache, layout);
-    const bool kept = !folder.empty() && cache.info().fingerprint != 0;
-    auto file = kept ? PyramidFile::createKept(folder, key) : PyramidFile::createTemporary(key.fileBytes);
+    const bool kept = cache.info().fingerprint != 0 && makeRoom(folder, key.fileBytes);
+    auto file = kept ? PyramidFile::createKept(folder.path, key) : PyramidFile::createTemporary(key.fileBytes);
     // A cache folder that cannot be written to costs the next start some time, nothing else.
     if (!file && kept)
         file = PyramidFile::createTemporary(key.fileBytes);

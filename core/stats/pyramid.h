@@ -3,6 +3,7 @@
 
 #include "core/stats/chunk_builder.h"
 #include "core/stats/plane_query.h"
+#include "core/stats/pyramid_folder.h"
 
 #include <atomic>
 #include <deque>
@@ -25,11 +26,11 @@ struct PlaneSummary {
 class Pyramid {
 public:
     /// Opens the complete pyramid kept in `folder`; null when there is none (or no folder).
-    static std::shared_ptr<Pyramid> openKept(const KvCache& cache, Quantity quantity,
-                                             const std::filesystem::path& folder);
-    /// Starts an empty one, to be kept in `folder` when that is not empty and the cache has a fingerprint.
+    static std::shared_ptr<Pyramid> openKept(const KvCache& cache, Quantity quantity, const PyramidFolder& folder);
+    /// Starts an empty one, to be kept in `folder` when that has a path and room for it and the cache has a
+    /// fingerprint.
     static Result<std::shared_ptr<Pyramid>> create(const KvCache& cache, Quantity quantity,
-                                                   const std::filesystem::path& folder);
+                                                   const PyramidFolder& folder);
 
     [[nodiscard]] bool isComplete() const { return complete_.load(std::memory_order_acquire); }
     /// Whether a read met bytes that do not agree with their checksum; what they should have told stays unanswered.

@@ -2,6 +2,7 @@
 #include "core/stats/pyramid_file.h"
 
 #include "core/base/hash.h"
+#include "core/stats/pyramid_folder.h"
 #include "core/stats/pyramid_layout.h"
 
 #include <array>
@@ -19,7 +20,6 @@ namespace kvscope {
 namespace {
 
 constexpr std::uint64_t kMagic = 0x315243565350564BU;
-constexpr std::string_view kExtension = ".kvpyramid";
 constexpr std::string_view kPartial = ".partial-";
 
 struct Header {
@@ -43,7 +43,7 @@ std::string hex(std::uint64_t value) {
 }
 
 std::string fileName(const PyramidKey& key) {
-    return hex(key.fingerprint) + "-" + hex(key.layout) + std::string(kExtension);
+    return hex(key.fingerprint) + "-" + hex(key.layout) + std::string(kPyramidExtension);
 }
 
 tl::unexpected<Error> systemError(const std::string& what, const std::string& where, const std::string& advice) {
@@ -85,7 +85,7 @@ void removeStalePartials(const std::filesystem::path& folder) {
     for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end;
          entry.increment(error)) {
         std::error_code ignored;
-        if (entry->path().filename().string().find(std::string(kExtension) + std::string(kPartial)) !=
+        if (entry->path().filename().string().find(std::string(kPyramidExtension) + std::string(kPartial)) !=
                 std::string::npos &&
             entry->last_write_time(ignored) < old)
             std::filesystem::remove(entry->path(), ignored);
@@ -121,6 +121,8 @@ std::unique_ptr<PyramidFile> PyramidFile::openKept(const std::filesystem::path& 
         header.check != header.sum() || header.key.fingerprint != key.fingerprint || header.key.layout != key.layout ||
         header.key.fileBytes != key.fileBytes)
         return nullptr;
+    // The time of the last use decides which ones go when the folder is full.
+    ::futimens(descriptor, nullptr);
     return file;
 }
 

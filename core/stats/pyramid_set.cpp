@@ -17,7 +17,7 @@ constexpr auto kCallbackInterval = std::chrono::milliseconds(50);
 
 } // namespace
 
-PyramidSet::PyramidSet(KvCache cache, ThreadPool& pool, std::filesystem::path folder)
+PyramidSet::PyramidSet(KvCache cache, ThreadPool& pool, PyramidFolder folder)
     : cache_(std::move(cache))
     , pool_(pool)
     , folder_(std::move(folder)) {}

@@ -19,7 +19,7 @@ namespace kvscope {
 /// behind whatever else waits for the pool; they hold the set, so it may be let go of at any time. Thread-safe.
 class PyramidSet : public std::enable_shared_from_this<PyramidSet> {
 public:
-    PyramidSet(KvCache cache, ThreadPool& pool, std::filesystem::path folder);
+    PyramidSet(KvCache cache, ThreadPool& pool, PyramidFolder folder);
 
     /// The pyramid as far as it is built; null when it has neither been started nor kept by an earlier run.
     std::shared_ptr<Pyramid> find(Quantity quantity);
@@ -62,7 +62,7 @@ private:
 
     KvCache cache_;
     ThreadPool& pool_;
-    std::filesystem::path folder_;
+    PyramidFolder folder_;
 
     mutable std::mutex mutex_;
     std::array<Entry, kAllQuantities.size()> entries_;
