@@ -27,9 +27,9 @@ void addOpenOptions(QCommandLineParser& parser) {
     add("config", QObject::tr("The model's config.json (default: the one beside the dump)."), "FILE");
     add("order", QObject::tr("A file of a folder, by name or LMCache hash; repeat in the order of the tokens."),
         "NAME");
-    parser.addOption(
-        QCommandLineOption(QStringLiteral("undo-hadamard"),
-                           QObject::tr("Undo the Hadamard rotation that llama.cpp can store quantised values with.")));
+    add("hadamard",
+        QObject::tr("Whether llama.cpp stored quantised values rotated by a Hadamard matrix: yes (undo it) or no."),
+        "ANSWER");
 }
 
 std::optional<std::int64_t> wholeNumber(const QCommandLineParser& parser, const QString& option, std::int64_t least) {
@@ -91,8 +91,14 @@ std::optional<OpenOptions> openOptionsFrom(const QCommandLineParser& parser) {
         options.configPath = text("config").toStdString();
     for (const QString& name : parser.values(QStringLiteral("order")))
         options.fileOrder.push_back(name.toStdString());
-    if (given("undo-hadamard"))
-        options.undoHadamard = true;
+    if (given("hadamard")) {
+        const QString answer = text("hadamard");
+        if (answer != QLatin1String("yes") && answer != QLatin1String("no")) {
+            complain(QObject::tr("--hadamard: \"%1\" is neither yes nor no").arg(answer), kExitBadUsage);
+            return std::nullopt;
+        }
+        options.undoHadamard = answer == QLatin1String("yes");
+    }
     return options;
 }
 

@@ -17,7 +17,7 @@ inline constexpr int kExitBadInput = 1;
 inline constexpr int kExitBadUsage = 2;
 
 /// Adds what says how a dump is to be read: --axes, --dtype, --layers, --heads, --head-dim, --tokens, --offset,
-/// --sequence, --rope-theta, --rope-pairs, --undo-hadamard, --order, --config.
+/// --sequence, --rope-theta, --rope-pairs, --hadamard, --order, --config.
 void addOpenOptions(QCommandLineParser& parser);
 
 /// Reads them; nothing, after a line on stderr, when a value makes no sense.

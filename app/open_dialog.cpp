@@ -95,8 +95,9 @@ OpenDialog::OpenDialog(const QString& path, const OpenOptions& options, const st
     pairing_->addItem(tr("interleaved (llama.cpp, GPT-J)"), static_cast<int>(Rope::Pairing::Interleaved));
     pairing_->setCurrentIndex(!options.ropePairing ? 0 : *options.ropePairing == Rope::Pairing::HalfSplit ? 1 : 2);
     pairing_->setToolTip(tr("Which two dimensions of a head RoPE turns together"));
-    hadamard_->addItems({tr("leave as stored"), tr("undo it")});
-    hadamard_->setCurrentIndex(options.undoHadamard.value_or(false) ? 1 : 0);
+    hadamard_->setObjectName(QStringLiteral("hadamard"));
+    hadamard_->addItems({tr("not known"), tr("no: as stored"), tr("yes: undo it")});
+    hadamard_->setCurrentIndex(!options.undoHadamard ? 0 : *options.undoHadamard ? 2 : 1);
     hadamard_->setToolTip(
         tr("llama.cpp can store quantised K and V rotated by a Hadamard matrix without saying so in the file"));
     config_->setPlaceholderText(tr("config.json beside the dump"));
@@ -231,7 +232,8 @@ OpenOptions OpenDialog::options() const {
     options.ropePairing = pairing_->currentIndex() == 0
                               ? std::nullopt
                               : std::optional(static_cast<Rope::Pairing>(pairing_->currentData().toInt()));
-    options.undoHadamard = hadamard_->currentIndex() == 1 ? std::optional(true) : std::nullopt;
+    options.undoHadamard =
+        hadamard_->currentIndex() == 0 ? std::nullopt : std::optional(hadamard_->currentIndex() == 2);
     if (order_ != nullptr) {
         QStringList names;
         for (int row = 0; row < order_->count(); ++row)

@@ -84,6 +84,22 @@ private slots:
         QCOMPARE(run(command + QStringList{QStringLiteral("--sequence"), QStringLiteral("-1")}).code, 2);
     }
 
+    void theHadamardQuestionTakesBothAnswers() {
+        const QString state =
+            QStringLiteral(KVSCOPE_SOURCE_DIR "/tests/golden/llamacpp/v0.3.36/session.q8_0.rotated.bin");
+        const auto said = [&](const QString& answer) {
+            QStringList command{QStringLiteral("inspect"), state};
+            if (!answer.isEmpty())
+                command += {QStringLiteral("--hadamard"), answer};
+            const Outcome outcome = run(command);
+            return outcome.code == 0 ? QString::fromUtf8(outcome.out) : QString::number(outcome.code);
+        };
+        QVERIFY(said({}).contains(QLatin1String("Say when opening whether to undo it")));
+        QVERIFY(said(QStringLiteral("yes")).contains(QLatin1String("was undone, as asked")));
+        QVERIFY(said(QStringLiteral("no")).contains(QLatin1String("not Hadamard-rotated, as told")));
+        QCOMPARE(said(QStringLiteral("maybe")), QStringLiteral("2"));
+    }
+
     void inspectPrintsTextForPeople() {
         const Outcome outcome = run({QStringLiteral("inspect"), sample("prose.safetensors")});
         QCOMPARE(outcome.code, 0);

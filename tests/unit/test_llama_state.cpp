@@ -158,7 +158,12 @@ private slots:
         auto options = withHeads(expected);
         const auto stored = open(path, options);
         QVERIFY2(stored, qPrintable(messageOf(stored)));
-        QVERIFY(hasNote(stored->cache, "Hadamard"));
+        QVERIFY(hasNote(stored->cache, "Say when opening whether to undo it"));
+        options.undoHadamard = false;
+        const auto told = open(path, options);
+        QVERIFY2(told, qPrintable(messageOf(told)));
+        QVERIFY(hasNote(told->cache, "not Hadamard-rotated, as told"));
+        QVERIFY(!hasNote(told->cache, "Say when opening"));
         options.undoHadamard = true;
         const auto opened = open(path, options);
         QVERIFY2(opened, qPrintable(messageOf(opened)));
