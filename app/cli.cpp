@@ -12,7 +12,7 @@ namespace kvscope::app {
 
 namespace {
 
-constexpr std::array<std::string_view, 4> kCommands{"inspect", "convert", "synth", "render"};
+constexpr std::array<std::string_view, 5> kCommands{"inspect", "convert", "synth", "stream", "render"};
 
 void printHelp() {
     print(QObject::tr("Usage:\n"
@@ -21,6 +21,7 @@ void printHelp() {
                       "  kvscope convert FILE -o OUT           to .npy, .npz, .safetensors or raw; fp16 or bf16; RoPE "
                       "undone or applied\n"
                       "  kvscope synth -o OUT                  a synthetic dump of any size with realistic statistics\n"
+                      "  kvscope stream IN                     how a context of that dump streams under every policy\n"
                       "  kvscope render FILE --view NAME -o OUT.png|.svg|.pdf|.csv\n"
                       "\n"
                       "  kvscope COMMAND --help                the options of a command\n"
@@ -49,6 +50,8 @@ int runCommand(int argc, char** argv) {
         return runConvert(arguments);
     if (command == "synth")
         return runSynth(arguments);
+    if (command == "stream")
+        return runStream(arguments);
     if (command == "--version")
         print(QStringLiteral("kvscope %1\n").arg(QCoreApplication::applicationVersion()));
     else

@@ -43,5 +43,6 @@ int runInspect(const QStringList& arguments);
 int runRender(int argc, char** argv);
 int runConvert(const QStringList& arguments);
 int runSynth(const QStringList& arguments);
+int runStream(const QStringList& arguments);
 
 } // namespace kvscope::app

@@ -150,6 +150,55 @@ private slots:
         }
     }
 
+    void streamComparesPolicies() {
+        const Outcome table = run({QStringLiteral("stream"), sample("prose.safetensors"), QStringLiteral("--bandwidth"),
+                                   QStringLiteral("4Gbps"), QStringLiteral("--policy"), QStringLiteral("all")});
+        QVERIFY2(table.code == 0, table.error.constData());
+        QVERIFY(table.out.contains("projected: Llama-3.1-8B, 16384 tokens"));
+        QVERIFY(table.out.contains("oracle"));
+        const auto report =
+            json(run({QStringLiteral("stream"), sample("prose.safetensors"), QStringLiteral("--bandwidth"),
+                      QStringLiteral("1Gbit/s"), QStringLiteral("--policy"),
+                      QStringLiteral("text,kvz-low,kvscope,oracle"), QStringLiteral("--json")})
+                     .out);
+        const auto policies = report.value(QStringLiteral("policies")).toArray();
+        QCOMPARE(policies.size(), 4);
+        const auto of = [&](int i, const char* key) { return policies.at(i).toObject().value(QLatin1String(key)); };
+        // 16,384 tokens at 8,000 tokens a second; a level's bytes over the bandwidth.
+        QVERIFY(std::abs(of(0, "ttft_s").toDouble() - 2.05) < 0.05 * 2.05);
+        const double wire = of(1, "bytes").toDouble() * 8 / 1e9;
+        QVERIFY(std::abs(of(1, "ttft_s").toDouble() - wire) < 0.05 * wire);
+        QVERIFY(of(2, "slo_met").toBool() && of(3, "slo_met").toBool());
+        QVERIFY(of(3, "projected").toBool());
+        QCOMPARE(of(2, "chunks").toArray().size(), 16);
+
+        // The dump's own size, where its own tokens are streamed.
+        const auto own = json(run({QStringLiteral("stream"), sample("prose.safetensors"), QStringLiteral("--model"),
+                                   QStringLiteral("none"), QStringLiteral("--chunk"), QStringLiteral("256"),
+                                   QStringLiteral("--policy"), QStringLiteral("raw"), QStringLiteral("--json")})
+                                  .out);
+        QVERIFY(!own.value(QStringLiteral("projected")).toBool(true));
+        QVERIFY(own.value(QStringLiteral("raw_bytes")).toDouble() > 0);
+
+        for (const QStringList& wrong : {QStringList{QStringLiteral("--bandwidth"), QStringLiteral("fast")},
+                                         QStringList{QStringLiteral("--policy"), QStringLiteral("magic")},
+                                         QStringList{QStringLiteral("--model"), QStringLiteral("gpt-9")},
+                                         QStringList{QStringLiteral("--slo"), QStringLiteral("2")}}) {
+            const Outcome outcome = run(QStringList{QStringLiteral("stream"), sample("prose.safetensors")} + wrong);
+            QCOMPARE(outcome.code, 2);
+            QCOMPARE(outcome.error.count('\n'), 1);
+        }
+        const QTemporaryDir folder;
+        QFile trace(folder.filePath(QStringLiteral("bad.txt")));
+        QVERIFY(trace.open(QIODevice::WriteOnly));
+        trace.write("1 5\n2 -3\n");
+        trace.close();
+        const Outcome bad =
+            run({QStringLiteral("stream"), sample("prose.safetensors"), QStringLiteral("--trace"), trace.fileName()});
+        QCOMPARE(bad.code, 1);
+        QVERIFY(bad.error.contains("line 2") && bad.error.contains("negative"));
+    }
+
     void renderDrawsPicturesAndTables() {
         const QTemporaryDir folder;
         const QString png = folder.filePath(QStringLiteral("map.png"));
