@@ -281,8 +281,7 @@ private:
             report.tokens += part.tokens.size();
         report.dtype = plane.shape.dtype;
         if (plane.shape.tokens > 0)
-            report.dumpBytes =
-                cache_.geometry().find(plane.id)->storedBytes() / plane.shape.tokens * report.tokens;
+            report.dumpBytes = cache_.geometry().find(plane.id)->storedBytes() / plane.shape.tokens * report.tokens;
         std::ranges::transform(plane.pipelines, std::back_inserter(report.pipelines), &CalibratedPipeline::pipeline);
         report.chunks = std::move(plane.reports);
         if (options_.measureError)

@@ -3,12 +3,14 @@
 
 #include "core/base/checked.h"
 #include "core/codec/clip.h"
+#include "core/codec/encode_kernels.h"
 #include "core/codec/kvz_lossless.h"
 #include "core/codec/kvz_step.h"
 #include "core/codec/native_values.h"
 #include "core/codec/side_bits.h"
 #include "core/codec/side_bytes.h"
 #include "core/codec/symbol_coder.h"
+#include "core/codec/symbol_kernels.h"
 #include "core/codec/symbol_layout.h"
 #include "core/codec/symbol_plane.h"
 #include "core/codec/transform.h"
@@ -55,8 +57,7 @@ Result<void> checkShape(const ChunkShape& shape, std::size_t count, std::int64_t
 }
 
 /// Takes out what cannot be expressed in steps and puts zeros there.
-KeptBits takeKept(const ChunkInput& input, float step, std::span<float> rows) {
-    const float most = std::min(step * kMostSteps, kLargestStepped);
+KeptBits takeKept(const ChunkInput& input, float most, std::span<float> rows) {
     const auto size = static_cast<std::size_t>(sizeOf(input.shape.plane.dtype));
     KeptBits kept;
     for (std::size_t i = 0; i < rows.size(); ++i) {
@@ -119,8 +120,8 @@ Result<KeptBits> readKept(SideBytes& reader, DType type, std::int64_t values) {
     return kept;
 }
 
-Result<EncodedChunk> encodeKept(const ChunkInput& input) {
-    KVSCOPE_ASSIGN(auto chunk, encodeKvzLossless(input.shape, input.native));
+Result<EncodedChunk> encodeKept(const ChunkInput& input, bool statistics) {
+    KVSCOPE_ASSIGN(auto chunk, encodeKvzLossless(input.shape, input.native, statistics));
     chunk.bytes.insert(chunk.bytes.begin(), static_cast<std::byte>(KvzForm::Lossless));
     ++chunk.parts[BytePart::Header];
     return chunk;
@@ -138,10 +139,16 @@ std::vector<std::int32_t> offsetsOf(const Pipeline& pipeline, const ChunkShape& 
     std::vector<std::int32_t> offsets(channels);
     if (pipeline.predictor == Predictor::None || rows.empty())
         return offsets;
+    // In float32 over some rows, then in float64.
+    constexpr std::size_t kRowsAtOnce = 32;
     std::vector<double> sums(channels);
+    std::vector<float> part(channels);
     for (std::size_t i = 0; i < rows.size();) {
-        for (std::size_t c = 0; c < channels; ++c, ++i)
-            sums[c] += static_cast<double>(rows[i]);
+        std::ranges::fill(part, 0.0F);
+        for (std::size_t row = 0; row < kRowsAtOnce && i < rows.size(); ++row, i += channels)
+            addRow(rows.data() + i, channels, part.data());
+        for (std::size_t c = 0; c < channels; ++c)
+            sums[c] += static_cast<double>(part[c]);
     }
     const bool coarse = std::get<Step>(pipeline.quantiser).step >= kCoarseStep;
     const double unit = static_cast<double>(step) / (coarse ? kOffsetParts : 1);
@@ -162,13 +169,8 @@ SymbolPlane quantised(std::span<const float> rows, const ChunkShape& shape, floa
     std::vector<float> shifts(offsets.size());
     std::ranges::transform(offsets, shifts.begin(), [](std::int32_t offset) { return offsetSteps(offset); });
     plane.narrow.resize(rows.size());
-    for (std::size_t i = 0; i < rows.size() && plane.isNarrow;) {
-        for (std::size_t c = 0; c < shifts.size(); ++c, ++i) {
-            const std::int32_t number = stepsOf(rows[i], inverse, shifts[c]);
-            plane.isNarrow = plane.isNarrow && number >= -kMostNarrow && number <= kMostNarrow;
-            plane.narrow[i] = static_cast<std::int16_t>(number);
-        }
-    }
+    for (std::size_t i = 0; i < rows.size() && plane.isNarrow; i += shifts.size())
+        plane.isNarrow = stepsRow(rows.data() + i, shifts.data(), inverse, shifts.size(), plane.narrow.data() + i);
     if (plane.isNarrow)
         return plane;
     plane.narrow = {};
@@ -181,14 +183,23 @@ SymbolPlane quantised(std::span<const float> rows, const ChunkShape& shape, floa
 }
 
 Result<EncodedChunk> encodeSteps(const Pipeline& pipeline, const PlaneCalibration& calibration, const ChunkInput& input,
-                                 float step) {
-    std::vector<float> rows(input.values.begin(), input.values.end());
-    const KeptBits kept = takeKept(input, step, rows);
-    applyTransform(pipeline.transform, input.shape, rows);
-    if (pipeline.clipSigmas)
-        KVSCOPE_TRY(clipRows(*pipeline.clipSigmas, calibration, rows));
+                                 float step, bool statistics) {
+    // Values are copied only where they change.
+    const float most = std::min(step * kMostSteps, kLargestStepped);
+    std::vector<float> changed;
+    KeptBits kept;
+    if (pipeline.transform != Transform::None || pipeline.clipSigmas ||
+        !allWithin(input.values.data(), input.values.size(), most)) {
+        changed.assign(input.values.begin(), input.values.end());
+        kept = takeKept(input, most, changed);
+        applyTransform(pipeline.transform, input.shape, changed);
+        if (pipeline.clipSigmas)
+            KVSCOPE_TRY(clipRows(*pipeline.clipSigmas, calibration, changed));
+    }
+    const std::span<const float> rows = changed.empty() ? input.values : std::span<const float>(changed);
     SymbolOptions options;
     options.predictor = pipeline.predictor;
+    options.statistics = statistics;
     const auto channels = static_cast<std::size_t>(input.shape.plane.channels());
     auto offsets = offsetsOf(pipeline, input.shape, step, rows);
     KVSCOPE_ASSIGN(auto coded, encodePlane(quantised(rows, input.shape, step, offsets), options));
@@ -206,27 +217,57 @@ Result<EncodedChunk> encodeSteps(const Pipeline& pipeline, const PlaneCalibratio
     ++chunk.parts[BytePart::Header];
     chunk.parts[BytePart::Exceptions] += static_cast<std::int64_t>(chunk.bytes.size()) - 1;
     chunk.bytes.insert(chunk.bytes.end(), coded.bytes.begin(), coded.bytes.end());
-    chunk.channelBits = std::move(coded.channelBits);
-    chunk.entropyBits = coded.entropyBits;
+    if (statistics) {
+        chunk.channelBits = std::move(coded.channelBits);
+        chunk.entropyBits = coded.entropyBits;
+    }
     return chunk;
 }
 
-Result<void> decodeSteps(const Pipeline& pipeline, const ChunkShape& shape, float step, SideBytes& reader,
-                         std::span<float> out, KeptBits& kept) {
-    KVSCOPE_ASSIGN(kept, readKept(reader, shape.plane.dtype, shape.values()));
-    KVSCOPE_ASSIGN(const auto plane, decodePlane(reader.rest(), shape.tokens.size(), shape.plane.channels()));
-    const auto fill = [&](const auto& numbers) {
-        for (std::size_t i = 0; i < out.size();) {
-            for (std::size_t c = 0; c < plane.means.size(); ++c, ++i)
-                out[i] = valueOfSteps(numbers[i], offsetSteps(plane.means[c]), step);
+struct StepChunk {
+    KeptBits kept;
+    SymbolPlane plane;
+    /// Of each channel, in steps.
+    std::vector<float> offsets;
+};
+
+Result<StepChunk> readSteps(const ChunkShape& shape, SideBytes& reader) {
+    StepChunk chunk;
+    KVSCOPE_ASSIGN(chunk.kept, readKept(reader, shape.plane.dtype, shape.values()));
+    KVSCOPE_ASSIGN(chunk.plane, decodePlane(reader.rest(), shape.tokens.size(), shape.plane.channels()));
+    chunk.offsets.resize(chunk.plane.means.size());
+    std::ranges::transform(chunk.plane.means, chunk.offsets.begin(), offsetSteps);
+    return chunk;
+}
+
+/// Values of the steps, transform undone.
+void fillRows(const Pipeline& pipeline, const ChunkShape& shape, const StepChunk& chunk, float step,
+              std::span<float> out) {
+    const std::size_t channels = chunk.offsets.size();
+    for (std::size_t i = 0; i < out.size(); i += channels) {
+        if (chunk.plane.isNarrow) {
+            stepsToFloat(chunk.plane.narrow.data() + i, chunk.offsets.data(), step, channels, out.data() + i);
+            continue;
         }
-    };
-    if (plane.isNarrow)
-        fill(plane.narrow);
-    else
-        fill(plane.wide);
+        for (std::size_t c = 0; c < channels; ++c)
+            out[i + c] = valueOfSteps(chunk.plane.wide[i + c], chunk.offsets[c], step);
+    }
     undoTransform(pipeline.transform, shape, out);
-    return {};
+}
+
+/// Steps to 16-bit values straight away, where there is a loop for it.
+bool fillNative(const Pipeline& pipeline, DType type, const StepChunk& chunk, float step, std::span<std::byte> out) {
+    const bool fits =
+        pipeline.transform == Transform::None && chunk.plane.isNarrow && (type == DType::F16 || type == DType::BF16);
+    const std::size_t channels = chunk.offsets.size();
+    // What is not aligned goes the long way.
+    if (!fits || reinterpret_cast<std::uintptr_t>(out.data()) % alignof(std::uint16_t) != 0)
+        return false;
+    auto* values = reinterpret_cast<std::uint16_t*>(out.data());
+    for (std::size_t i = 0; i < chunk.plane.narrow.size(); i += channels)
+        (type == DType::F16 ? stepsToHalf : stepsToBfloat)(chunk.plane.narrow.data() + i, chunk.offsets.data(), step,
+                                                           channels, values + i);
+    return true;
 }
 
 /// Rows that chooseTransform encodes both ways.
@@ -276,13 +317,13 @@ Result<float> stepOf(const Pipeline& pipeline, const PlaneCalibration& calibrati
 } // namespace
 
 Result<EncodedChunk> encodeKvzChunk(const Pipeline& pipeline, const PlaneCalibration& calibration,
-                                    const ChunkInput& input) {
+                                    const ChunkInput& input, bool statistics) {
     KVSCOPE_TRY(checkShape(input.shape, input.values.size(), sizeOf(input.shape.plane.dtype)));
     if (input.native.size() != input.values.size() * static_cast<std::size_t>(sizeOf(input.shape.plane.dtype)))
         return fail("the stored rows do not have the size that the chunk's shape says", "kvz chunk");
     KVSCOPE_ASSIGN(const float step, stepOf(pipeline, calibration, input.shape));
     try {
-        return step == 0 ? encodeKept(input) : encodeSteps(pipeline, calibration, input, step);
+        return step == 0 ? encodeKept(input, statistics) : encodeSteps(pipeline, calibration, input, step, statistics);
     } catch (const std::bad_alloc&) {
         return outOfMemory();
     }
@@ -301,8 +342,9 @@ Result<void> decodeKvzChunk(const Pipeline& pipeline, const PlaneCalibration& ca
             convertToFloat(type, native, out);
             return {};
         }
-        KeptBits kept;
-        KVSCOPE_TRY(decodeSteps(pipeline, shape, step, opened.reader, out, kept));
+        KVSCOPE_ASSIGN(const auto chunk, readSteps(shape, opened.reader));
+        fillRows(pipeline, shape, chunk, step, out);
+        const KeptBits& kept = chunk.kept;
         std::vector<float> exact(kept.places.size());
         convertToFloat(type, kept.bits, exact);
         for (std::size_t i = 0; i < exact.size(); ++i)
@@ -323,10 +365,13 @@ Result<void> decodeKvzChunkNative(const Pipeline& pipeline, const PlaneCalibrati
     try {
         if (opened.form == KvzForm::Lossless)
             return decodeKvzLossless(shape, opened.reader.rest(), out);
-        KeptBits kept;
-        std::vector<float> rows(out.size() / size);
-        KVSCOPE_TRY(decodeSteps(pipeline, shape, step, opened.reader, rows, kept));
-        toNative(type, rows, out);
+        KVSCOPE_ASSIGN(const auto chunk, readSteps(shape, opened.reader));
+        if (!fillNative(pipeline, type, chunk, step, out)) {
+            std::vector<float> rows(out.size() / size);
+            fillRows(pipeline, shape, chunk, step, rows);
+            toNative(type, rows, out);
+        }
+        const KeptBits& kept = chunk.kept;
         for (std::size_t i = 0; i < kept.places.size(); ++i)
             std::copy_n(kept.bits.begin() + static_cast<std::ptrdiff_t>(i * size), size,
                         out.begin() + static_cast<std::ptrdiff_t>(kept.places[i] * size));

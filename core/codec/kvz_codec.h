@@ -14,9 +14,10 @@ namespace kvscope {
 /// calibration.centredRms (after the transform), so that each is off by at most half of that plus the rounding of
 /// float32; NaN, infinities and values beyond 2^20 steps are kept bit by bit (before the transform). Planes whose step
 /// is zero or beyond float32 are kept bit by bit. Lossless: every
-/// bit of input.native comes back.
+/// bit of input.native comes back. Without `statistics`, which take longer than the coding, channelBits and entropyBits
+/// stay empty.
 Result<EncodedChunk> encodeKvzChunk(const Pipeline& pipeline, const PlaneCalibration& calibration,
-                                    const ChunkInput& input);
+                                    const ChunkInput& input, bool statistics = true);
 
 /// Decodes into float32 rows [tokens][channels]. Trusts nothing; errors name the part that is wrong.
 Result<void> decodeKvzChunk(const Pipeline& pipeline, const PlaneCalibration& calibration, const ChunkShape& shape,

@@ -6,6 +6,7 @@
 #include "core/codec/rans.h"
 #include "core/codec/side_bits.h"
 #include "core/codec/side_bytes.h"
+#include "core/codec/symbol_kernels.h"
 
 #include <algorithm>
 #include <bit>
@@ -120,9 +121,9 @@ int streamsFor(std::size_t values) {
 
 class Encoder {
 public:
-    Encoder(const ChunkShape& shape, std::span<const std::byte> native)
-        : shape_(shape)
-        , native_(native)
+    Encoder(const ChunkShape& shape, std::span<const std::byte> native, bool statistics)
+        : native_(native)
+        , statistics_(statistics)
         , tokens_(static_cast<std::size_t>(shape.tokens.size()))
         , channels_(static_cast<std::size_t>(shape.plane.channels()))
         , planeCount_(static_cast<std::size_t>(sizeOf(shape.plane.dtype)))
@@ -137,8 +138,10 @@ public:
         out.push_back(static_cast<std::byte>(LosslessForm::Planes));
         putTwins(twins, out);
         chunk_.parts[BytePart::Header] = static_cast<std::int64_t>(out.size());
-        chunk_.channelBits.assign(channels_, 0);
-        chunk_.entropyBits = 0;
+        if (statistics_) {
+            chunk_.channelBits.assign(channels_, 0);
+            chunk_.entropyBits = 0;
+        }
         for (std::size_t plane = 0; plane < planeCount_; ++plane)
             KVSCOPE_TRY(encodePlane(plane));
         return std::move(chunk_);
@@ -162,16 +165,26 @@ private:
         const std::size_t planeSize = channels_ * rows_.size();
         for (std::size_t plane = 0; plane < planeCount_; ++plane)
             planes_[plane].resize(planeSize);
-        for (std::size_t i = 0; i < rows_.size(); ++i) {
-            const std::byte* row = native_.data() + rows_[i] * channels_ * sizeof(Word);
-            for (std::size_t c = 0; c < channels_; ++c) {
-                Word word = 0;
-                std::memcpy(&word, row + c * sizeof(Word), sizeof(Word));
-                word = toPlanes(word, rotate_);
-                for (std::size_t plane = 0; plane < sizeof(Word); ++plane)
-                    planes_[plane][c * rows_.size() + i] =
-                        static_cast<std::uint8_t>(word >> (8 * (sizeof(Word) - 1 - plane)));
+        // Bytes of some rows, [plane][row][channel], are turned into channels at once.
+        constexpr std::size_t kRowsAtOnce = 64;
+        const std::size_t stride = channels_ + 64;
+        std::vector<std::uint8_t> bytes(sizeof(Word) * kRowsAtOnce * stride);
+        for (std::size_t first = 0; first < rows_.size(); first += kRowsAtOnce) {
+            const std::size_t count = std::min(kRowsAtOnce, rows_.size() - first);
+            for (std::size_t i = 0; i < count; ++i) {
+                const std::byte* row = native_.data() + rows_[first + i] * channels_ * sizeof(Word);
+                for (std::size_t c = 0; c < channels_; ++c) {
+                    Word word = 0;
+                    std::memcpy(&word, row + c * sizeof(Word), sizeof(Word));
+                    word = toPlanes(word, rotate_);
+                    for (std::size_t plane = 0; plane < sizeof(Word); ++plane)
+                        bytes[(plane * kRowsAtOnce + i) * stride + c] =
+                            static_cast<std::uint8_t>(word >> (8 * (sizeof(Word) - 1 - plane)));
+                }
             }
+            for (std::size_t plane = 0; plane < sizeof(Word); ++plane)
+                transposeBytes(bytes.data() + plane * kRowsAtOnce * stride, stride, count, channels_,
+                               planes_[plane].data() + first, rows_.size());
         }
     }
 
@@ -206,7 +219,8 @@ private:
         out.insert(out.end(), blob.begin(), blob.end());
         out.insert(out.end(), stored.begin() + static_cast<std::ptrdiff_t>(payload.size()), stored.end());
         chunk_.parts[BytePart::Payload] += static_cast<std::int64_t>(blob.size() + stored.size() - payload.size());
-        countBits(counts, learnt);
+        if (statistics_)
+            countBits(counts, learnt);
         return {};
     }
 
@@ -242,8 +256,8 @@ private:
         }
     }
 
-    const ChunkShape& shape_;
     std::span<const std::byte> native_;
+    bool statistics_;
     std::size_t tokens_;
     std::size_t channels_;
     std::size_t planeCount_;
@@ -307,6 +321,12 @@ private:
                                                static_cast<std::int64_t>(payload)));
         KVSCOPE_ASSIGN(const auto rest, reader.take(storedCount - payload, "planes"));
         stored.insert(stored.end(), rest.begin(), rest.end());
+        // The low bytes of 16-bit values, all stored, are joined as they lie.
+        if (planeCount_ == 2 && plane == 1 && rotate_ && storedChannels == channels_) {
+            storedRows_.resize(stored.size());
+            std::memcpy(storedRows_.data(), stored.data(), stored.size());
+            return {};
+        }
         std::size_t next = 0;
         for (std::size_t i = 0; i < rows && storedChannels > 0; ++i) {
             for (std::size_t c = 0; c < channels_; ++c) {
@@ -330,7 +350,33 @@ private:
         }
     }
 
+    /// Sixteen bits: both planes are turned into rows and joined there.
+    void joinHalves() {
+        const std::size_t stride = channels_ + 64;
+        std::vector<std::uint8_t> high(rows_.size() * stride);
+        transposeBytes(planes_[0].data(), rows_.size(), channels_, rows_.size(), high.data(), stride);
+        std::vector<std::uint8_t> low;
+        std::size_t lowStride = channels_;
+        if (!storedRows_.empty()) {
+            low = std::move(storedRows_);
+        } else {
+            lowStride = stride;
+            low.resize(rows_.size() * stride);
+            transposeBytes(planes_[1].data(), rows_.size(), channels_, rows_.size(), low.data(), stride);
+        }
+        std::vector<std::uint16_t> words(channels_);
+        for (std::size_t i = 0; i < rows_.size(); ++i) {
+            joinRotated(high.data() + i * stride, low.data() + i * lowStride, channels_, words.data());
+            std::memcpy(native_.data() + rows_[i] * channels_ * sizeof(std::uint16_t), words.data(),
+                        channels_ * sizeof(std::uint16_t));
+        }
+    }
+
     template <class Word> void joinWords() {
+        if constexpr (sizeof(Word) == sizeof(std::uint16_t)) {
+            if (rotate_)
+                return joinHalves();
+        }
         for (std::size_t i = 0; i < rows_.size(); ++i) {
             std::byte* row = native_.data() + rows_[i] * channels_ * sizeof(Word);
             for (std::size_t c = 0; c < channels_; ++c) {
@@ -351,11 +397,13 @@ private:
     bool rotate_;
     std::vector<std::uint32_t> rows_;
     std::array<std::vector<std::uint8_t>, kMostPlanes> planes_;
+    /// Low bytes [coded row][channel] where none of them is coded.
+    std::vector<std::uint8_t> storedRows_;
 };
 
 } // namespace
 
-Result<EncodedChunk> encodeKvzLossless(const ChunkShape& shape, std::span<const std::byte> native) {
+Result<EncodedChunk> encodeKvzLossless(const ChunkShape& shape, std::span<const std::byte> native, bool statistics) {
     EncodedChunk stored;
     stored.bytes.push_back(static_cast<std::byte>(LosslessForm::Stored));
     stored.bytes.insert(stored.bytes.end(), native.begin(), native.end());
@@ -364,7 +412,7 @@ Result<EncodedChunk> encodeKvzLossless(const ChunkShape& shape, std::span<const 
     // Counts of a channel are kept in 16 bits.
     if (native.empty() || shape.tokens.size() > 65535)
         return stored;
-    KVSCOPE_ASSIGN(auto coded, Encoder(shape, native).encode());
+    KVSCOPE_ASSIGN(auto coded, Encoder(shape, native, statistics).encode());
     return coded.bytes.size() < stored.bytes.size() ? std::move(coded) : std::move(stored);
 }
 

@@ -8,8 +8,8 @@
 
 namespace kvscope {
 
-/// Encodes the stored bits of a chunk, whatever they are; every bit comes back.
-Result<EncodedChunk> encodeKvzLossless(const ChunkShape& shape, std::span<const std::byte> native);
+/// Encodes the stored bits of a chunk, whatever they are; every bit comes back. `statistics`: channelBits, entropyBits.
+Result<EncodedChunk> encodeKvzLossless(const ChunkShape& shape, std::span<const std::byte> native, bool statistics);
 
 /// Decodes exactly shape.values() stored values. Trusts nothing.
 Result<void> decodeKvzLossless(const ChunkShape& shape, std::span<const std::byte> bytes, std::span<std::byte> native);

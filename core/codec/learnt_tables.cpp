@@ -20,13 +20,25 @@ using RowCounts = std::span<const std::uint16_t>;
 /// Costs are in units of 2^-16 bit.
 constexpr std::uint64_t kBit = 65536;
 constexpr std::uint64_t kImpossible = std::numeric_limits<std::uint64_t>::max();
-constexpr int kRounds = 4;
+constexpr int kRounds = 2;
 
 class Clusters {
 public:
     Clusters(std::span<const std::uint16_t> counts, std::size_t rows)
         : counts_(counts)
-        , rows_(rows) {}
+        , rows_(rows)
+        , ranges_(rows)
+        , totals_(rows) {
+        for (std::size_t row = 0; row < rows; ++row) {
+            const auto own = countsOf(row);
+            const auto present = [](std::uint16_t count) { return count != 0; };
+            const auto first = std::ranges::find_if(own, present);
+            const auto last = std::find_if(own.rbegin(), own.rend(), present);
+            ranges_[row] = {static_cast<std::uint16_t>(first - own.begin()),
+                            static_cast<std::uint16_t>(own.rend() - last)};
+            totals_[row] = std::accumulate(own.begin(), own.end(), std::uint64_t{0});
+        }
+    }
 
     /// At most `groups` tables, from rows that are first ordered by their mean byte.
     Result<LearntTables> learn(std::size_t groups) const {
@@ -63,14 +75,11 @@ private:
     [[nodiscard]] RowCounts countsOf(std::size_t row) const {
         return counts_.subspan(row * kRansSymbols, kRansSymbols);
     }
-    [[nodiscard]] std::uint64_t totalOf(std::size_t row) const {
-        const auto counts = countsOf(row);
-        return std::accumulate(counts.begin(), counts.end(), std::uint64_t{0});
-    }
+    [[nodiscard]] std::uint64_t totalOf(std::size_t row) const { return totals_[row]; }
     [[nodiscard]] std::uint64_t meanOf(std::size_t row) const {
         const auto counts = countsOf(row);
         std::uint64_t sum = 0;
-        for (std::size_t byte = 0; byte < kRansSymbols; ++byte)
+        for (std::size_t byte = ranges_[row].begin; byte < ranges_[row].end; ++byte)
             sum += counts[byte] * byte;
         return sum;
     }
@@ -78,13 +87,13 @@ private:
         const auto counts = countsOf(row);
         const auto& costs = table.costs();
         std::uint64_t sum = 0;
-        for (std::size_t byte = 0; byte < kRansSymbols; ++byte) {
-            if (counts[byte] == 0)
-                continue;
-            if (costs[byte] == RansTable::kNoCost)
-                return kImpossible;
+        std::uint64_t misses = 0;
+        for (std::size_t byte = ranges_[row].begin; byte < ranges_[row].end; ++byte) {
             sum += std::uint64_t{counts[byte]} * costs[byte];
+            misses += counts[byte] != 0 && costs[byte] == RansTable::kNoCost ? 1 : 0;
         }
+        if (misses > 0)
+            return kImpossible;
         return sum;
     }
 
@@ -98,7 +107,7 @@ private:
             const std::size_t table = learnt.classes[row] - 1U;
             used[table] = true;
             const auto counts = countsOf(row);
-            for (std::size_t byte = 0; byte < kRansSymbols; ++byte)
+            for (std::size_t byte = ranges_[row].begin; byte < ranges_[row].end; ++byte)
                 sums[table][byte] += counts[byte];
         }
         std::array<std::uint8_t, kMostLearntTables> renamed{};
@@ -133,6 +142,13 @@ private:
 
     std::span<const std::uint16_t> counts_;
     std::size_t rows_;
+    /// Bytes that occur in each row.
+    struct ByteRange {
+        std::uint16_t begin = 0;
+        std::uint16_t end = 0;
+    };
+    std::vector<ByteRange> ranges_;
+    std::vector<std::uint64_t> totals_;
 };
 
 } // namespace
@@ -145,13 +161,17 @@ Result<LearntTables> learnTables(std::span<const std::uint16_t> counts, std::siz
     for (std::size_t groups = 1; groups <= std::min(kMostLearntTables, rows); groups *= 2) {
         KVSCOPE_ASSIGN(auto learnt, clusters.learn(groups));
         const std::uint64_t cost = clusters.costOf(learnt);
-        // More groups rarely help where these did not.
-        if (cost >= fewest && groups > 2)
+        // More groups rarely help where one has next to nothing to save, or these did not.
+        constexpr std::uint64_t kWorthwhile = 50;
+        const bool hopeless = groups == 1 && cost > fewest - fewest / kWorthwhile;
+        if (cost >= fewest && (groups > 2 || hopeless))
             break;
         if (cost < fewest) {
             fewest = cost;
             best = std::move(learnt);
         }
+        if (hopeless)
+            break;
     }
     return best;
 }

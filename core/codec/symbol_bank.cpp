@@ -122,10 +122,13 @@ SymbolBank::SymbolBank() {
     // What the place and the rest of an exception take, on average.
     constexpr std::uint32_t kExceptionCost = 20 << 8;
     for (int symbol = 0; symbol < static_cast<int>(kRansSymbols); ++symbol) {
-        for (int i = 1; i < kBankClasses; ++i) {
+        for (int column = -kColumnsBefore; column + kColumnsBefore < static_cast<int>(kCostColumns); ++column) {
+            const int shape = (column + kColumnsBefore) % kBankShapes;
+            const int scale = (column + kColumnsBefore) / kBankShapes - kBankScales;
+            const int i = bankClass(std::clamp(scale, 0, kBankScales - 1), shape);
             const int nearest = std::clamp(symbol - kBankZero, -most(i), most(i));
             const std::uint32_t coded = table(i).costs()[static_cast<std::size_t>(kBankZero + nearest)] >> 8;
-            costs_[static_cast<std::size_t>(symbol)][static_cast<std::size_t>(i - 1)] =
+            costs_[static_cast<std::size_t>(symbol)][static_cast<std::size_t>(column + kColumnsBefore)] =
                 nearest == symbol - kBankZero ? coded : coded + kExceptionCost;
         }
     }

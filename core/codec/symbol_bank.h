@@ -45,12 +45,21 @@ public:
     [[nodiscard]] int most(int bankClass) const { return most_[static_cast<std::size_t>(bankClass)]; }
 
     /// What a symbol costs in each class in units of 2^-8 bit, classes 1 and up at columns 0 and up; numbers that a
-    /// class cannot code cost what an exception takes. Rows are padded so that 16 columns may be read from any.
-    static constexpr std::size_t kCostColumns = 128;
+    /// class cannot code cost what an exception takes.
+    /// Columns before the first and behind the last repeat the scales at the ends.
+    static constexpr std::size_t kCostColumns = 320;
     using CostRow = std::array<std::uint32_t, kCostColumns>;
-    [[nodiscard]] const CostRow& costs(std::uint8_t symbol) const { return costs_[symbol]; }
+    /// The column of class 1 + `column` of symbol 0, from -kColumnsBefore.
+    [[nodiscard]] const std::uint32_t* costColumns(int column) const {
+        return costs_[0].data() + (column + kColumnsBefore);
+    }
+    [[nodiscard]] std::uint32_t cost(std::uint8_t symbol, int bankClass) const {
+        return costs_[symbol][static_cast<std::size_t>(bankClass - 1 + kColumnsBefore)];
+    }
 
 private:
+    static constexpr int kColumnsBefore = kBankShapes * kBankScales;
+
     SymbolBank();
 
     std::vector<RansTable> tables_;

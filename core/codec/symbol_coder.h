@@ -36,6 +36,8 @@ struct EncodedSymbols {
 /// Further wishes of encodeSymbols.
 struct SymbolOptions {
     Predictor predictor = Predictor::Best;
+    /// Fills EncodedSymbols::channelBits and entropyBits; coding does without them.
+    bool statistics = true;
     /// Fills EncodedSymbols::adaptiveBits.
     bool adaptiveBits = false;
 };

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/codec/narrow_modes.h"
 #include "core/codec/rans.h"
 #include "core/codec/side_bits.h"
 #include "core/codec/side_bytes.h"
 #include "core/codec/symbol_bank.h"
+#include "core/codec/symbol_kernels.h"
 #include "core/codec/symbol_parts.h"
 #include "core/codec/symbol_plane.h"
 #include "core/codec/symbol_predict.h"
@@ -57,15 +59,51 @@ public:
         return readExceptions(after);
     }
 
+    /// Whether restoreNarrow() does.
+    [[nodiscard]] bool isSimple() const {
+        return layout_.narrow &&
+               std::ranges::all_of(layout_.channels, [](const SymbolChannel& channel) { return channel.shift == 0; });
+    }
+
+    /// Puts predictions back in a narrow plane without shifts.
+    Result<void> restoreNarrow(std::vector<std::int16_t>& numbers) {
+        const std::size_t channels = layout_.channels.size();
+        const std::size_t rows = codedRows(groups_);
+        // Rows a power of two apart would share few lines of the cache.
+        const std::size_t stride = channels + 64;
+        std::vector<std::uint8_t> symbols(rows * stride);
+        transposeBytes(coded_.data(), rows, channels, rows, symbols.data(), stride);
+        const NarrowModes modes(layout_.channels);
+        numbers.resize(layout_.rows.size() * channels);
+        const auto codedRow = codedPlaces();
+        auto exception = exceptions_.begin();
+        for (std::size_t t = 0; t < layout_.rows.size(); ++t) {
+            const SymbolRow& row = layout_.rows[t];
+            std::int16_t* now = numbers.data() + t * channels;
+            if (row.copy) {
+                std::copy_n(now - row.distance * channels, channels, now);
+                continue;
+            }
+            const std::uint8_t* own = symbols.data() + codedRow[t] * stride;
+            restoreRow(own, modes.factors(), modes.rows(row, t, now, channels), channels, now);
+            for (; exception != exceptions_.end() && exception->place < (t + 1) * channels; ++exception) {
+                if (exception->place < t * channels)
+                    break;
+                const std::size_t c = static_cast<std::size_t>(exception->place) - t * channels;
+                const std::uint32_t excess = own[c] < kBankZero ? 0U - exception->excess : exception->excess;
+                now[c] = wrapped<std::int16_t>(static_cast<std::uint32_t>(now[c]) + excess);
+            }
+        }
+        if (exception != exceptions_.end())
+            return damagedChunk("exceptions", "one belongs to a row that is not coded");
+        return {};
+    }
+
     /// Puts predictions back.
     template <class Number> Result<void> finish(std::vector<Number>& numbers) {
         const std::size_t channels = layout_.channels.size();
         const std::size_t stride = codedRows(groups_);
-        std::vector<std::size_t> codedRow(layout_.rows.size());
-        for (const RowGroup& group : groups_) {
-            for (std::size_t i = 0; i < group.rows.size(); ++i)
-                codedRow[group.rows[i]] = group.first + i;
-        }
+        const auto codedRow = codedPlaces();
         numbers.resize(layout_.rows.size() * channels);
         auto exception = exceptions_.begin();
         for (std::size_t t = 0; t < layout_.rows.size(); ++t) {
@@ -101,6 +139,16 @@ public:
     [[nodiscard]] const SymbolLayout& layout() const { return layout_; }
 
 private:
+    /// For each row its place among the coded ones.
+    [[nodiscard]] std::vector<std::size_t> codedPlaces() const {
+        std::vector<std::size_t> places(layout_.rows.size());
+        for (const RowGroup& group : groups_) {
+            for (std::size_t i = 0; i < group.rows.size(); ++i)
+                places[group.rows[i]] = group.first + i;
+        }
+        return places;
+    }
+
     Result<void> readRawBits(SideBytes& reader, std::size_t rows) {
         std::uint64_t bits = 0;
         for (const SymbolChannel& channel : layout_.channels)
@@ -202,7 +250,9 @@ Result<SymbolPlane> decodePlane(std::span<const std::byte> bytes, std::int64_t t
     SymbolPlane plane{tokens, channels, {}, {}, decoder.layout().narrow, {}};
     for (const SymbolChannel& channel : decoder.layout().channels)
         plane.means.push_back(channel.mean);
-    if (plane.isNarrow)
+    if (decoder.isSimple())
+        KVSCOPE_TRY(decoder.restoreNarrow(plane.narrow));
+    else if (plane.isNarrow)
         KVSCOPE_TRY(decoder.finish(plane.narrow));
     else
         KVSCOPE_TRY(decoder.finish(plane.wide));

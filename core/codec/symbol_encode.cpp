@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/codec/encode_kernels.h"
+#include "core/codec/narrow_modes.h"
 #include "core/codec/rans.h"
 #include "core/codec/side_bits.h"
 #include "core/codec/side_bytes.h"
@@ -11,6 +13,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <iterator>
 #include <utility>
 
 namespace kvscope {
@@ -54,6 +57,40 @@ ChannelEntropy entropyOf(std::vector<std::int32_t>& numbers, bool adaptive) {
     return result;
 }
 
+/// How often each symbol occurs in up to 65,535 of them.
+class Histogram {
+public:
+    void count(const std::uint8_t* symbols, std::size_t number) {
+        counts_[0].fill(0);
+        counts_[1].fill(0);
+        std::size_t i = 0;
+        for (; i + 2 <= number; i += 2) {
+            ++counts_[0][symbols[i]];
+            ++counts_[1][symbols[i + 1]];
+        }
+        if (i < number)
+            ++counts_[0][symbols[i]];
+        for (std::size_t symbol = 0; symbol < kRansSymbols; ++symbol)
+            counts_[0][symbol] = static_cast<std::uint16_t>(counts_[0][symbol] + counts_[1][symbol]);
+        first_ = 0;
+        last_ = kRansSymbols - 1;
+        while (first_ < last_ && counts_[0][static_cast<std::size_t>(first_)] == 0)
+            ++first_;
+        while (last_ > first_ && counts_[0][static_cast<std::size_t>(last_)] == 0)
+            --last_;
+    }
+
+    [[nodiscard]] const std::uint16_t* counts() const { return counts_[0].data(); }
+    /// The smallest and the largest symbol that occur; 0 and 0 without symbols.
+    [[nodiscard]] int first() const { return first_; }
+    [[nodiscard]] int last() const { return last_; }
+
+private:
+    std::array<std::array<std::uint16_t, kRansSymbols>, 2> counts_;
+    int first_ = 0;
+    int last_ = 0;
+};
+
 class Encoder {
 public:
     Encoder(const SymbolPlane& plane, const SymbolOptions& options)
@@ -64,6 +101,11 @@ public:
         , groups_(rowGroups(layout_)) {}
 
     Result<EncodedSymbols> encode() {
+        if (plane_.isNarrow && takeNarrow())
+            return assemble();
+        rawBits_.clear();
+        exceptions_.clear();
+        result_ = {};
         if (plane_.isNarrow)
             takeResiduals(std::span(plane_.narrow));
         else
@@ -72,6 +114,146 @@ public:
     }
 
 private:
+    /// Symbols, classes and exceptions of a narrow plane; false when a channel needs a shift.
+    bool takeNarrow() {
+        const std::size_t rows = codedRows(groups_);
+        const std::size_t stride = channels_ + 64;
+        std::vector<std::uint8_t> symbols(rows * stride);
+        std::vector<SymbolException> beyond;
+        const NarrowModes modes(layout_.channels);
+        for (const RowGroup& group : groups_) {
+            for (std::size_t i = 0; i < group.rows.size(); ++i) {
+                const std::size_t t = group.rows[i];
+                const std::int16_t* now = plane_.narrow.data() + t * channels_;
+                if (!symbolsOfRow(now, modes.factors(), modes.rows(layout_.rows[t], t, now, channels_), channels_,
+                                  symbols.data() + (group.first + i) * stride))
+                    takeBeyond(t, beyond);
+            }
+        }
+        coded_.resize(channels_ * rows);
+        transposeBytes(symbols.data(), stride, rows, channels_, coded_.data(), rows);
+        for (std::size_t c = 0; c < channels_; ++c) {
+            if (!codeNarrow(c, rows))
+                return false;
+        }
+        std::ranges::sort(exceptions_, {}, &SymbolException::place);
+        mergeExceptions(beyond);
+        return true;
+    }
+
+    /// Notes what the symbols of a row cannot hold.
+    void takeBeyond(std::size_t t, std::vector<SymbolException>& beyond) const {
+        const auto stride = static_cast<std::int64_t>(channels_);
+        for (std::size_t c = 0; c < channels_; ++c) {
+            const std::int16_t* column = plane_.narrow.data() + c;
+            const auto at = static_cast<std::int64_t>(t);
+            const int left =
+                minus(column[at * stride], predicted(layout_.channels[c], layout_.rows[t], at, column, stride));
+            if (std::abs(left) >= kBankZero)
+                beyond.push_back({t * channels_ + c, static_cast<std::uint32_t>(std::abs(left) - (kBankZero - 1))});
+        }
+    }
+
+    /// Adds to the exceptions what lies beyond the symbols themselves.
+    void mergeExceptions(std::vector<SymbolException>& beyond) {
+        std::ranges::sort(beyond, {}, &SymbolException::place);
+        std::vector<SymbolException> merged;
+        merged.reserve(exceptions_.size() + beyond.size());
+        std::ranges::merge(exceptions_, beyond, std::back_inserter(merged), {}, &SymbolException::place,
+                           &SymbolException::place);
+        exceptions_.clear();
+        for (const SymbolException& one : merged) {
+            if (!exceptions_.empty() && exceptions_.back().place == one.place)
+                exceptions_.back().excess += one.excess;
+            else
+                exceptions_.push_back(one);
+        }
+    }
+
+    /// Class and exceptions of a channel whose symbols are in place; false when it needs a shift.
+    bool codeNarrow(std::size_t c, std::size_t rows) {
+        SymbolChannel& channel = layout_.channels[c];
+        std::uint8_t* coded = coded_.data() + c * rows;
+        const SymbolBank& bank = SymbolBank::get();
+        std::array<Histogram, kMostRowGroups> histograms;
+        std::int64_t squares = 0;
+        std::int64_t sizes = 0;
+        for (std::size_t g = 0; g < groups_.size(); ++g) {
+            histograms[g].count(coded + groups_[g].first, groups_[g].rows.size());
+            for (int symbol = histograms[g].first(); symbol <= histograms[g].last(); ++symbol) {
+                const std::int64_t number = symbol - kBankZero;
+                const std::int64_t count = histograms[g].counts()[symbol];
+                squares += count * number * number;
+                sizes += count * std::abs(number);
+            }
+        }
+        if (squares > static_cast<std::int64_t>(rows) * kMostRms * kMostRms)
+            return false;
+        channel.bankClass = squares == 0 ? std::uint8_t{0} : classNear(histograms, sizes, rows);
+        for (std::size_t g = 0; g < groups_.size(); ++g) {
+            const int most = bank.most(shiftedClass(channel.bankClass, layout_.offsets[g]));
+            if (histograms[g].first() >= kBankZero - most && histograms[g].last() <= kBankZero + most)
+                continue;
+            for (std::size_t i = groups_[g].first; i < groups_[g].first + groups_[g].rows.size(); ++i) {
+                const int number = coded[i] - kBankZero;
+                const int nearest = std::clamp(number, -most, most);
+                if (nearest == number)
+                    continue;
+                exceptions_.push_back({std::uint64_t{groups_[g].rows[i - groups_[g].first]} * channels_ + c,
+                                       static_cast<std::uint32_t>(std::abs(number - nearest))});
+                coded[i] = static_cast<std::uint8_t>(nearest + kBankZero);
+            }
+        }
+        if (options_.statistics || options_.adaptiveBits)
+            countEntropy(histograms);
+        return true;
+    }
+
+    /// The cheapest class among those of a spread near the mean size of the symbols.
+    [[nodiscard]] std::uint8_t classNear(const std::array<Histogram, kMostRowGroups>& histograms, std::int64_t sizes,
+                                         std::size_t rows) const {
+        const std::uint64_t ratio = (static_cast<std::uint64_t>(sizes) << 16) / rows + 1;
+        const int width = static_cast<int>(std::bit_width(ratio));
+        // Four times the logarithm of the mean size, and a quarter octave for the spread above it.
+        const int size = (width - 17) * 4 + static_cast<int>(ratio << (64 - width) >> 61 & 3U) + 1;
+        // Rounding to zero hides small spreads.
+        int scale = kBankUnitScale + (size >= -3    ? size
+                                      : size >= -7  ? (size - 3) / 2
+                                      : size >= -13 ? (size - 8) / 3
+                                                    : (size - 15) / 4);
+        // References shrink some groups: the class is that of group 0.
+        for (std::size_t g = 1; g < groups_.size(); ++g)
+            scale += static_cast<int>(-layout_.offsets[g] * static_cast<std::int64_t>(groups_[g].rows.size()) /
+                                      static_cast<std::int64_t>(rows));
+        constexpr int kScalesTried = 5;
+        scale = std::clamp(scale - kScalesTried / 2, 0, kBankScales - kScalesTried);
+        constexpr std::uint32_t kShapeBits = 2 << 8;
+        std::array<std::uint32_t, 16> costs{};
+        for (std::size_t i = 0; i < costs.size(); ++i)
+            costs[i] = i % kBankShapes == 0 ? 0 : kShapeBits;
+        const SymbolBank& bank = SymbolBank::get();
+        for (std::size_t g = 0; g < groups_.size() && rows > 0; ++g) {
+            const int column = (scale + layout_.offsets[g]) * kBankShapes;
+            addCosts(histograms[g].counts(), histograms[g].first(), histograms[g].last(), bank.costColumns(column),
+                     SymbolBank::kCostColumns, costs.data());
+        }
+        const auto best = static_cast<int>(std::min_element(costs.begin(), costs.begin() + kScalesTried * kBankShapes) -
+                                           costs.begin());
+        return static_cast<std::uint8_t>(1 + scale * kBankShapes + best);
+    }
+
+    /// Adds the entropies of a channel.
+    void countEntropy(const std::array<Histogram, kMostRowGroups>& histograms) {
+        std::vector<std::int32_t> numbers;
+        for (std::size_t g = 0; g < groups_.size(); ++g) {
+            for (int symbol = histograms[g].first(); symbol <= histograms[g].last(); ++symbol)
+                numbers.insert(numbers.end(), histograms[g].counts()[symbol], symbol);
+        }
+        const ChannelEntropy entropy = entropyOf(numbers, options_.adaptiveBits);
+        result_.entropyBits += entropy.entropy;
+        result_.adaptiveBits += entropy.adaptive;
+    }
+
     template <class Number> void takeResiduals(std::span<const Number> numbers) {
         std::vector<std::uint32_t> order;
         for (const RowGroup& group : groups_)
@@ -123,6 +305,8 @@ private:
                 coded[i] = static_cast<std::uint8_t>(nearest + kBankZero);
             }
         }
+        if (!options_.statistics && !options_.adaptiveBits)
+            return;
         const ChannelEntropy entropy = entropyOf(left, options_.adaptiveBits);
         result_.entropyBits += entropy.entropy + count * channel.shift;
         result_.adaptiveBits += entropy.adaptive + count * channel.shift;
@@ -146,10 +330,10 @@ private:
             for (std::size_t symbol = 0; symbol < kRansSymbols; ++symbol) {
                 if (counts[symbol] == 0)
                     continue;
-                const auto& row = bank.costs(static_cast<std::uint8_t>(symbol));
                 for (int i = 1; i < kBankClasses; ++i)
                     costs[static_cast<std::size_t>(i)] +=
-                        counts[symbol] * row[static_cast<std::size_t>(shiftedClass(i, layout_.offsets[g]) - 1)];
+                        counts[symbol] *
+                        bank.cost(static_cast<std::uint8_t>(symbol), shiftedClass(i, layout_.offsets[g]));
             }
         }
         if (allZero)
@@ -196,7 +380,8 @@ private:
         result_.parts[BytePart::Tables] = static_cast<std::int64_t>(early.size() + lateTables);
         result_.parts[BytePart::Payload] += static_cast<std::int64_t>(lateRaw);
         result_.parts[BytePart::Exceptions] = static_cast<std::int64_t>(late.size() - lateTables - lateRaw);
-        countChannelBits();
+        if (options_.statistics)
+            countChannelBits();
         return std::move(result_);
     }
 
@@ -279,7 +464,12 @@ private:
 
 /// Bits of the range of the numbers.
 template <class Number> int widthOf(std::span<const Number> numbers) {
-    const auto [least, most] = std::ranges::minmax(numbers);
+    Number least = numbers.front();
+    Number most = least;
+    for (const Number number : numbers) {
+        least = std::min(least, number);
+        most = std::max(most, number);
+    }
     return std::bit_width(static_cast<std::uint32_t>(most - least));
 }
 
@@ -314,9 +504,16 @@ Result<EncodedSymbols> encodePlane(const SymbolPlane& plane, const SymbolOptions
         return empty;
     }
     KVSCOPE_ASSIGN(auto coded, Encoder(plane, options).encode());
-    const int width = plane.isNarrow ? widthOf(std::span(plane.narrow)) : widthOf(std::span(plane.wide));
     const auto values = static_cast<std::uint64_t>(plane.tokens) * static_cast<std::uint64_t>(plane.channels);
-    if (coded.bytes.size() * 8 <= values * static_cast<std::uint64_t>(width))
+    // Some of the numbers usually say enough.
+    constexpr std::size_t kSome = 1024;
+    const auto widthOfSome = [&](std::size_t count) {
+        return plane.isNarrow ? widthOf(std::span(plane.narrow).first(count))
+                              : widthOf(std::span(plane.wide).first(count));
+    };
+    const auto few = static_cast<std::uint64_t>(widthOfSome(std::min<std::size_t>(kSome, values)));
+    const auto width = coded.bytes.size() * 8 <= values * few ? few : static_cast<std::uint64_t>(widthOfSome(values));
+    if (coded.bytes.size() * 8 <= values * width)
         return coded;
     auto packed =
         plane.isNarrow ? pack(std::span(plane.narrow), plane.means) : pack(std::span(plane.wide), plane.means);

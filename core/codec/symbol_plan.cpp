@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/codec/symbol_plan.h"
 
+#include "core/codec/encode_kernels.h"
 #include "core/codec/side_bits.h"
 #include "core/codec/symbol_predict.h"
 
@@ -20,7 +21,7 @@ namespace {
 /// Numbers are clamped to this before they are squared and summed.
 constexpr std::int32_t kMostInMoments = 1 << 18;
 /// Channels that are compared to find rows that resemble each other.
-constexpr std::size_t kSketchChannels = 128;
+constexpr std::size_t kSketchChannels = 64;
 /// What the states of a further group cost, in bits.
 constexpr std::int64_t kGroupBits = 640;
 constexpr std::int64_t kBlock = 32;
@@ -51,39 +52,52 @@ class Sketch {
 public:
     template <class Number>
     explicit Sketch(const Plane<Number>& plane)
-        : width_(std::min(plane.channels, kSketchChannels))
-        , cells_(plane.tokens * width_)
-        , norms_(plane.tokens) {
-        for (std::size_t i = 0; i < width_; ++i) {
-            const std::size_t c = i * plane.channels / width_;
-            std::int64_t size = 0;
-            for (std::size_t t = 0; t < plane.tokens; ++t)
-                size += std::abs(plane.clamped(plane.row(t)[c]));
-            const auto count = static_cast<std::int64_t>(plane.tokens);
-            const std::int64_t factor = 4096 * count / (size + count / 2 + 1);
-            for (std::size_t t = 0; t < plane.tokens; ++t) {
-                const std::int64_t cell = plane.clamped(plane.row(t)[c]) * factor >> 8;
-                cells_[t * width_ + i] = static_cast<std::int8_t>(std::clamp<std::int64_t>(cell, -127, 127));
-            }
+        : pairs_((std::min(plane.channels, kSketchChannels) + 1) / 2)
+        , rows_(plane.tokens * pairs_ * 2)
+        , columns_(plane.tokens * pairs_ * 2)
+        , norms_(plane.tokens)
+        , shares_(plane.tokens) {
+        const std::size_t width = std::min(plane.channels, kSketchChannels);
+        const auto count = static_cast<std::int64_t>(plane.tokens);
+        std::vector<std::int64_t> sizes(width);
+        for (std::size_t t = 0; t < plane.tokens; ++t) {
+            const Number* row = plane.row(t);
+            for (std::size_t i = 0; i < width; ++i)
+                sizes[i] += std::abs(plane.clamped(row[i * plane.channels / width]));
         }
-        for (std::size_t t = 0; t < plane.tokens; ++t)
-            norms_[t] = product(t, t);
+        for (std::size_t i = 0; i < width; ++i)
+            sizes[i] = 4096 * count / (sizes[i] + count / 2 + 1);
+        for (std::size_t t = 0; t < plane.tokens; ++t) {
+            const Number* row = plane.row(t);
+            std::int64_t norm = 0;
+            for (std::size_t i = 0; i < width; ++i) {
+                const std::int64_t number = plane.clamped(row[i * plane.channels / width]) * sizes[i] >> 8;
+                const auto cell = static_cast<std::int16_t>(std::clamp<std::int64_t>(number, -127, 127));
+                norm += cell * cell;
+                rows_[t * pairs_ * 2 + i] = cell;
+                columns_[(i / 2 * plane.tokens + t) * 2 + i % 2] = cell;
+            }
+            norms_[t] = norm;
+            shares_[t] = 1.0F / static_cast<float>(std::max<std::int64_t>(norm, 1));
+        }
     }
 
-    [[nodiscard]] std::int32_t product(std::size_t a, std::size_t b) const {
-        const std::int8_t* x = cells_.data() + a * width_;
-        const std::int8_t* y = cells_.data() + b * width_;
-        std::int32_t sum = 0;
-        for (std::size_t i = 0; i < width_; ++i)
-            sum += static_cast<std::int16_t>(x[i]) * static_cast<std::int16_t>(y[i]);
-        return sum;
+    /// products[u - first] of rows t and u, first <= u < t.
+    void products(std::size_t t, std::size_t first, std::vector<std::int32_t>& products) const {
+        pairProducts(rows_.data() + t * pairs_ * 2, pairs_, columns_.data() + first * 2, norms_.size() * 2, t - first,
+                     products.data());
     }
     [[nodiscard]] std::int64_t norm(std::size_t t) const { return norms_[t]; }
+    /// 1 / norm.
+    [[nodiscard]] float share(std::size_t t) const { return shares_[t]; }
 
 private:
-    std::size_t width_;
-    std::vector<std::int8_t> cells_;
+    std::size_t pairs_;
+    /// [token][channel], and [pair of channels][token][channel of the pair].
+    std::vector<std::int16_t> rows_;
+    std::vector<std::int16_t> columns_;
     std::vector<std::int64_t> norms_;
+    std::vector<float> shares_;
 };
 
 /// Finds the earlier row that each row resembles most, as far as that saves bits. Returns what is left of each row, in
@@ -91,23 +105,24 @@ private:
 template <class Number> std::vector<std::int64_t> findReferences(const Plane<Number>& plane, SymbolLayout& layout) {
     const Sketch sketch(plane);
     std::vector<std::int64_t> left(plane.tokens);
+    std::vector<std::int32_t> products(kMostReferenceDistance);
+    std::vector<float> scores(kMostReferenceDistance);
     for (std::size_t t = 0; t < plane.tokens; ++t) {
         left[t] = sketch.norm(t);
         const std::size_t first = t > kMostReferenceDistance ? t - kMostReferenceDistance : 0;
         std::size_t best = t;
-        // product^2 / norm of the best, as a fraction.
-        std::int64_t bestProduct = 0;
-        std::int64_t bestNorm = 1;
-        for (std::size_t u = t; u-- > first;) {
-            const std::int64_t product = sketch.product(t, u);
-            const std::int64_t norm = std::max<std::int64_t>(sketch.norm(u), 1);
-            if (product > 0 && static_cast<__int128>(product) * product * bestNorm >
-                                   static_cast<__int128>(bestProduct) * bestProduct * norm) {
-                best = u;
-                bestProduct = product;
-                bestNorm = norm;
-            }
+        // product^2 / norm is what the best takes away.
+        float most = 0;
+        sketch.products(t, first, products);
+        for (std::size_t u = first; u < t; ++u) {
+            const auto product = static_cast<float>(std::max(products[u - first], 0));
+            scores[u - first] = product * product * sketch.share(u);
+            most = std::max(most, scores[u - first]);
         }
+        for (std::size_t u = t; u-- > first && best == t && most > 0;)
+            best = scores[u - first] == most ? u : t;
+        const std::int64_t bestProduct = best == t ? 0 : products[best - first];
+        const std::int64_t bestNorm = best == t ? 1 : std::max<std::int64_t>(sketch.norm(best), 1);
         SymbolRow& row = layout.rows[t];
         // A row of zeros equals any other; so does any row its twin.
         if (best == t && t > 0 && sketch.norm(t) == 0)
@@ -212,10 +227,10 @@ struct Moments {
 };
 
 template <class Number> void addRow(const Plane<Number>& plane, const SymbolRow& row, std::size_t t, Moments& moments) {
-    const Number* now = plane.row(t);
-    const Number* before = t > 0 ? plane.row(t - 1) : nullptr;
-    const Number* anchor = t % kAnchorGroup != 0 ? plane.row(t - t % kAnchorGroup) : nullptr;
-    const Number* reference = row.distance > 0 ? plane.row(t - row.distance) : nullptr;
+    const std::int32_t* now = plane.row(t);
+    const std::int32_t* before = t > 0 ? plane.row(t - 1) : nullptr;
+    const std::int32_t* anchor = t % kAnchorGroup != 0 ? plane.row(t - t % kAnchorGroup) : nullptr;
+    const std::int32_t* reference = row.distance > 0 ? plane.row(t - row.distance) : nullptr;
     ++moments.count;
     for (std::size_t c = 0; c < plane.channels; ++c) {
         const std::int64_t number = plane.clamped(now[c]);
@@ -228,6 +243,56 @@ template <class Number> void addRow(const Plane<Number>& plane, const SymbolRow&
         moments.anchor[c] += squared(anchor != nullptr ? number - plane.clamped(anchor[c]) : number);
         moments.reference[c] +=
             squared(reference != nullptr ? number - plane.clamped(weighted(reference[c], row.weight)) : number);
+    }
+}
+
+ModeRows modeRows(const Plane<std::int16_t>& plane, const SymbolRow& row, std::size_t t) {
+    ModeRows rows;
+    rows.weight = row.weight;
+    rows.reference = row.distance > 0 ? plane.row(t - row.distance) : nullptr;
+    rows.previous = t > 0 ? plane.row(t - 1) : nullptr;
+    rows.anchor = t % kAnchorGroup != 0 ? plane.row(t - t % kAnchorGroup) : nullptr;
+    return rows;
+}
+
+/// Adds the rows of the groups with the loops for narrow planes.
+void addRows(const Plane<std::int16_t>& plane, const SymbolLayout& layout, std::vector<Moments>& moments) {
+    constexpr std::size_t kSums = 5;
+    const std::size_t channels = plane.channels;
+    std::vector<std::int32_t> sums(kSums * channels);
+    const MomentSums own{sums.data(), sums.data() + channels, sums.data() + 2 * channels, sums.data() + 3 * channels,
+                         layout.hasReferences ? sums.data() + 4 * channels : nullptr};
+    for (std::size_t g = 0; g < moments.size(); ++g) {
+        int pending = 0;
+        const auto flush = [&] {
+            for (std::size_t c = 0; c < channels; ++c) {
+                moments[g].own[c] += static_cast<std::uint64_t>(own.own[c]);
+                moments[g].lagged[c] += static_cast<std::uint64_t>(own.lagged[c]);
+                moments[g].product[c] += own.product[c];
+                moments[g].anchor[c] += static_cast<std::uint64_t>(own.anchor[c]);
+                moments[g].reference[c] += static_cast<std::uint64_t>(sums[4 * channels + c]);
+            }
+            std::ranges::fill(sums, 0);
+            pending = 0;
+        };
+        for (std::size_t t = 0; t < plane.tokens; ++t) {
+            const SymbolRow& row = layout.rows[t];
+            if (row.copy || row.group != g)
+                continue;
+            addMoments(plane.row(t), modeRows(plane, row, t), channels, own);
+            ++moments[g].count;
+            if (++pending == kMomentRows)
+                flush();
+        }
+        flush();
+    }
+}
+
+void addRows(const Plane<std::int32_t>& plane, const SymbolLayout& layout, std::vector<Moments>& moments) {
+    for (std::size_t t = 0; t < plane.tokens; ++t) {
+        const SymbolRow& row = layout.rows[t];
+        if (!row.copy)
+            addRow(plane, row, t, moments[row.group]);
     }
 }
 
@@ -273,11 +338,7 @@ ModeChoice chooseMode(std::span<const Moments> groups, std::size_t channel, bool
 
 template <class Number> std::int64_t chooseModes(const Plane<Number>& plane, std::size_t groups, SymbolLayout& layout) {
     std::vector<Moments> moments(groups, Moments(plane.channels));
-    for (std::size_t t = 0; t < plane.tokens; ++t) {
-        const SymbolRow& row = layout.rows[t];
-        if (!row.copy)
-            addRow(plane, row, t, moments[row.group]);
-    }
+    addRows(plane, layout, moments);
     std::int64_t bits = 0;
     for (std::size_t c = 0; c < plane.channels; ++c) {
         const ModeChoice choice = chooseMode(moments, c, layout.hasReferences);

@@ -1,27 +1,31 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/codec/kvz_codec.h"
+#include "core/codec/native_values.h"
 #include "core/codec/symbol_coder.h"
 #include "core/codec/transform.h"
 #include "core/io/open_dump.h"
+#include "core/kv/convert.h"
 
 #include <zstd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstdio>
-#include <cstdlib>
+#include <cstring>
+#include <ctime>
 #include <filesystem>
-#include <functional>
 #include <map>
 #include <random>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
 using namespace kvscope;
 
 // Ratio of KVScope's own coder on dumps, each beside what it has to beat on the same values in the same run.
-//   bench_kvz DUMP ...
+//   bench_kvz [DUMP ...]      ratios on dumps; without any, speeds on made-up planes.
 namespace {
 
 constexpr std::int64_t kChunk = 256;
@@ -191,9 +195,175 @@ bool report(const std::vector<Chunk>& chunks) {
     return true;
 }
 
+/// Best of several runs, in seconds that the core spent on it: other programs do not count.
+template <class Body> double bestSeconds(const Body& body, int runs = 5) {
+    const auto now = [] {
+        timespec time{};
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+        return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+    };
+    double best = 1e30;
+    for (int run = 0; run < runs; ++run) {
+        const double start = now();
+        body();
+        best = std::min(best, now() - start);
+    }
+    return best;
+}
+
+/// Chunks of a plane of 1,024 channels: each an offset and a first-order autoregression, as `kvscope synth` makes them.
+std::vector<Chunk> madeUp(PlaneKind kind, DType type, std::int64_t tokens) {
+    constexpr std::int64_t kHeads = 8;
+    constexpr std::int64_t kHeadDim = 128;
+    std::mt19937 random(1);
+    std::normal_distribution<float> normal;
+    const bool key = kind == PlaneKind::Key;
+    std::vector<float> offset;
+    std::vector<float> rho;
+    std::vector<float> gain;
+    std::vector<float> state;
+    for (std::int64_t c = 0; c < kHeads * kHeadDim; ++c) {
+        const float spread = std::exp((key ? 0.4F : 0.3F) * normal(random));
+        offset.push_back((key ? 1.5F : 0.1F) * normal(random));
+        rho.push_back((key ? 0.8F : 0.05F) + (key ? 0.18F : 0.4F) * static_cast<float>(random() % 1000) / 1000);
+        gain.push_back(spread * std::sqrt(1 - rho.back() * rho.back()));
+        state.push_back(spread * normal(random));
+    }
+    std::vector<float> noise(1 << 18);
+    for (float& value : noise)
+        value = normal(random);
+    std::vector<Chunk> chunks;
+    for (std::int64_t t = 0; t < tokens; t += kChunk) {
+        Chunk chunk;
+        chunk.shape.kind = kind;
+        chunk.shape.plane.heads = kHeads;
+        chunk.shape.plane.headDim = kHeadDim;
+        chunk.shape.plane.tokens = tokens;
+        chunk.shape.plane.dtype = type;
+        chunk.shape.tokens = tokenRange(t, t + kChunk);
+        for (std::int64_t i = 0; i < kChunk; ++i) {
+            const std::size_t shift = random();
+            for (std::size_t c = 0; c < state.size(); ++c) {
+                state[c] = rho[c] * state[c] + gain[c] * noise[(shift + c) % noise.size()];
+                chunk.values.push_back(offset[c] + state[c]);
+            }
+        }
+        chunk.native.resize(chunk.values.size() * static_cast<std::size_t>(sizeOf(type)));
+        toNative(type, chunk.values, chunk.native);
+        convertToFloat(type, chunk.native, chunk.values);
+        chunks.push_back(std::move(chunk));
+    }
+    return chunks;
+}
+
+double gigabytes(const std::vector<Chunk>& chunks) {
+    double bytes = 0;
+    for (const Chunk& chunk : chunks)
+        bytes += static_cast<double>(chunk.native.size());
+    return bytes / 1e9;
+}
+
+struct Speed {
+    double encode = 0;
+    double decode = 0;
+    double two = 0;
+    double ratio = 0;
+};
+
+/// GB/s of values in the dump's type on one core, and decoding on two.
+Speed measure(const Pipeline& pipeline, const std::vector<Chunk>& chunks) {
+    PlaneCalibration calibration;
+    calibration.centredRms = 1;
+    std::vector<EncodedChunk> encoded(chunks.size());
+    std::vector<std::byte> out(chunks.front().native.size());
+    bool good = true;
+    const double size = gigabytes(chunks);
+    Speed speed;
+    speed.encode =
+        size / bestSeconds([&] {
+            for (std::size_t i = 0; i < chunks.size(); ++i) {
+                auto one = encodeKvzChunk(pipeline, calibration, {chunks[i].shape, chunks[i].values, chunks[i].native});
+                good = good && one.has_value();
+                if (one)
+                    encoded[i] = std::move(*one);
+            }
+        });
+    const auto decodeEvery = [&](std::size_t first, std::size_t step, std::span<std::byte> into) {
+        for (std::size_t i = first; i < chunks.size(); i += step)
+            good = decodeKvzChunkNative(pipeline, calibration, chunks[i].shape, encoded[i].bytes, into).has_value() &&
+                   good;
+    };
+    speed.decode = size / bestSeconds([&] { decodeEvery(0, 1, out); });
+    double wallOne = 1e30;
+    double wallTwo = 1e30;
+    const auto wall = [](const auto& body) {
+        const auto start = std::chrono::steady_clock::now();
+        body();
+        return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    };
+    std::vector<std::byte> other(out.size());
+    for (int run = 0; run < 5; ++run) {
+        wallOne = std::min(wallOne, wall([&] { decodeEvery(0, 1, out); }));
+        wallTwo = std::min(wallTwo, wall([&] {
+                               std::thread second([&] { decodeEvery(1, 2, other); });
+                               decodeEvery(0, 2, out);
+                               second.join();
+                           }));
+    }
+    speed.two = wallOne / wallTwo;
+    double bytes = 0;
+    for (const EncodedChunk& one : encoded)
+        bytes += static_cast<double>(one.bytes.size());
+    speed.ratio = size * 1e9 / bytes;
+    if (!good)
+        std::printf("a chunk does not come back\n");
+    return speed;
+}
+
+void speeds(std::int64_t tokens) {
+    const auto values = madeUp(PlaneKind::Value, DType::F16, tokens);
+    const auto keys = madeUp(PlaneKind::Key, DType::F16, tokens);
+    const auto brain = madeUp(PlaneKind::Value, DType::BF16, tokens);
+    // Far more than the caches hold.
+    std::vector<std::byte> from(std::size_t{1} << 27, std::byte{1});
+    std::vector<std::byte> out(from.size());
+    const double memcpySpeed =
+        static_cast<double>(out.size()) / 1e9 / bestSeconds([&] { std::memcpy(out.data(), from.data(), out.size()); });
+
+    Pipeline stepped;
+    stepped.quantiser = Step{0.35};
+    stepped.predictor = Predictor::Best;
+    stepped.coder = EntropyCoder::Kvz;
+    Pipeline lossless;
+    lossless.coder = EntropyCoder::Kvz;
+    std::vector<std::vector<char>> packed;
+    for (const Chunk& chunk : brain) {
+        packed.emplace_back(ZSTD_compressBound(chunk.native.size()));
+        packed.back().resize(
+            ZSTD_compress(packed.back().data(), packed.back().size(), chunk.native.data(), chunk.native.size(), 1));
+    }
+    const double zstd = gigabytes(brain) / bestSeconds([&] {
+                            for (const auto& one : packed)
+                                ZSTD_decompress(out.data(), out.size(), one.data(), one.size());
+                        });
+    std::printf("memcpy %.2f GB/s, zstd -1 of bf16 decodes %.2f GB/s\n", memcpySpeed, zstd);
+    const auto line = [&](const char* name, const Speed& speed, double peer, const char* peerName) {
+        std::printf("%-20s ratio %.3f  encode %.2f GB/s  decode %.2f GB/s = %.2fx %s  two threads %.2fx\n", name,
+                    speed.ratio, speed.encode, speed.decode, speed.decode / peer, peerName, speed.two);
+    };
+    line("V in steps, f16", measure(stepped, values), memcpySpeed, "memcpy");
+    line("K in steps, f16", measure(stepped, keys), memcpySpeed, "memcpy");
+    line("V lossless, bf16", measure(lossless, brain), zstd, "zstd -1");
+    line("V lossless, f16", measure(lossless, values), zstd, "zstd -1");
+}
+
 } // namespace
 
 int main(int argc, char** argv) {
+    if (argc == 1) {
+        speeds(2048);
+        return 0;
+    }
     std::vector<Chunk> chunks;
     // Chunks point at their caches' rotations.
     std::vector<KvCache> caches;

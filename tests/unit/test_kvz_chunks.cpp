@@ -5,6 +5,8 @@
 
 #include <QtTest>
 
+#include <hwy/targets.h>
+
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -204,6 +206,37 @@ private slots:
             QVERIFY(error < 1.1 * step * rms / std::sqrt(12.0));
             QVERIFY(error > before);
             before = error;
+        }
+    }
+
+    /// Every instruction set makes the same bytes and the same values.
+    void instructionSets() {
+        for (const DType type : {DType::F16, DType::BF16, DType::F32}) {
+            for (const Content content : {Content::Normal, Content::Repeating, Content::Odd}) {
+                // Rows that no vector divides.
+                const TestChunk chunk = makeChunk(type, 150, 3, 49, content);
+                PlaneCalibration calibration;
+                calibration.centredRms = 2;
+                for (const Pipeline& pipeline : {stepped(0.3), stepped(0.02), lossless()}) {
+                    std::vector<std::byte> bytes;
+                    std::vector<std::byte> values;
+                    for (std::int64_t targets = hwy::SupportedTargets(); targets != 0; targets &= targets - 1) {
+                        hwy::SetSupportedTargetsForTest(targets & -targets);
+                        const auto encoded = encodeKvzChunk(pipeline, calibration, chunk.input());
+                        std::vector<std::byte> native(chunk.native.size());
+                        const bool good =
+                            encoded && decodeKvzChunkNative(pipeline, calibration, chunk.shape, encoded->bytes, native);
+                        hwy::SetSupportedTargetsForTest(0);
+                        QVERIFY(good);
+                        if (bytes.empty()) {
+                            bytes = encoded->bytes;
+                            values = native;
+                        }
+                        QVERIFY(encoded->bytes == bytes);
+                        QVERIFY(native == values);
+                    }
+                }
+            }
         }
     }
 

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "core/codec/symbol_kernels.h"
+
+#include <cstddef>
+#include <cstdint>
+
+/// The loops over all values when a chunk is encoded, compiled for every instruction set and chosen at run time. All
+/// give the same bits.
+namespace kvscope {
+
+/// Whether every magnitude is at most `most`; NaN is not.
+bool allWithin(const float* values, std::size_t count, float most);
+
+/// sums[c] += values[c].
+void addRow(const float* values, std::size_t channels, float* sums);
+
+/// numbers[c] = stepsOf(values[c], inverse, offsets[c]) clamped to 16 bits; whether all are within +-kMostNarrow.
+bool stepsRow(const float* values, const float* offsets, float inverse, std::size_t channels, std::int16_t* numbers);
+
+/// symbols[c] = 128 + what the prediction leaves of numbers[c], clamped to +-127; whether none had to be clamped.
+bool symbolsOfRow(const std::int16_t* numbers, const ModeFactors& factors, const ModeRows& rows, std::size_t channels,
+                  std::uint8_t* symbols);
+
+/// Differences beyond this count as this much in sums of squares.
+inline constexpr std::int16_t kMostInNarrowMoments = 2047;
+
+/// Sums over some rows, one for each channel: squares of the numbers, of the numbers before, of the differences from
+/// the anchor and from the weighted reference, and products with the numbers before.
+struct MomentSums {
+    std::int32_t* own = nullptr;
+    std::int32_t* lagged = nullptr;
+    std::int32_t* product = nullptr;
+    std::int32_t* anchor = nullptr;
+    std::int32_t* reference = nullptr;
+};
+/// Rows that fit into MomentSums.
+inline constexpr int kMomentRows = 256;
+
+/// Adds a row. A null row before counts as nothing; without an anchor or a reference the number itself counts, and with
+/// sums.reference null references are left out.
+void addMoments(const std::int16_t* numbers, const ModeRows& rows, std::size_t channels, const MomentSums& sums);
+
+/// sums[u] = sum over k of pairs[k][u][0] * a[2 k] + pairs[k][u][1] * a[2 k + 1] for u < count; pairs[k] has `stride` /
+/// 2 places of two numbers.
+void pairProducts(const std::int16_t* a, std::size_t pairCount, const std::int16_t* pairs, std::size_t stride,
+                  std::size_t count, std::int32_t* sums);
+
+/// Adds counts[symbol] * costs[symbol * stride + i] to sums[i], i < 16, for symbols first .. last.
+void addCosts(const std::uint16_t* counts, int first, int last, const std::uint32_t* costs, std::size_t stride,
+              std::uint32_t* sums);
+
+} // namespace kvscope

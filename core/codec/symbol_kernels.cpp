@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/codec/symbol_kernels.h"
+
+#include "core/base/float_formats.h"
+#include "core/codec/kvz_step.h"
+#include "core/codec/symbol_bank.h"
+
+#include <algorithm>
+#include <bit>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "core/codec/symbol_kernels.cpp"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+HWY_BEFORE_NAMESPACE();
+namespace kvscope::HWY_NAMESPACE {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+constexpr std::size_t kSide = 16;
+constexpr std::size_t kTile = 64;
+constexpr float kMostHalf = 65504.0F;
+
+#if HWY_TARGET == HWY_SCALAR
+void transposeBlock(const std::uint8_t* in, std::size_t inStride, std::uint8_t* out, std::size_t outStride) {
+    for (std::size_t i = 0; i < kSide; ++i) {
+        for (std::size_t j = 0; j < kSide; ++j)
+            out[j * outStride + i] = in[i * inStride + j];
+    }
+}
+#else
+/// One 16 x 16 block: four rounds of interleaving rows i and i + 8.
+void transposeBlock(const std::uint8_t* in, std::size_t inStride, std::uint8_t* out, std::size_t outStride) {
+    const hn::FixedTag<std::uint8_t, kSide> tag;
+    using Row = hn::Vec<decltype(tag)>;
+    Row a[kSide];
+    Row b[kSide];
+    for (std::size_t i = 0; i < kSide; ++i)
+        a[i] = hn::LoadU(tag, in + i * inStride);
+    const auto round = [&](const Row* from, Row* to) {
+        for (std::size_t i = 0; i < kSide / 2; ++i) {
+            to[2 * i] = hn::InterleaveLower(tag, from[i], from[i + kSide / 2]);
+            to[2 * i + 1] = hn::InterleaveUpper(tag, from[i], from[i + kSide / 2]);
+        }
+    };
+    round(a, b);
+    round(b, a);
+    round(a, b);
+    round(b, a);
+    for (std::size_t i = 0; i < kSide; ++i)
+        hn::StoreU(a[i], tag, out + i * outStride);
+}
+#endif
+
+void transpose(const std::uint8_t* in, std::size_t inStride, std::size_t rows, std::size_t columns, std::uint8_t* out,
+               std::size_t outStride) {
+    const std::size_t fullRows = rows / kSide * kSide;
+    const std::size_t fullColumns = columns / kSide * kSide;
+    for (std::size_t row = 0; row < fullRows; row += kTile) {
+        for (std::size_t column = 0; column < fullColumns; column += kTile) {
+            for (std::size_t i = row; i < std::min(row + kTile, fullRows); i += kSide) {
+                for (std::size_t j = column; j < std::min(column + kTile, fullColumns); j += kSide)
+                    transposeBlock(in + i * inStride + j, inStride, out + j * outStride + i, outStride);
+            }
+        }
+    }
+    for (std::size_t i = 0; i < rows; ++i) {
+        for (std::size_t j = i < fullRows ? fullColumns : 0; j < columns; ++j)
+            out[j * outStride + i] = in[i * inStride + j];
+    }
+}
+
+void restore(const std::uint8_t* symbols, const ModeFactors& factors, const ModeRows& rows, std::size_t channels,
+             std::int16_t* numbers) {
+    const hn::ScalableTag<std::int16_t> wide;
+    const hn::Rebind<std::uint8_t, decltype(wide)> bytes;
+    const std::size_t lanes = hn::Lanes(wide);
+    const auto zero = hn::Set(wide, kBankZero);
+    const auto half = hn::Set(wide, 4);
+    const auto weight = hn::Set(wide, rows.weight);
+    std::size_t c = 0;
+    for (; c + lanes <= channels; c += lanes) {
+        auto number = hn::Sub(hn::PromoteTo(wide, hn::LoadU(bytes, symbols + c)), zero);
+        if (rows.reference != nullptr || rows.previous != nullptr) {
+            auto sum = half;
+            if (rows.reference != nullptr)
+                sum = hn::Add(sum, hn::Mul(hn::LoadU(wide, rows.reference + c),
+                                           hn::And(hn::LoadU(wide, factors.reference + c), weight)));
+            if (rows.previous != nullptr)
+                sum = hn::Add(sum, hn::Mul(hn::LoadU(wide, rows.previous + c), hn::LoadU(wide, factors.previous + c)));
+            number = hn::Add(number, hn::ShiftRight<3>(sum));
+        }
+        if (rows.anchor != nullptr)
+            number = hn::Add(number, hn::And(hn::LoadU(wide, rows.anchor + c), hn::LoadU(wide, factors.anchor + c)));
+        hn::StoreU(number, wide, numbers + c);
+    }
+    for (; c < channels; ++c) {
+        std::uint32_t sum = 4;
+        if (rows.reference != nullptr)
+            sum += static_cast<std::uint32_t>(rows.reference[c]) *
+                   static_cast<std::uint32_t>(factors.reference[c] & rows.weight);
+        if (rows.previous != nullptr)
+            sum += static_cast<std::uint32_t>(rows.previous[c]) * static_cast<std::uint32_t>(factors.previous[c]);
+        std::uint32_t number = static_cast<std::uint32_t>(symbols[c]) - kBankZero +
+                               static_cast<std::uint32_t>(static_cast<std::int16_t>(sum) >> 3);
+        if (rows.anchor != nullptr)
+            number += static_cast<std::uint32_t>(rows.anchor[c] & factors.anchor[c]);
+        numbers[c] = static_cast<std::int16_t>(number);
+    }
+}
+
+/// Calls store(c, values) for vectors of values and storeOne(c, value) for what is left.
+template <class Store, class StoreOne>
+HWY_INLINE void forValues(const std::int16_t* numbers, const float* offsets, float step, std::size_t channels,
+                          Store store, StoreOne storeOne) {
+    const hn::ScalableTag<float> floats;
+    const hn::RebindToSigned<decltype(floats)> ints;
+    const hn::Rebind<std::int16_t, decltype(floats)> shorts;
+    const std::size_t lanes = hn::Lanes(floats);
+    const auto factor = hn::Set(floats, step);
+    std::size_t c = 0;
+    for (; c + lanes <= channels; c += lanes) {
+        const auto number = hn::ConvertTo(floats, hn::PromoteTo(ints, hn::LoadU(shorts, numbers + c)));
+        store(c, hn::Mul(hn::Add(number, hn::LoadU(floats, offsets + c)), factor));
+    }
+    for (; c < channels; ++c)
+        storeOne(c, valueOfSteps(numbers[c], offsets[c], step));
+}
+
+void toFloat(const std::int16_t* numbers, const float* offsets, float step, std::size_t channels, float* values) {
+    const hn::ScalableTag<float> floats;
+    forValues(
+        numbers, offsets, step, channels, [&](std::size_t c, auto value) { hn::StoreU(value, floats, values + c); },
+        [&](std::size_t c, float value) { values[c] = value; });
+}
+
+void toHalf(const std::int16_t* numbers, const float* offsets, float step, std::size_t channels,
+            std::uint16_t* values) {
+    const hn::ScalableTag<float> floats;
+    const hn::Rebind<hwy::float16_t, decltype(floats)> halves;
+    const hn::Rebind<std::uint16_t, decltype(floats)> words;
+    const auto most = hn::Set(floats, kMostHalf);
+    const auto least = hn::Set(floats, -kMostHalf);
+    forValues(
+        numbers, offsets, step, channels,
+        [&](std::size_t c, auto value) {
+            const auto bounded = hn::Min(hn::Max(value, least), most);
+#if HWY_TARGET <= HWY_AVX2
+            hn::StoreU(hn::BitCast(words, hn::DemoteTo(halves, bounded)), words, values + c);
+#else
+            // Without instructions for it, libraries round in ways of their own.
+            alignas(64) float lanes[hn::MaxLanes(floats)];
+            hn::Store(bounded, floats, lanes);
+            for (std::size_t i = 0; i < hn::Lanes(floats); ++i)
+                values[c + i] = halfFromFloat(lanes[i]);
+            static_cast<void>(halves);
+            static_cast<void>(words);
+#endif
+        },
+        [&](std::size_t c, float value) { values[c] = halfFromFloat(std::clamp(value, -kMostHalf, kMostHalf)); });
+}
+
+void toBfloat(const std::int16_t* numbers, const float* offsets, float step, std::size_t channels,
+              std::uint16_t* values) {
+    const hn::ScalableTag<float> floats;
+    const hn::RebindToUnsigned<decltype(floats)> bits;
+    const hn::Rebind<std::uint16_t, decltype(floats)> words;
+    forValues(
+        numbers, offsets, step, channels,
+        [&](std::size_t c, auto value) {
+            const auto raw = hn::BitCast(bits, value);
+            const auto odd = hn::And(hn::ShiftRight<16>(raw), hn::Set(bits, 1));
+            const auto rounded = hn::ShiftRight<16>(hn::Add(hn::Add(raw, hn::Set(bits, 0x7FFF)), odd));
+            const hn::RebindToSigned<decltype(bits)> ints;
+            hn::StoreU(hn::DemoteTo(words, hn::BitCast(ints, rounded)), words, values + c);
+        },
+        [&](std::size_t c, float value) { values[c] = bfloatFromFloat(value); });
+}
+
+void join(const std::uint8_t* high, const std::uint8_t* low, std::size_t count, std::uint16_t* words) {
+    const hn::ScalableTag<std::uint16_t> wide;
+    const hn::Rebind<std::uint8_t, decltype(wide)> bytes;
+    const std::size_t lanes = hn::Lanes(wide);
+    std::size_t i = 0;
+    for (; i + lanes <= count; i += lanes) {
+        const auto top = hn::PromoteTo(wide, hn::LoadU(bytes, high + i));
+        const auto bottom = hn::PromoteTo(wide, hn::LoadU(bytes, low + i));
+        hn::StoreU(hn::Or(hn::Or(hn::ShiftLeft<7>(top), hn::ShiftRight<1>(bottom)), hn::ShiftLeft<15>(bottom)), wide,
+                   words + i);
+    }
+    for (; i < count; ++i)
+        words[i] = std::rotr(static_cast<std::uint16_t>(high[i] << 8 | low[i]), 1);
+}
+
+} // namespace kvscope::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+
+namespace kvscope {
+
+HWY_EXPORT(transpose);
+HWY_EXPORT(restore);
+HWY_EXPORT(toFloat);
+HWY_EXPORT(toHalf);
+HWY_EXPORT(toBfloat);
+HWY_EXPORT(join);
+
+void transposeBytes(const std::uint8_t* in, std::size_t inStride, std::size_t rows, std::size_t columns,
+                    std::uint8_t* out, std::size_t outStride) {
+    HWY_DYNAMIC_DISPATCH(transpose)(in, inStride, rows, columns, out, outStride);
+}
+
+void restoreRow(const std::uint8_t* symbols, const ModeFactors& factors, const ModeRows& rows, std::size_t channels,
+                std::int16_t* numbers) {
+    HWY_DYNAMIC_DISPATCH(restore)(symbols, factors, rows, channels, numbers);
+}
+
+void stepsToFloat(const std::int16_t* numbers, const float* offsets, float step, std::size_t channels, float* values) {
+    HWY_DYNAMIC_DISPATCH(toFloat)(numbers, offsets, step, channels, values);
+}
+
+void stepsToHalf(const std::int16_t* numbers, const float* offsets, float step, std::size_t channels,
+                 std::uint16_t* values) {
+    HWY_DYNAMIC_DISPATCH(toHalf)(numbers, offsets, step, channels, values);
+}
+
+void stepsToBfloat(const std::int16_t* numbers, const float* offsets, float step, std::size_t channels,
+                   std::uint16_t* values) {
+    HWY_DYNAMIC_DISPATCH(toBfloat)(numbers, offsets, step, channels, values);
+}
+
+void joinRotated(const std::uint8_t* high, const std::uint8_t* low, std::size_t count, std::uint16_t* words) {
+    HWY_DYNAMIC_DISPATCH(join)(high, low, count, words);
+}
+
+} // namespace kvscope
+
+#endif
