@@ -3,6 +3,7 @@
 
 #include "core/base/checked.h"
 #include "core/codec/byte_coders.h"
+#include "core/codec/cachegen_accounting.h"
 #include "core/codec/clip.h"
 #include "core/codec/exceptions.h"
 #include "core/codec/kvz_codec.h"
@@ -24,10 +25,15 @@ bool keepsBits(const Pipeline& pipeline) {
     return std::holds_alternative<Lossless>(pipeline.quantiser);
 }
 
+/// Values are transformed, rounded to the dtype and then kept.
+bool keepsTransformed(const Pipeline& pipeline) {
+    return keepsBits(pipeline) && pipeline.transform != Transform::None && pipeline.predictor == Predictor::None;
+}
+
 /// Whether the kvz coder does all stages itself.
 bool isKvz(const Pipeline& pipeline) {
     return pipeline.coder == EntropyCoder::Kvz &&
-           (std::holds_alternative<Step>(pipeline.quantiser) || keepsBits(pipeline));
+           (std::holds_alternative<Step>(pipeline.quantiser) || (keepsBits(pipeline) && !keepsTransformed(pipeline)));
 }
 
 /// What kvz sees of a pipeline: where values are clipped and then kept bit by bit, the clipping is done before.
@@ -40,7 +46,8 @@ Pipeline forKvz(const Pipeline& pipeline) {
 
 /// Chunks of plain bytes have no parts to tell apart.
 bool isBare(const Pipeline& pipeline) {
-    return keepsBits(pipeline) && isByteCoder(pipeline.coder);
+    return keepsBits(pipeline) && isByteCoder(pipeline.coder) && pipeline.transform == Transform::None &&
+           pipeline.predictor == Predictor::None;
 }
 
 /// The parts of a chunk as they follow one another, after a varint with the size of each but the last.
@@ -126,6 +133,9 @@ Result<void> encodeQuantised(const Pipeline& pipeline, const PlaneCalibration& c
     putKept(quantised.kept, parts.exceptions);
     parts.scales = std::move(quantised.scales);
     parts.outliers = std::move(quantised.outliers);
+    const auto* bins = std::get_if<MaxAbsBins>(&pipeline.quantiser);
+    if (bins != nullptr && asStored && !quantised.grids.front().symbols.empty())
+        encoded.publishedBytes = cachegenReleasedBytes(quantised.grids.front(), shape.plane.dtype, bins->bins);
     encoded.channelEntropyBits.assign(static_cast<std::size_t>(shape.plane.channels()), 0.0F);
     for (const SymbolGrid& grid : quantised.grids) {
         KVSCOPE_TRY(encodeGrid(pipeline, grid, parts.codes));
@@ -152,6 +162,19 @@ Result<Bytes> clippedNative(const Pipeline& pipeline, const PlaneCalibration& ca
     return native;
 }
 
+/// Transformed values as the dump would store them, those that stay out of it being kept.
+Result<Bytes> transformedNative(const Pipeline& pipeline, const PlaneCalibration& calibration, const ChunkInput& input,
+                                Parts& parts) {
+    std::vector<float> rows(input.values.begin(), input.values.end());
+    putExceptions(takeExceptions(input, rows), input.shape.plane.dtype, parts.exceptions);
+    applyTransform(pipeline.transform, input.shape, rows);
+    if (pipeline.clipSigmas)
+        KVSCOPE_TRY(clipRows(*pipeline.clipSigmas, calibration, rows));
+    Bytes native(input.native.size());
+    toNative(input.shape.plane.dtype, rows, native);
+    return native;
+}
+
 Result<EncodedChunk> encode(const Pipeline& pipeline, const PlaneCalibration& calibration, const ChunkInput& input) {
     KVSCOPE_TRY(checkSizes(input.shape, input.values.size(), input.native.size()));
     KVSCOPE_TRY(checkTransform(pipeline.transform, input.shape));
@@ -159,7 +182,10 @@ Result<EncodedChunk> encode(const Pipeline& pipeline, const PlaneCalibration& ca
         return encodeKvzChunk(pipeline, calibration, input);
     EncodedChunk encoded;
     Parts parts;
-    if (keepsBits(pipeline)) {
+    if (keepsTransformed(pipeline)) {
+        KVSCOPE_ASSIGN(const Bytes native, transformedNative(pipeline, calibration, input, parts));
+        KVSCOPE_TRY(encodeLossless(pipeline, input.shape, native, parts.codes, encoded));
+    } else if (keepsBits(pipeline)) {
         KVSCOPE_ASSIGN(const Bytes native, clippedNative(pipeline, calibration, input));
         if (isKvz(pipeline)) {
             std::vector<float> values(input.values.size());
@@ -192,6 +218,25 @@ Result<Exceptions> decodeQuantised(const Pipeline& pipeline, const ChunkShape& s
     return exceptions;
 }
 
+/// Decodes values that were kept after a transform; the exceptions are still to be put back.
+Result<Exceptions> decodeTransformed(const Pipeline& pipeline, const ChunkShape& shape, PartReaders& parts,
+                                     std::span<float> rows) {
+    KVSCOPE_ASSIGN(Exceptions exceptions, readExceptions(parts.exceptions, shape.plane.dtype, shape.values()));
+    Bytes native(rows.size() * static_cast<std::size_t>(sizeOf(shape.plane.dtype)));
+    KVSCOPE_TRY(decodeLossless(pipeline, shape, parts.codes, native));
+    KVSCOPE_TRY(parts.finish());
+    convertToFloat(shape.plane.dtype, native, rows);
+    undoTransform(pipeline.transform, shape, rows);
+    return exceptions;
+}
+
+/// Decodes rows of a lossy pipeline; the exceptions are still to be put back.
+Result<Exceptions> decodeLossy(const Pipeline& pipeline, const ChunkShape& shape, PartReaders& parts,
+                               std::span<float> rows) {
+    return keepsTransformed(pipeline) ? decodeTransformed(pipeline, shape, parts, rows)
+                                      : decodeQuantised(pipeline, shape, parts, rows);
+}
+
 Result<void> decodeStored(const Pipeline& pipeline, const ChunkShape& shape, PartReaders& parts,
                           std::span<std::byte> native) {
     KVSCOPE_TRY(decodeLossless(pipeline, shape, parts.codes, native));
@@ -222,13 +267,13 @@ Result<void> decodeChunk(const Pipeline& pipeline, const PlaneCalibration& calib
         if (isKvz(pipeline))
             return decodeKvzChunk(forKvz(pipeline), calibration, shape, bytes, out);
         KVSCOPE_ASSIGN(PartReaders parts, takeApart(pipeline, bytes));
-        if (keepsBits(pipeline)) {
+        if (keepsBits(pipeline) && !keepsTransformed(pipeline)) {
             Bytes native(out.size() * static_cast<std::size_t>(sizeOf(shape.plane.dtype)));
             KVSCOPE_TRY(decodeStored(pipeline, shape, parts, native));
             convertToFloat(shape.plane.dtype, native, out);
             return {};
         }
-        KVSCOPE_ASSIGN(const Exceptions exceptions, decodeQuantised(pipeline, shape, parts, out));
+        KVSCOPE_ASSIGN(const Exceptions exceptions, decodeLossy(pipeline, shape, parts, out));
         restore(exceptions, shape.plane.dtype, out);
         return {};
     });
@@ -242,10 +287,10 @@ Result<void> decodeChunkNative(const Pipeline& pipeline, const PlaneCalibration&
         if (isKvz(pipeline))
             return decodeKvzChunkNative(forKvz(pipeline), calibration, shape, bytes, out);
         KVSCOPE_ASSIGN(PartReaders parts, takeApart(pipeline, bytes));
-        if (keepsBits(pipeline))
+        if (keepsBits(pipeline) && !keepsTransformed(pipeline))
             return decodeStored(pipeline, shape, parts, out);
         std::vector<float> rows(static_cast<std::size_t>(shape.values()));
-        KVSCOPE_ASSIGN(const Exceptions exceptions, decodeQuantised(pipeline, shape, parts, rows));
+        KVSCOPE_ASSIGN(const Exceptions exceptions, decodeLossy(pipeline, shape, parts, rows));
         toNative(shape.plane.dtype, rows, out);
         restore(exceptions, shape.plane.dtype, out);
         return {};

@@ -7,7 +7,8 @@
 namespace kvscope {
 
 /// Codes the stored bits of a chunk with any coder but Kvz: byte coders see them as they are, the others code gears and
-/// mantissas apart. Fills `encoded.entropyBits` and its channels where gears are symbols.
+/// mantissas apart; a predictor makes residuals of them first. Fills `encoded.entropyBits` and its channels where gears
+/// are symbols.
 Result<void> encodeLossless(const Pipeline& pipeline, const ChunkShape& shape, std::span<const std::byte> native,
                             CodeSink& sink, EncodedChunk& encoded);
 

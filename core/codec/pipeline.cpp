@@ -82,11 +82,13 @@ Result<void> checkTogether(const Pipeline& pipeline) {
                      "Use the coder kvz or another predictor");
     const bool codesBytes = usesZstd(pipeline.coder) || pipeline.coder == EntropyCoder::Raw ||
                             pipeline.coder == EntropyCoder::Zlib || pipeline.coder == EntropyCoder::Lz4;
-    if (predicts && codesBytes)
+    if (predicts && codesBytes && !is<Lossless>(pipeline))
         return clash("predictor", "does not go with a coder of bytes", "Use none, or a coder of symbols such as kvz");
-    if (predicts && is<Lossless>(pipeline) && pipeline.coder != EntropyCoder::Kvz)
-        return clash("predictor", "does not go with this coder where values are kept bit by bit",
-                     "Use none, or the coder kvz");
+    if (predicts && is<Lossless>(pipeline) && pipeline.coder == EntropyCoder::GearDelta)
+        return clash("predictor", "does not go with gear + delta, which predicts already",
+                     "Use none, or the coder gear");
+    if (is<Lossless>(pipeline) && pipeline.transform == Transform::Hadamard && predicts)
+        return clash("transform", "predicts nothing where values are kept bit by bit", "Use the RoPE inverse, or none");
     if (pipeline.coder == EntropyCoder::Zlib)
         return inRange("effort", pipeline.effort, 1, 9);
     return inRange("effort", pipeline.effort, 1, 19);
@@ -157,7 +159,7 @@ std::string describe(const Pipeline& pipeline, EntropyCoder coder) {
 } // namespace
 
 bool Pipeline::isLossless() const {
-    return is<Lossless>(*this) && transform == Transform::None && !clipSigmas;
+    return is<Lossless>(*this) && !clipSigmas && (transform == Transform::None || predictor != Predictor::None);
 }
 
 Result<void> validate(const Pipeline& pipeline) {

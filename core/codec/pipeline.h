@@ -35,7 +35,8 @@ enum class Predictor : std::uint8_t {
 /// Which values share one scale.
 enum class ScaleAxis : std::uint8_t { Token, Channel, Head, Plane };
 
-/// Values are kept bit by bit.
+/// Values are kept bit by bit. With a transform and no predictor: the transformed values, rounded to the plane's dtype.
+/// With Transform::RopeInverse and a predictor, what is predicted is K before RoPE, and every value still comes back.
 struct Lossless {
     bool operator==(const Lossless&) const = default;
 };

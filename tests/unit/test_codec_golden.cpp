@@ -88,6 +88,7 @@ class TestCodecGolden : public QObject {
 private slots:
     void quantisersAgreeValueForValue_data();
     void quantisersAgreeValueForValue();
+    void cachegenBytesAreThoseOfItsOwnAccounting();
 };
 
 void TestCodecGolden::quantisersAgreeValueForValue_data() {
@@ -138,6 +139,26 @@ void TestCodecGolden::quantisersAgreeValueForValue() {
         QVERIFY2(decoded[i] == values[first + i], QByteArray::number(qulonglong(i)) + ": " +
                                                       QByteArray::number(decoded[i], 'g', 9) + " for " +
                                                       QByteArray::number(values[first + i], 'g', 9));
+}
+
+void TestCodecGolden::cachegenBytesAreThoseOfItsOwnAccounting() {
+    for (const int bins : {12, 16, 32, 256}) {
+        const auto sizes =
+            loadNumbers<std::int64_t>(kGolden / "codec" / ("cachegen" + std::to_string(bins) + ".bytes.npy"));
+        QCOMPARE(sizes.size(), kDtypes.size() * kKinds.size());
+        for (std::size_t i = 0; i < sizes.size(); ++i) {
+            const ChunkCase chunk = goldenChunk(kDtypes[i / 2], kKinds[i % 2]);
+            for (const EntropyCoder coder : {EntropyCoder::Raw, EntropyCoder::Kvz}) {
+                Pipeline pipeline;
+                pipeline.quantiser = MaxAbsBins{bins};
+                pipeline.coder = coder;
+                const auto encoded = encodeChunk(pipeline, {}, chunk.input());
+                QVERIFY(encoded);
+                QVERIFY(encoded->publishedBytes.has_value());
+                QCOMPARE(*encoded->publishedBytes, sizes[i]);
+            }
+        }
+    }
 }
 
 QTEST_APPLESS_MAIN(TestCodecGolden)

@@ -6,6 +6,7 @@
 
 Input: ../stats/small.kv.npy (float32 [3][K,V][53][32], 4 heads of 8 channels), layer 1, the first 16 tokens, and an all-zero token after
 them, as float32 and rounded to float16 and bfloat16. Every array is [f32, f16, bf16][K, V][17 tokens][32 channels].
+<method>.bytes.npy ([f32, f16, bf16][K, V] int64): bytes by CacheGen's own accounting.
 Symbols are uint16. Values are the float32 that the dequantiser gives. Arithmetic is float32 unless a method says otherwise; ties to even.
 Wants numpy, ml_dtypes; torch checks the eight-bit floats where it is there.
 """
@@ -183,23 +184,58 @@ METHODS = {
 }
 
 
+def released_bytes(symbols, bins, value_size):
+    """what CacheGen's released container counts for one plane in one call: cumulative table int16[33] and a stream with its int32 length
+    for each channel, and the largest magnitudes; the 8-bit baseline stores a byte a value"""
+    tokens, channels = symbols.shape
+    if bins > 64:
+        return tokens * channels + tokens * value_size
+    total = tokens * value_size
+    for column in symbols.T:
+        counts = np.bincount(column, minlength=32)
+        table = [(65535 - 32) * int(counts[:i].sum()) // tokens + i for i in range(32)] + [65536]
+        low, high, bits, pending = 0, 2**32 - 1, 0, 0
+        for symbol in column:
+            span = high - low + 1
+            low, high = low + (span * table[symbol] >> 16), low + (span * table[symbol + 1] >> 16) - 1
+            while True:
+                if high < 2**31 or low >= 2**31:
+                    bits, pending = bits + 1 + pending, 0
+                    low, high = low * 2 % 2**32, (high * 2 + 1) % 2**32
+                elif low >= 2**30 and high < 3 * 2**30:
+                    pending += 1
+                    low, high = 2 * low - 2**31, 2 * high - 2**31 + 1
+                else:
+                    break
+        # One more bit and the pending ones, then whole bytes.
+        total += 33 * 2 + 4 + -(-(bits + pending + 2) // 8)
+    return total
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true")
     args = parser.parse_args()
     wrong = 0
+
+    def keep(path, array):
+        nonlocal wrong
+        if args.check:
+            same = path.exists() and np.array_equal(np.load(path), array)
+            wrong += not same
+            print(path.name, "agrees" if same else "DIFFERS")
+        else:
+            np.save(path, array)
+
     for name, method in METHODS.items():
         made = [method(x, TYPES[kind]) for kind, x in inputs().items()]
         symbols = np.stack([q for q, _ in made]).astype(np.uint16)
         values = np.stack([v for _, v in made]).astype(F)
         for suffix, array in (("symbols", symbols), ("values", values)):
-            path = HERE / f"{name}.{suffix}.npy"
-            if args.check:
-                same = path.exists() and np.array_equal(np.load(path), array)
-                wrong += not same
-                print(path.name, "agrees" if same else "DIFFERS")
-            else:
-                np.save(path, array)
+            keep(HERE / f"{name}.{suffix}.npy", array)
+        if name.startswith("cachegen"):
+            sizes = [[released_bytes(plane, int(name[8:]), 4 if kind == "f32" else 2) for plane in pair] for kind, pair in zip(TYPES, symbols)]
+            keep(HERE / f"{name}.bytes.npy", np.array(sizes, np.int64))
     return 1 if wrong else 0
 
 
