@@ -371,6 +371,14 @@ const EncodeReport& CodecSession::report(std::size_t slot) const {
     return slot < results_.planCount() ? results_.report(slot) : kNone;
 }
 
+bool CodecSession::isCurrent(std::size_t slot, PlaneId plane) const {
+    return results_.isCurrent(slot, plane);
+}
+
+bool CodecSession::isComplete(std::size_t slot) const {
+    return results_.isComplete(slot);
+}
+
 EncodedPlanes CodecSession::encodedPlanes(std::size_t slot) const {
     EncodedPlanes planes;
     for (const PlaneId plane : planes_) {
