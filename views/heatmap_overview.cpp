@@ -18,7 +18,7 @@ constexpr std::int64_t kMostColumns = 512;
 constexpr std::int64_t kMostRows = 256;
 constexpr std::int64_t kSampleBlocks = 8;
 constexpr std::int64_t kSampleColumns = 16;
-constexpr std::int64_t kSampleCells = 16 * 1024;
+constexpr std::int64_t kSampleCells = std::int64_t{16} * 1024;
 // A cell is marked from twice what 99% of its row's cells stay below.
 constexpr double kMarkPercentile = 99.0;
 constexpr float kMarkFactor = 2.0F;

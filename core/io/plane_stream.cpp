@@ -10,7 +10,7 @@ namespace kvscope {
 
 namespace {
 
-constexpr std::int64_t kBlockValues = 64 * 1024;
+constexpr std::int64_t kBlockValues = std::int64_t{64} * 1024;
 
 } // namespace
 

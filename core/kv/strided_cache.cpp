@@ -13,7 +13,7 @@ namespace kvscope {
 namespace {
 
 /// Bytes read at once when rows are gathered; large enough to amortise the call, small enough to stay in the L2 cache.
-constexpr std::int64_t kReadBlock = 256 * 1024;
+constexpr std::int64_t kReadBlock = std::int64_t{256} * 1024;
 
 std::string planeName(PlaneId id) {
     return "layer " + std::to_string(id.layer.value) + " " + std::string(nameOf(id.kind));
