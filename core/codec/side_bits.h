@@ -81,6 +81,18 @@ public:
     std::uint32_t getGolomb(int order) {
         refill();
         const int extra = std::countr_zero(pending_ | std::uint64_t{1} << 33);
+        // Nearly all codes lie in the bits at hand.
+        if (const int length = 2 * extra + 1 + order; length <= pendingBits_ && extra <= kShortExtra) {
+            const std::uint64_t code = pending_ >> (extra + 1);
+            const std::uint64_t above = (std::uint64_t{1} << extra | (code & ((std::uint64_t{1} << extra) - 1))) - 1;
+            const std::uint64_t below = code >> extra & ((std::uint64_t{1} << order) - 1);
+            pending_ >>= length;
+            pendingBits_ -= length;
+            if (const std::uint64_t value = above << order | below; value <= 0xFFFFFFFFU)
+                return static_cast<std::uint32_t>(value);
+            bad_ = true;
+            return 0;
+        }
         if (extra > 32) {
             bad_ = true;
             return 0;
@@ -103,7 +115,12 @@ public:
     [[nodiscard]] bool atEnd() const { return good() && next_ == bytes_.size() && pendingBits_ < 8 && pending_ == 0; }
 
 private:
+    static constexpr int kShortExtra = 12;
+
     void refill() {
+        // Enough for any number of bits that is asked for at once.
+        if (pendingBits_ >= 40)
+            return;
         if (next_ + 8 <= bytes_.size() && pendingBits_ >= 0) {
             std::uint64_t word = 0;
             std::memcpy(&word, bytes_.data() + next_, sizeof word);

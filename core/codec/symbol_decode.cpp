@@ -66,12 +66,12 @@ public:
     }
 
     /// Puts predictions back in a narrow plane without shifts.
-    Result<void> restoreNarrow(std::vector<std::int16_t>& numbers) {
+    Result<void> restoreNarrow(RawVector<std::int16_t>& numbers) {
         const std::size_t channels = layout_.channels.size();
         const std::size_t rows = codedRows(groups_);
         // Rows a power of two apart would share few lines of the cache.
         const std::size_t stride = channels + 64;
-        std::vector<std::uint8_t> symbols(rows * stride);
+        RawVector<std::uint8_t> symbols(rows * stride);
         transposeBytes(coded_.data(), rows, channels, rows, symbols.data(), stride);
         const NarrowModes modes(layout_.channels);
         numbers.resize(layout_.rows.size() * channels);
@@ -100,7 +100,7 @@ public:
     }
 
     /// Puts predictions back.
-    template <class Number> Result<void> finish(std::vector<Number>& numbers) {
+    template <class Number> Result<void> finish(RawVector<Number>& numbers) {
         const std::size_t channels = layout_.channels.size();
         const std::size_t stride = codedRows(groups_);
         const auto codedRow = codedPlaces();
@@ -194,7 +194,7 @@ private:
     SymbolLayout layout_;
     std::vector<RowGroup> groups_;
     std::size_t lateBytes_;
-    std::vector<std::uint8_t> coded_;
+    RawVector<std::uint8_t> coded_;
     std::vector<std::uint32_t> rawBits_;
     std::vector<std::size_t> rawStart_;
     std::vector<SymbolException> exceptions_;

@@ -118,7 +118,7 @@ private:
     bool takeNarrow() {
         const std::size_t rows = codedRows(groups_);
         const std::size_t stride = channels_ + 64;
-        std::vector<std::uint8_t> symbols(rows * stride);
+        RawVector<std::uint8_t> symbols(rows * stride);
         std::vector<SymbolException> beyond;
         const NarrowModes modes(layout_.channels);
         for (const RowGroup& group : groups_) {
@@ -456,7 +456,7 @@ private:
     SymbolLayout layout_;
     std::vector<RowGroup> groups_;
     /// Symbols of the coded rows, [channel][coded row].
-    std::vector<std::uint8_t> coded_;
+    RawVector<std::uint8_t> coded_;
     std::vector<std::uint32_t> rawBits_;
     std::vector<SymbolException> exceptions_;
     EncodedSymbols result_;

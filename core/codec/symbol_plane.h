@@ -2,6 +2,7 @@
 #pragma once
 
 #include "core/base/result.h"
+#include "core/codec/raw_vector.h"
 #include "core/codec/symbol_coder.h"
 
 #include <cstddef>
@@ -17,8 +18,8 @@ struct SymbolPlane {
     std::int64_t tokens = 0;
     std::int64_t channels = 0;
     /// Integers within +-2^29, in one of the two: `narrow` when all are within +-kMostNarrow.
-    std::vector<std::int16_t> narrow;
-    std::vector<std::int32_t> wide;
+    RawVector<std::int16_t> narrow;
+    RawVector<std::int32_t> wide;
     bool isNarrow = true;
     /// Within +-2^30.
     std::vector<std::int32_t> means;
