@@ -4,6 +4,7 @@
 #include "core/base/hash.h"
 #include "core/codec/learnt_tables.h"
 #include "core/codec/rans.h"
+#include "core/codec/raw_vector.h"
 #include "core/codec/side_bits.h"
 #include "core/codec/side_bytes.h"
 #include "core/codec/symbol_kernels.h"
@@ -301,10 +302,12 @@ private:
         KVSCOPE_TRY(reader.take(tables.bytes, "tables"));
         const LearntTables& learnt = tables.learnt;
         auto& symbols = planes_[plane];
-        symbols.resize(channels_ * rows);
+        const auto order = tableOrder(learnt);
+        if (!order.empty())
+            symbols.resize(channels_ * rows);
         std::vector<RansOutputRow> outputs;
         std::vector<RansRow> coded;
-        for (const std::uint32_t c : tableOrder(learnt)) {
+        for (const std::uint32_t c : order) {
             const RansTable& table = learnt.tables[learnt.classes[c] - 1U];
             outputs.push_back({&table, symbols.data() + c * rows});
             coded.push_back({&table, symbols.data() + c * rows});
@@ -320,13 +323,13 @@ private:
         KVSCOPE_ASSIGN(auto stored, ransDecode(blob, outputs, static_cast<std::int64_t>(rows), streams,
                                                static_cast<std::int64_t>(payload)));
         KVSCOPE_ASSIGN(const auto rest, reader.take(storedCount - payload, "planes"));
-        stored.insert(stored.end(), rest.begin(), rest.end());
         // The low bytes of 16-bit values, all stored, are joined as they lie.
-        if (planeCount_ == 2 && plane == 1 && rotate_ && storedChannels == channels_) {
-            storedRows_.resize(stored.size());
-            std::memcpy(storedRows_.data(), stored.data(), stored.size());
+        if (planeCount_ == 2 && plane == 1 && rotate_ && payload == 0 && storedChannels == channels_) {
+            storedRows_ = rest;
             return {};
         }
+        symbols.resize(channels_ * rows);
+        stored.insert(stored.end(), rest.begin(), rest.end());
         std::size_t next = 0;
         for (std::size_t i = 0; i < rows && storedChannels > 0; ++i) {
             for (std::size_t c = 0; c < channels_; ++c) {
@@ -353,20 +356,20 @@ private:
     /// Sixteen bits: both planes are turned into rows and joined there.
     void joinHalves() {
         const std::size_t stride = channels_ + 64;
-        std::vector<std::uint8_t> high(rows_.size() * stride);
+        RawVector<std::uint8_t> high(rows_.size() * stride);
         transposeBytes(planes_[0].data(), rows_.size(), channels_, rows_.size(), high.data(), stride);
-        std::vector<std::uint8_t> low;
+        RawVector<std::uint8_t> turned;
+        const auto* low = reinterpret_cast<const std::uint8_t*>(storedRows_.data());
         std::size_t lowStride = channels_;
-        if (!storedRows_.empty()) {
-            low = std::move(storedRows_);
-        } else {
+        if (storedRows_.empty()) {
             lowStride = stride;
-            low.resize(rows_.size() * stride);
-            transposeBytes(planes_[1].data(), rows_.size(), channels_, rows_.size(), low.data(), stride);
+            turned.resize(rows_.size() * stride);
+            transposeBytes(planes_[1].data(), rows_.size(), channels_, rows_.size(), turned.data(), stride);
+            low = turned.data();
         }
         std::vector<std::uint16_t> words(channels_);
         for (std::size_t i = 0; i < rows_.size(); ++i) {
-            joinRotated(high.data() + i * stride, low.data() + i * lowStride, channels_, words.data());
+            joinRotated(high.data() + i * stride, low + i * lowStride, channels_, words.data());
             std::memcpy(native_.data() + rows_[i] * channels_ * sizeof(std::uint16_t), words.data(),
                         channels_ * sizeof(std::uint16_t));
         }
@@ -396,9 +399,9 @@ private:
     std::size_t planeCount_;
     bool rotate_;
     std::vector<std::uint32_t> rows_;
-    std::array<std::vector<std::uint8_t>, kMostPlanes> planes_;
+    std::array<RawVector<std::uint8_t>, kMostPlanes> planes_;
     /// Low bytes [coded row][channel] where none of them is coded.
-    std::vector<std::uint8_t> storedRows_;
+    std::span<const std::byte> storedRows_;
 };
 
 } // namespace
