@@ -65,6 +65,8 @@ Result<Exceptions> readExceptions(ByteReader& reader, DType type, std::int64_t v
 }
 
 void restore(const Exceptions& exceptions, DType type, std::span<float> values) {
+    if (exceptions.places.empty())
+        return;
     std::vector<float> kept(exceptions.places.size());
     convertToFloat(type, exceptions.bits, kept);
     for (std::size_t i = 0; i < kept.size(); ++i)

@@ -128,6 +128,15 @@ CodecPlan ropeInverse(std::string_view name, const KvGeometry&) {
     return plan;
 }
 
+CodecPlan ropePredictor(std::string_view name, const KvGeometry&) {
+    CodecPlan plan = uniform(name, lossless(EntropyCoder::Gear));
+    Pipeline keys = plan.fallback;
+    keys.transform = Transform::RopeInverse;
+    keys.predictor = Predictor::ChannelMean;
+    plan.set(layerRange(0, kOpenEnd), {PlaneKind::Key}, tokenRange(0, kOpenEnd), keys);
+    return plan;
+}
+
 struct Entry {
     PresetInfo info;
     std::function<CodecPlan(std::string_view name, const KvGeometry& geometry)> make;
@@ -257,6 +266,10 @@ std::vector<Entry> losslessEntries() {
         {{"rope-inverse-gear", PresetFamily::Lossless, false, false,
           "How well K compresses before RoPE: rotation undone, rounded to the dump's type, gear (analysis)"},
          ropeInverse});
+    entries.push_back({{"rope-predict-gear", PresetFamily::Lossless, true, false,
+                        "K less its channels' means before RoPE, turned to each token's position; the residual in gear "
+                        "split (bit by bit; needs a known rotation)"},
+                       ropePredictor});
     return entries;
 }
 
