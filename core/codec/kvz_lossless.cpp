@@ -56,52 +56,122 @@ std::vector<std::uint32_t> findTwins(std::span<const std::byte> native, std::siz
     return twins;
 }
 
-void putTwins(const std::vector<std::uint32_t>& twins, std::vector<std::byte>& out) {
-    SideBitWriter writer(out);
-    bool any = false;
-    for (std::size_t t = 0; t < twins.size(); ++t)
-        any = any || twins[t] != t;
-    writer.put(any ? 1 : 0, 1);
-    for (std::size_t t = 1; any && t < twins.size(); ++t) {
-        writer.put(twins[t] != t ? 1 : 0, 1);
-        if (twins[t] != t)
-            writer.put(twins[t], std::bit_width(t - 1));
+/// For every row that equals no other the earlier one that shares most of its leading bytes, as far as these are many;
+/// else itself.
+std::vector<std::uint32_t> findLikes(std::span<const std::byte> native, std::size_t valueBytes, bool rotate,
+                                     const std::vector<std::uint32_t>& twins) {
+    constexpr std::size_t kSketch = 64;
+    constexpr std::size_t kMostBefore = 512;
+    const std::size_t tokens = twins.size();
+    const std::size_t channels = tokens > 0 ? native.size() / tokens / valueBytes : 0;
+    const std::size_t width = std::min(channels, kSketch);
+    std::vector<std::uint8_t> sketch(tokens * width);
+    for (std::size_t t = 0; t < tokens; ++t) {
+        for (std::size_t i = 0; i < width; ++i) {
+            const std::byte* value = native.data() + (t * channels + i * channels / width) * valueBytes;
+            const auto top = std::to_integer<unsigned>(value[valueBytes - 1]);
+            const auto next = valueBytes > 1 ? std::to_integer<unsigned>(value[valueBytes - 2]) : 0U;
+            sketch[t * width + i] = static_cast<std::uint8_t>(rotate ? top << 1 | next >> 7 : top);
+        }
     }
+    std::vector<std::uint32_t> likes(tokens);
+    for (std::size_t t = 0; t < tokens; ++t) {
+        likes[t] = static_cast<std::uint32_t>(t);
+        std::size_t most = (width + 2) / 3;
+        for (std::size_t u = t; twins[t] == t && u-- > (t > kMostBefore ? t - kMostBefore : 0);) {
+            std::size_t same = 0;
+            for (std::size_t i = 0; i < width; ++i)
+                same += sketch[t * width + i] == sketch[u * width + i] ? 1 : 0;
+            if (same > most) {
+                most = same;
+                likes[t] = static_cast<std::uint32_t>(u);
+            }
+        }
+    }
+    return likes;
+}
+
+/// Whether any row is related to another.
+bool anyOther(const std::vector<std::uint32_t>& relation) {
+    for (std::size_t t = 0; t < relation.size(); ++t) {
+        if (relation[t] != t)
+            return true;
+    }
+    return false;
+}
+
+/// For rows of which `counts` says so, which earlier row they are related to.
+template <class Counts>
+void putRelation(SideBitWriter& writer, const std::vector<std::uint32_t>& relation, const Counts& counts) {
+    const bool any = anyOther(relation);
+    writer.put(any ? 1 : 0, 1);
+    for (std::size_t t = 1; any && t < relation.size(); ++t) {
+        if (!counts(t))
+            continue;
+        writer.put(relation[t] != t ? 1 : 0, 1);
+        if (relation[t] != t)
+            writer.put(relation[t], std::bit_width(t - 1));
+    }
+}
+
+/// False when a row is related to a later one.
+template <class Counts>
+bool getRelation(SideBitReader& reader, std::vector<std::uint32_t>& relation, const Counts& counts) {
+    std::iota(relation.begin(), relation.end(), 0U);
+    if (reader.get(1) == 0)
+        return true;
+    for (std::size_t t = 1; t < relation.size() && reader.good(); ++t) {
+        if (!counts(t) || reader.get(1) == 0)
+            continue;
+        relation[t] = reader.get(std::bit_width(t - 1));
+        if (relation[t] >= t)
+            return false;
+    }
+    return true;
+}
+
+/// How the rows of a chunk are related: rows that equal an earlier one are not coded, rows that are like an earlier one
+/// are coded as differences.
+struct RowRelations {
+    std::vector<std::uint32_t> twins;
+    std::vector<std::uint32_t> likes;
+
+    /// Rows that are coded as they are (false) or as differences (true).
+    [[nodiscard]] std::vector<std::uint32_t> rows(bool differences) const {
+        std::vector<std::uint32_t> chosen;
+        for (std::size_t t = 0; t < twins.size(); ++t) {
+            if (twins[t] == t && (likes[t] != t) == differences)
+                chosen.push_back(static_cast<std::uint32_t>(t));
+        }
+        return chosen;
+    }
+};
+
+void putRelations(const RowRelations& relations, std::vector<std::byte>& out) {
+    SideBitWriter writer(out);
+    putRelation(writer, relations.twins, [](std::size_t) { return true; });
+    putRelation(writer, relations.likes, [&](std::size_t t) { return relations.twins[t] == t; });
     writer.finish();
 }
 
-struct ReadTwins {
-    std::vector<std::uint32_t> twins;
+struct ReadRelations {
+    RowRelations relations;
     std::size_t bytes = 0;
 };
 
-Result<ReadTwins> getTwins(std::span<const std::byte> bytes, std::size_t tokens) {
+Result<ReadRelations> getRelations(std::span<const std::byte> bytes, std::size_t tokens) {
     SideBitReader reader(bytes);
-    ReadTwins read;
-    const bool any = reader.get(1) != 0;
-    if (any && bytes.size() * 8 < tokens)
-        return damagedChunk("equal rows", "the bytes end too early");
-    read.twins.resize(tokens);
-    std::iota(read.twins.begin(), read.twins.end(), 0U);
-    for (std::size_t t = 1; any && t < tokens; ++t) {
-        if (reader.get(1) != 0)
-            read.twins[t] = reader.get(std::bit_width(t - 1));
-        if (read.twins[t] > t)
-            return damagedChunk("equal rows", "a row equals a later one");
-    }
+    ReadRelations read;
+    auto& [twins, likes] = read.relations;
+    twins.resize(tokens);
+    likes.resize(tokens);
+    if (!getRelation(reader, twins, [](std::size_t) { return true; }) ||
+        !getRelation(reader, likes, [&](std::size_t t) { return twins[t] == t; }))
+        return damagedChunk("equal rows", "a row is said to be like a later one");
     if (!reader.good())
         return damagedChunk("equal rows", "the bytes end too early");
     read.bytes = reader.bytesRead();
     return read;
-}
-
-std::vector<std::uint32_t> ownRows(const std::vector<std::uint32_t>& twins) {
-    std::vector<std::uint32_t> own;
-    for (std::size_t t = 0; t < twins.size(); ++t) {
-        if (twins[t] == t)
-            own.push_back(static_cast<std::uint32_t>(t));
-    }
-    return own;
 }
 
 /// Rows with a table, by table, those of a table in order.
@@ -131,24 +201,41 @@ public:
         , rotate_(rotatesSign(shape.plane.dtype)) {}
 
     Result<EncodedChunk> encode() {
-        const auto twins = findTwins(native_, tokens_);
-        rows_ = ownRows(twins);
-        split();
+        RowRelations relations;
+        relations.twins = findTwins(native_, tokens_);
+        relations.likes.resize(tokens_);
+        std::iota(relations.likes.begin(), relations.likes.end(), 0U);
+        KVSCOPE_ASSIGN(auto plain, encode(relations));
+        relations.likes = findLikes(native_, planeCount_, rotate_, relations.twins);
+        if (!anyOther(relations.likes))
+            return plain;
+        KVSCOPE_ASSIGN(auto differences, encode(relations));
+        return differences.bytes.size() < plain.bytes.size() ? std::move(differences) : std::move(plain);
+    }
 
+private:
+    Result<EncodedChunk> encode(const RowRelations& relations) {
+        chunk_ = {};
         std::vector<std::byte>& out = chunk_.bytes;
         out.push_back(static_cast<std::byte>(LosslessForm::Planes));
-        putTwins(twins, out);
+        putRelations(relations, out);
         chunk_.parts[BytePart::Header] = static_cast<std::int64_t>(out.size());
         if (statistics_) {
             chunk_.channelBits.assign(channels_, 0);
             chunk_.entropyBits = 0;
         }
-        for (std::size_t plane = 0; plane < planeCount_; ++plane)
-            KVSCOPE_TRY(encodePlane(plane));
+        likes_ = relations.likes;
+        for (const bool differences : {false, true}) {
+            rows_ = relations.rows(differences);
+            if (rows_.empty())
+                continue;
+            split();
+            for (std::size_t plane = 0; plane < planeCount_; ++plane)
+                KVSCOPE_TRY(encodePlane(plane));
+        }
         return std::move(chunk_);
     }
 
-private:
     void split() {
         switch (planeCount_) {
         case 1:
@@ -173,11 +260,18 @@ private:
         for (std::size_t first = 0; first < rows_.size(); first += kRowsAtOnce) {
             const std::size_t count = std::min(kRowsAtOnce, rows_.size() - first);
             for (std::size_t i = 0; i < count; ++i) {
-                const std::byte* row = native_.data() + rows_[first + i] * channels_ * sizeof(Word);
+                const std::size_t t = rows_[first + i];
+                const std::byte* row = native_.data() + t * channels_ * sizeof(Word);
+                const std::byte* like = native_.data() + likes_[t] * channels_ * sizeof(Word);
                 for (std::size_t c = 0; c < channels_; ++c) {
                     Word word = 0;
                     std::memcpy(&word, row + c * sizeof(Word), sizeof(Word));
                     word = toPlanes(word, rotate_);
+                    if (like != row) {
+                        Word other = 0;
+                        std::memcpy(&other, like + c * sizeof(Word), sizeof(Word));
+                        word = static_cast<Word>(word - toPlanes(other, rotate_));
+                    }
                     for (std::size_t plane = 0; plane < sizeof(Word); ++plane)
                         bytes[(plane * kRowsAtOnce + i) * stride + c] =
                             static_cast<std::uint8_t>(word >> (8 * (sizeof(Word) - 1 - plane)));
@@ -263,8 +357,9 @@ private:
     std::size_t channels_;
     std::size_t planeCount_;
     bool rotate_;
-    /// Rows that equal no earlier one.
+    /// Rows in work, and for each row of the chunk the one that it is like.
     std::vector<std::uint32_t> rows_;
+    std::vector<std::uint32_t> likes_;
     std::array<std::vector<std::uint8_t>, kMostPlanes> planes_;
     EncodedChunk chunk_;
 };
@@ -279,18 +374,24 @@ public:
         , rotate_(rotatesSign(shape.plane.dtype)) {}
 
     Result<void> decode(std::span<const std::byte> bytes) {
-        KVSCOPE_ASSIGN(const auto read, getTwins(bytes, tokens_));
-        rows_ = ownRows(read.twins);
+        KVSCOPE_ASSIGN(const auto read, getRelations(bytes, tokens_));
         SideBytes reader(bytes.subspan(read.bytes));
-        for (std::size_t plane = 0; plane < planeCount_; ++plane)
-            KVSCOPE_TRY(decodePlane(plane, reader));
+        for (const bool differences : {false, true}) {
+            rows_ = read.relations.rows(differences);
+            if (rows_.empty())
+                continue;
+            for (std::size_t plane = 0; plane < planeCount_; ++plane)
+                KVSCOPE_TRY(decodePlane(plane, reader));
+            join();
+        }
         if (!reader.rest().empty())
             return damagedChunk("planes", "there are bytes behind the last");
-        join();
         const std::size_t rowBytes = channels_ * planeCount_;
         for (std::size_t t = 0; t < tokens_; ++t) {
-            if (read.twins[t] != t)
-                std::memcpy(native_.data() + t * rowBytes, native_.data() + read.twins[t] * rowBytes, rowBytes);
+            if (const std::size_t twin = read.relations.twins[t]; twin != t)
+                std::memcpy(native_.data() + t * rowBytes, native_.data() + twin * rowBytes, rowBytes);
+            else if (const std::size_t like = read.relations.likes[t]; like != t)
+                addLike(t, like);
         }
         return {};
     }
@@ -302,6 +403,7 @@ private:
         KVSCOPE_TRY(reader.take(tables.bytes, "tables"));
         const LearntTables& learnt = tables.learnt;
         auto& symbols = planes_[plane];
+        storedRows_ = {};
         const auto order = tableOrder(learnt);
         if (!order.empty())
             symbols.resize(channels_ * rows);
@@ -338,6 +440,33 @@ private:
             }
         }
         return {};
+    }
+
+    /// Turns the differences of a row into values.
+    void addLike(std::size_t t, std::size_t like) {
+        switch (planeCount_) {
+        case 1:
+            return addWords<std::uint8_t>(t, like);
+        case 2:
+            return addWords<std::uint16_t>(t, like);
+        case 4:
+            return addWords<std::uint32_t>(t, like);
+        default:
+            return addWords<std::uint64_t>(t, like);
+        }
+    }
+
+    template <class Word> void addWords(std::size_t t, std::size_t like) {
+        std::byte* row = native_.data() + t * channels_ * sizeof(Word);
+        const std::byte* from = native_.data() + like * channels_ * sizeof(Word);
+        for (std::size_t c = 0; c < channels_; ++c) {
+            Word word = 0;
+            Word other = 0;
+            std::memcpy(&word, row + c * sizeof(Word), sizeof(Word));
+            std::memcpy(&other, from + c * sizeof(Word), sizeof(Word));
+            word = fromPlanes(static_cast<Word>(toPlanes(word, rotate_) + toPlanes(other, rotate_)), rotate_);
+            std::memcpy(row + c * sizeof(Word), &word, sizeof(Word));
+        }
     }
 
     void join() {

@@ -74,6 +74,9 @@ void storeEach(std::span<const float> values, std::span<std::byte> stored, FromF
 } // namespace
 
 void convertToFloat(DType type, std::span<const std::byte> stored, std::span<float> values, float scale) {
+    // Copying nothing from nowhere is not defined.
+    if (values.empty())
+        return;
     switch (type) {
     case DType::F64:
         convertEach<double>(stored, values, 1.0F,
@@ -112,7 +115,8 @@ bool convertFromFloat(DType type, std::span<const float> values, std::span<std::
         storeEach<double>(values, stored, [](float value) { return static_cast<double>(value); });
         return true;
     case DType::F32:
-        std::memcpy(stored.data(), values.data(), values.size_bytes());
+        if (!values.empty())
+            std::memcpy(stored.data(), values.data(), values.size_bytes());
         return true;
     case DType::F16:
         storeEach<std::uint16_t>(values, stored, halfFromFloat);
