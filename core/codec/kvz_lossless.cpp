@@ -162,7 +162,8 @@ struct ReadRelations {
 Result<ReadRelations> getRelations(std::span<const std::byte> bytes, std::size_t tokens) {
     SideBitReader reader(bytes);
     ReadRelations read;
-    auto& [twins, likes] = read.relations;
+    std::vector<std::uint32_t>& twins = read.relations.twins;
+    std::vector<std::uint32_t>& likes = read.relations.likes;
     twins.resize(tokens);
     likes.resize(tokens);
     if (!getRelation(reader, twins, [](std::size_t) { return true; }) ||
