@@ -12,22 +12,28 @@ namespace kvscope::app {
 
 namespace {
 
-constexpr std::array<std::string_view, 5> kCommands{"inspect", "convert", "synth", "stream", "render"};
+constexpr std::array<std::string_view, 8> kCommands{"inspect", "convert", "encode", "decode",
+                                                    "sweep",   "synth",   "stream", "render"};
 
 void printHelp() {
-    print(QObject::tr("Usage:\n"
-                      "  kvscope [FILE|FOLDER ...]             the window; a second dump is compared with the first\n"
-                      "  kvscope inspect FILE                  geometry, dtype, layout, statistics of every layer\n"
-                      "  kvscope convert FILE -o OUT           to .npy, .npz, .safetensors or raw; fp16 or bf16; RoPE "
-                      "undone or applied\n"
-                      "  kvscope synth -o OUT                  a synthetic dump of any size with realistic statistics\n"
-                      "  kvscope stream IN                     how a context of that dump streams under every policy\n"
-                      "  kvscope render FILE --view NAME -o OUT.png|.svg|.pdf|.csv\n"
-                      "\n"
-                      "  kvscope COMMAND --help                the options of a command\n"
-                      "  kvscope --version\n"
-                      "\n"
-                      "Every command but render takes --json. Exit code 1: bad input; 2: bad usage.\n"));
+    print(
+        QObject::tr("Usage:\n"
+                    "  kvscope [FILE|FOLDER ...]             the window; a second dump is compared with the first\n"
+                    "  kvscope inspect FILE                  geometry, dtype, layout, statistics of every layer\n"
+                    "  kvscope convert FILE -o OUT           to .npy, .npz, .safetensors or raw; fp16 or bf16; RoPE "
+                    "undone or applied\n"
+                    "  kvscope encode FILE -o OUT.kvz --preset NAME[,NAME...] | --plan PLAN.json\n"
+                    "                                        one file with a level for each preset or plan; --append\n"
+                    "  kvscope decode IN.kvz -o OUT          a level of it as .npy, .npz, .safetensors or raw\n"
+                    "  kvscope sweep FILE... --presets all   every method on every dump: bits, errors, speed\n"
+                    "  kvscope synth -o OUT                  a synthetic dump of any size with realistic statistics\n"
+                    "  kvscope stream IN                     how a context of that dump streams under every policy\n"
+                    "  kvscope render FILE --view NAME -o OUT.png|.svg|.pdf|.csv\n"
+                    "\n"
+                    "  kvscope COMMAND --help                the options of a command\n"
+                    "  kvscope --version\n"
+                    "\n"
+                    "Every command but render takes --json. Exit code 1: bad input; 2: bad usage.\n"));
 }
 
 } // namespace
@@ -48,6 +54,12 @@ int runCommand(int argc, char** argv) {
         return runInspect(arguments);
     if (command == "convert")
         return runConvert(arguments);
+    if (command == "encode")
+        return runEncode(arguments);
+    if (command == "decode")
+        return runDecode(arguments);
+    if (command == "sweep")
+        return runSweep(arguments);
     if (command == "synth")
         return runSynth(arguments);
     if (command == "stream")

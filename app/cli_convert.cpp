@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "app/cli_options.h"
 #include "core/io/dump_writer.h"
+#include "core/io/kvz_dump.h"
 
 #include <QFileInfo>
 #include <QJsonArray>
@@ -54,12 +55,19 @@ QString toText(const ConvertReport& report, const QString& out) {
     return text;
 }
 
-} // namespace
+using Open = Result<OpenedDump> (*)(const std::filesystem::path& path, const OpenOptions& options);
 
-int runConvert(const QStringList& arguments) {
-    QCommandLineParser parser;
-    parser.setApplicationDescription(QObject::tr("Writes a dump in another format."));
-    parser.addPositionalArgument(QStringLiteral("FILE"), QObject::tr("The dump, or a folder of one."));
+Result<OpenedDump> openAny(const std::filesystem::path& path, const OpenOptions& options) {
+    return openDump(path, options);
+}
+
+Result<OpenedDump> openContainer(const std::filesystem::path& path, const OpenOptions& options) {
+    KVSCOPE_ASSIGN(const ByteSourcePtr bytes, openFile(path));
+    return openKvz(bytes, path, options);
+}
+
+/// What convert and decode have in common: everything but what they open.
+int convert(QCommandLineParser& parser, const QStringList& arguments, const QString& usage, Open open) {
     parser.addOption(
         QCommandLineOption(QStringLiteral("o"),
                            QObject::tr("File to write: .npy, .npz, .safetensors, .bin or .raw (with a JSON sidecar)."),
@@ -75,7 +83,7 @@ int runConvert(const QStringList& arguments) {
         return *code;
     const QString out = parser.value(QStringLiteral("o"));
     if (parser.positionalArguments().size() != 1 || out.isEmpty())
-        return complain(QObject::tr("convert needs FILE and -o OUT; see kvscope convert --help"), kExitBadUsage);
+        return complain(usage, kExitBadUsage);
 
     ConvertOptions conversion;
     const auto format = dumpFormatOf(out.toStdString());
@@ -98,7 +106,7 @@ int runConvert(const QStringList& arguments) {
     const auto options = openOptionsFrom(parser);
     if (!options)
         return kExitBadUsage;
-    const auto dump = openDump(parser.positionalArguments().front().toStdString(), *options);
+    const auto dump = open(parser.positionalArguments().front().toStdString(), *options);
     if (!dump)
         return complain(dump.error());
     const auto report = convertDump(dump->cache, out.toStdString(), conversion);
@@ -109,6 +117,24 @@ int runConvert(const QStringList& arguments) {
     else
         print(toText(*report, out));
     return kExitDone;
+}
+
+} // namespace
+
+int runConvert(const QStringList& arguments) {
+    QCommandLineParser parser;
+    parser.setApplicationDescription(QObject::tr("Writes a dump in another format."));
+    parser.addPositionalArgument(QStringLiteral("FILE"), QObject::tr("The dump, or a folder of one."));
+    return convert(parser, arguments, QObject::tr("convert needs FILE and -o OUT; see kvscope convert --help"),
+                   &openAny);
+}
+
+int runDecode(const QStringList& arguments) {
+    QCommandLineParser parser;
+    parser.setApplicationDescription(QObject::tr("Decodes a .kvz container into a dump of another format."));
+    parser.addPositionalArgument(QStringLiteral("FILE"), QObject::tr("The .kvz file."));
+    return convert(parser, arguments, QObject::tr("decode needs IN.kvz and -o OUT; see kvscope decode --help"),
+                   &openContainer);
 }
 
 } // namespace kvscope::app

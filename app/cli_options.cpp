@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "app/cli_options.h"
 
+#include <QFileInfo>
 #include <QJsonDocument>
 
 namespace kvscope::app {
@@ -22,6 +23,7 @@ void addOpenOptions(QCommandLineParser& parser) {
     add("sequence",
         QObject::tr("Which sequence of a llama.cpp state whose sequences differ in length (default: the longest)."),
         "ID");
+    add("level", QObject::tr("Which level of a .kvz file (default: the best)."), "NAME");
     add("rope-theta", QObject::tr("Base of the rotary position embedding."), "THETA");
     add("rope-pairs", QObject::tr("Dimensions that turn together: half or interleaved."), "KIND");
     add("config", QObject::tr("The model's config.json (default: the one beside the dump)."), "FILE");
@@ -43,12 +45,36 @@ std::optional<std::int64_t> wholeNumber(const QCommandLineParser& parser, const 
     return std::nullopt;
 }
 
+std::optional<double> positiveNumber(const QCommandLineParser& parser, const QString& option) {
+    bool valid = false;
+    const double number = parser.value(option).toDouble(&valid);
+    if (valid && number > 0 && qIsFinite(number))
+        return number;
+    complain(QObject::tr("--%1: \"%2\" is not a number above 0").arg(option, parser.value(option)), kExitBadUsage);
+    return std::nullopt;
+}
+
+Result<CodecPlan> readPlanFile(const QString& path) {
+    constexpr std::int64_t kLimit = std::int64_t{16} << 20;
+    KVSCOPE_ASSIGN(const ByteSourcePtr file, openFile(path.toStdString()));
+    if (file->size() > kLimit)
+        return fail("is too large to be a plan", file->name(), "Choose a plan in JSON");
+    KVSCOPE_ASSIGN(const auto bytes, file->read(0, file->size()));
+    KVSCOPE_ASSIGN(CodecPlan plan,
+                   planFromJson({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, file->name()));
+    if (plan.name.empty())
+        plan.name = QFileInfo(path).completeBaseName().toStdString();
+    return plan;
+}
+
 std::optional<OpenOptions> openOptionsFrom(const QCommandLineParser& parser) {
     OpenOptions options;
     const auto given = [&](const char* name) { return parser.isSet(QLatin1String(name)); };
     const auto text = [&](const char* name) { return parser.value(QLatin1String(name)); };
     if (given("axes"))
         options.axes = text("axes").toStdString();
+    if (given("level"))
+        options.level = text("level").toStdString();
     if (given("dtype")) {
         options.dtype = dtypeFromName(text("dtype").toStdString());
         if (!options.dtype) {

@@ -26,6 +26,7 @@ OutputFile::OutputFile(OutputFile&& other) noexcept
     : descriptor_(std::exchange(other.descriptor_, -1))
     , path_(std::move(other.path_))
     , written_(other.written_)
+    , keptBytes_(other.keptBytes_)
     , inPlace_(other.inPlace_) {}
 
 OutputFile& OutputFile::operator=(OutputFile&& other) noexcept {
@@ -34,6 +35,7 @@ OutputFile& OutputFile::operator=(OutputFile&& other) noexcept {
         descriptor_ = std::exchange(other.descriptor_, -1);
         path_ = std::move(other.path_);
         written_ = other.written_;
+        keptBytes_ = other.keptBytes_;
         inPlace_ = other.inPlace_;
     }
     return *this;
@@ -54,6 +56,7 @@ Result<OutputFile> OutputFile::create(std::filesystem::path path) {
 Result<OutputFile> OutputFile::openExisting(std::filesystem::path path, std::int64_t offset) {
     OutputFile file(-1, std::move(path));
     file.inPlace_ = true;
+    file.keptBytes_ = offset;
     file.descriptor_ = ::open(file.path_.c_str(), O_WRONLY | O_CLOEXEC);
     if (file.descriptor_ < 0 || ::lseek(file.descriptor_, offset, SEEK_SET) < 0)
         return systemError("cannot be changed", file.path_);
@@ -114,10 +117,13 @@ std::filesystem::path OutputFile::partPath() const {
 void OutputFile::discard() {
     if (descriptor_ < 0)
         return;
-    ::close(std::exchange(descriptor_, -1));
-    if (inPlace_)
-        return;
     std::error_code ignored;
+    if (inPlace_) {
+        ::close(std::exchange(descriptor_, -1));
+        std::filesystem::resize_file(path_, static_cast<std::uintmax_t>(keptBytes_), ignored);
+        return;
+    }
+    ::close(std::exchange(descriptor_, -1));
     std::filesystem::remove(partPath(), ignored);
 }
 

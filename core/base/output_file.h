@@ -15,8 +15,8 @@ namespace kvscope {
 class OutputFile {
 public:
     static Result<OutputFile> create(std::filesystem::path path);
-    /// Opens an existing file to be changed where it lies: write() goes on at `offset`, commit() only flushes, and
-    /// nothing is ever removed.
+    /// Opens an existing file to be changed where it lies: write() goes on at `offset`, commit() only flushes,
+    /// and where that is not reached, what was written behind `offset` is cut off again.
     static Result<OutputFile> openExisting(std::filesystem::path path, std::int64_t offset);
     OutputFile(OutputFile&& other) noexcept;
     OutputFile& operator=(OutputFile&& other) noexcept;
@@ -42,6 +42,8 @@ private:
     int descriptor_ = -1;
     std::filesystem::path path_;
     std::int64_t written_ = 0;
+    /// Size to go back to when a change in place is given up.
+    std::int64_t keptBytes_ = 0;
     bool inPlace_ = false;
 };
 

@@ -3,7 +3,7 @@
 
 #include "core/codec/attention_error.h"
 #include "core/codec/chunk_error.h"
-#include "core/codec/rope_gain.h"
+#include "core/codec/rope_choice.h"
 #include "core/stats/in_order.h"
 
 #include <algorithm>
@@ -91,8 +91,9 @@ Result<PlaneCalibration> calibratePlane(const KvCache& cache, PlaneId id, const 
 
 /// One plane on its way.
 struct PlaneWork {
-    explicit PlaneWork(std::int64_t channels)
-        : error(channels) {}
+    explicit PlaneWork(const PlaneGeometry& plane)
+        : shape(plane)
+        , error(plane.heads, plane.headDim) {}
 
     PlaneId id;
     PlaneGeometry shape;
@@ -121,10 +122,8 @@ std::size_t pipelineIndex(PlaneWork& work, const Pipeline& pipeline) {
 
 PlaneWorkPtr makeWork(const KvCache& cache, PlaneId id, const CodecPlan& plan,
                       const std::vector<CalibratedPipeline>& known, TokenIndex firstToken) {
-    PlaneGeometry shape = codedGeometry(cache, id);
-    auto work = std::make_unique<PlaneWork>(shape.channels());
+    auto work = std::make_unique<PlaneWork>(codedGeometry(cache, id));
     work->id = id;
-    work->shape = std::move(shape);
     work->pipelines = known;
     work->known.assign(known.size(), 1);
     for (std::int64_t token = firstToken.value; token < work->shape.tokens; token += plan.chunkTokens) {
@@ -260,7 +259,7 @@ private:
         plane.reports[index].decodeSeconds = threadSeconds() - started;
         if (!done)
             return inChunk(std::move(done.error()), plane.id, part.tokens);
-        ChunkError error(plane.shape.channels());
+        ChunkError error(plane.shape.heads, plane.shape.headDim);
         error.add(values, decoded);
         plane.order.deliver(index, std::move(error), [&](const ChunkError& next) { plane.error.merge(next); });
         return {};

@@ -192,7 +192,7 @@ private:
         if (tokens == 0 || tokens > plan.chunkTokens || !isSized || chunk.tokens.end.value > shape.tokens ||
             tokens * shape.channels() > kMaxChunkValues || chunk.pipeline >= plane.pipelines.size())
             return broken("holds a chunk that does not fit its plane");
-        if (offset < static_cast<std::uint64_t>(kKvzHeaderBytes) ||
+        if (offset < static_cast<std::uint64_t>(kKvzHeaderBytes) || chunk.bytes > fileBytes_ ||
             offset > static_cast<std::uint64_t>(fileBytes_ - chunk.bytes))
             return broken("holds a chunk that lies outside the file");
         chunk.offset = static_cast<std::int64_t>(offset);

@@ -116,10 +116,10 @@ Result<EncodeReport> extendLevel(KvzWriter& writer, std::size_t index, const KvG
     report.dump = cache.info().name;
     report.plan = writer.levels()[index].plan;
     for (const PlaneId id : before.allPlanes()) {
+        if (cache.geometry().find(id)->tokens == before.find(id)->tokens)
+            continue;
         const KvzPlane& held = writer.levels()[index].planes.at(id);
         const TokenIndex first = firstOpenToken(held, *before.find(id), report.plan.chunkTokens);
-        if (first.value == cache.geometry().find(id)->tokens)
-            continue;
         KVSCOPE_ASSIGN(EncodedPlaneResult encoded,
                        encodePlane(cache, id, report.plan, pool, options, job, held.pipelines, first));
         KVSCOPE_TRY(writer.putPlane(index, *encoded.plane));

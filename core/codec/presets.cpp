@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/codec/presets.h"
 
-#include "core/codec/rope_gain.h"
+#include "core/codec/rope_choice.h"
 
 #include <algorithm>
 #include <array>

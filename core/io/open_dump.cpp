@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/io/open_dump.h"
 
+#include "core/codec/kvz_layout.h"
 #include "core/io/folder_dump.h"
+#include "core/io/kvz_dump.h"
 #include "core/io/llama_reader.h"
 #include "core/io/llama_state.h"
 #include "core/io/npy.h"
@@ -54,6 +56,10 @@ struct Signature {
 };
 
 constexpr std::array kSignatures{
+    Signature{[](const Candidate& file) { return looksLikeKvz(file.head); },
+              [](const Candidate& file, const OpenOptions& options, const JobControl&) {
+                  return openKvz(file.bytes, file.path, options);
+              }},
     Signature{[](const Candidate& file) { return looksLikeNpy(file.head); },
               [](const Candidate& file, const OpenOptions& options, const JobControl& job) {
                   return assembled(readNpy(file.bytes, file.path), options, job);
@@ -82,6 +88,8 @@ const char* promisedFormat(const fs::path& path) {
         return "a safetensors file";
     if (extension == ".pth")
         return "a torch file";
+    if (extension == ".kvz")
+        return "a KVScope container";
     return nullptr;
 }
 
@@ -136,7 +144,8 @@ Result<OpenedDump> openDump(const fs::path& path, const OpenOptions& options, co
 }
 
 std::vector<DumpFormat> dumpFormats() {
-    return {{"NumPy", {"*.npy", "*.npz"}},
+    return {{"KVScope container", {"*.kvz"}},
+            {"NumPy", {"*.npy", "*.npz"}},
             {"safetensors", {"*.safetensors"}},
             {"torch", {"*.pt", "*.pth", "*.pkl"}},
             {"llama.cpp state", {"*.bin", "*.ggsn", "*.ggsq", "*.session", "*.state"}},

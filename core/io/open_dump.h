@@ -33,6 +33,8 @@ struct OpenOptions {
     /// Files that hold several sequences of unequal length (llama.cpp): the id of the one to open; the longest if
     /// absent.
     std::optional<std::int64_t> sequence;
+    /// Files that hold a cache at several levels (.kvz): the name of the one to open; the best if absent.
+    std::optional<std::string> level;
     /// Model configuration (config.json) to use instead of one beside the dump.
     std::optional<std::filesystem::path> configPath;
     /// Order of the files of a folder, by file name, where it cannot be told from their names or keys.

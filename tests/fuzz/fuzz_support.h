@@ -51,7 +51,9 @@ inline void check(const Result<OpenedDump>& opened) {
             std::abort();
         return;
     }
-    readSome(opened->cache);
+    // The chunks of a container may be damaged one by one; fuzz_container reads those.
+    if (!opened->cache.info().format.starts_with(".kvz"))
+        readSome(opened->cache);
 }
 
 } // namespace kvscope::fuzz

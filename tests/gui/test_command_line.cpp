@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <QFile>
+#include <QFileInfo>
 #include <QImage>
 #include <QJsonArray>
 #include <QJsonDocument>
@@ -199,6 +200,118 @@ private slots:
         QVERIFY(bad.error.contains("line 2") && bad.error.contains("negative"));
     }
 
+    void encodeAndDecodeGiveTheDumpBack() {
+        const QTemporaryDir folder;
+        const QString kvz = folder.filePath(QStringLiteral("out.kvz"));
+        const Outcome encoded =
+            run({QStringLiteral("encode"), sample("prose.safetensors"), QStringLiteral("-o"), kvz,
+                 QStringLiteral("--preset"), QStringLiteral("gear,kvz-medium"), QStringLiteral("--json")});
+        QVERIFY2(encoded.code == 0, encoded.error.constData());
+        const QJsonArray levels = json(encoded.out).value(QStringLiteral("levels")).toArray();
+        QCOMPARE(levels.size(), 2);
+        QCOMPARE(json(encoded.out).value(QStringLiteral("bytes")).toInteger(), QFile(kvz).size());
+        const auto bits = [&](int level) { return levels.at(level)[QStringLiteral("weighted")]["bits_per_value"]; };
+        QVERIFY(bits(0).toDouble() < 16 && bits(1).toDouble() < 6);
+        QCOMPARE(levels.at(0)["kinds"]["K"]["error"]["max"].toDouble(), 0.0);
+        QVERIFY(levels.at(1)["kinds"]["K"]["error"]["nmse_centred"].toDouble() > 0);
+
+        // The lossless level is what was encoded, by its statistics and by another encoding of what comes back.
+        const QString back = folder.filePath(QStringLiteral("back.safetensors"));
+        const Outcome decoded = run({QStringLiteral("decode"), kvz, QStringLiteral("-o"), back});
+        QVERIFY2(decoded.code == 0, decoded.error.constData());
+        const auto planes = [](const QString& file) {
+            return json(run({QStringLiteral("inspect"), file, QStringLiteral("--json")}).out)
+                .value(QStringLiteral("planes"));
+        };
+        QCOMPARE(planes(back), planes(sample("prose.safetensors")));
+        QCOMPARE(planes(kvz), planes(back));
+        const QString lossy = folder.filePath(QStringLiteral("lossy.npy"));
+        QCOMPARE(run({QStringLiteral("decode"), kvz, QStringLiteral("-o"), lossy, QStringLiteral("--level"),
+                      QStringLiteral("kvz-medium")})
+                     .code,
+                 0);
+        QVERIFY(planes(lossy) != planes(back));
+        QCOMPARE(run({QStringLiteral("decode"), kvz, QStringLiteral("-o"), lossy, QStringLiteral("--level"),
+                      QStringLiteral("none")})
+                     .code,
+                 1);
+
+        const Outcome added = run({QStringLiteral("encode"), sample("prose.safetensors"), QStringLiteral("-o"), kvz,
+                                   QStringLiteral("--append"), QStringLiteral("--preset"), QStringLiteral("int4")});
+        QVERIFY2(added.code == 0, added.error.constData());
+        QVERIFY(added.out.contains("int4"));
+        QCOMPARE(planes(kvz), planes(back));
+    }
+
+    void aPlanFromAFileIsUsed() {
+        const QTemporaryDir folder;
+        const QString path = folder.filePath(QStringLiteral("plan.json"));
+        const auto write = [&](const QByteArray& bins) {
+            QFile file(path);
+            QVERIFY(file.open(QIODevice::WriteOnly));
+            file.write(R"({"format": "kvscope-plan", "version": 1, "name": "mine", "default": {"coder": "raw",)"
+                       R"("quantiser": {"type": "max-abs-bins", "bins": )" +
+                       bins + "}}}");
+        };
+        const QStringList command{QStringLiteral("encode"), sample("prose.safetensors"),
+                                  QStringLiteral("-o"),     folder.filePath(QStringLiteral("out.kvz")),
+                                  QStringLiteral("--plan"), path,
+                                  QStringLiteral("--json")};
+        write("16");
+        const Outcome outcome = run(command);
+        QVERIFY2(outcome.code == 0, outcome.error.constData());
+        QCOMPARE(json(outcome.out)["levels"][0]["plan"]["name"].toString(), QStringLiteral("mine"));
+        write("1000");
+        const Outcome refused = run(command);
+        QCOMPARE(refused.code, 1);
+        QVERIFY2(refused.error.contains("default.quantiser.bins"), refused.error.constData());
+    }
+
+    void sweepComparesMethodsInEveryFormat() {
+        const QTemporaryDir folder;
+        const QStringList command{QStringLiteral("sweep"), sample("prose.safetensors"), QStringLiteral("--presets"),
+                                  QStringLiteral("raw,gear,cachegen-3,int4")};
+        const Outcome text = run(command);
+        QVERIFY2(text.code == 0, text.error.constData());
+        for (const char* word : {"prose.safetensors", "cachegen-3", "lossless", "failed", "cosine >= 0.9999"})
+            QVERIFY2(text.out.contains(word), word);
+        const Outcome parsed = run(command + QStringList{QStringLiteral("--json")});
+        QVERIFY2(parsed.code == 0, parsed.error.constData());
+        const QJsonArray rows = json(parsed.out).value(QStringLiteral("rows")).toArray();
+        QCOMPARE(rows.size(), 4);
+        QCOMPARE(rows.at(0)["weighted"]["ratio"].toDouble(), 1.0);
+        QVERIFY(rows.at(2)["weighted"]["published_bytes"].toInteger() > rows.at(2)["weighted"]["bytes"].toInteger());
+        QCOMPARE(rows.at(1)["passed"].toBool(), true);
+        QCOMPARE(rows.at(3)["passed"].toBool(), false);
+        const QString out = folder.filePath(QStringLiteral("table.csv"));
+        QCOMPARE(
+            run(command + QStringList{QStringLiteral("--format"), QStringLiteral("csv"), QStringLiteral("-o"), out})
+                .code,
+            0);
+        QFile file(out);
+        QVERIFY(file.open(QIODevice::ReadOnly));
+        QCOMPARE(file.readAll().count('\n'), 13);
+    }
+
+    void sweepGroupsByManifest() {
+        const QTemporaryDir folder;
+        const QString path = folder.filePath(QStringLiteral("dumps.json"));
+        QFile manifest(path);
+        QVERIFY(manifest.open(QIODevice::WriteOnly));
+        const QString file = QFileInfo(sample("prose.safetensors")).absoluteFilePath();
+        const QJsonObject entry{{QStringLiteral("file"), file}, {QStringLiteral("corpus"), QStringLiteral("books")}};
+        manifest.write(QJsonDocument(QJsonObject{{QStringLiteral("dumps"), QJsonArray{entry, entry}}}).toJson());
+        manifest.close();
+        const Outcome outcome = run({QStringLiteral("sweep"), QStringLiteral("--manifest"), path,
+                                     QStringLiteral("--presets"), QStringLiteral("raw"), QStringLiteral("--json")});
+        QVERIFY2(outcome.code == 0, outcome.error.constData());
+        const QJsonArray rows = json(outcome.out)["rows"].toArray();
+        const QJsonArray groups = json(outcome.out)["groups"].toArray();
+        QCOMPARE(groups.size(), 1);
+        QCOMPARE(groups.at(0)["corpus"].toString(), QStringLiteral("books"));
+        QCOMPARE(groups.at(0)["weighted"]["bytes"].toInteger(), 2 * rows.at(0)["weighted"]["bytes"].toInteger());
+    }
+
     void renderDrawsPicturesAndTables() {
         const QTemporaryDir folder;
         const QString png = folder.filePath(QStringLiteral("map.png"));
@@ -240,6 +353,20 @@ private slots:
         refused({QStringLiteral("convert"), sample("prose.safetensors"), QStringLiteral("-o"),
                  QStringLiteral("/not/there/x.npz")},
                 1);
+        refused({QStringLiteral("encode"), sample("prose.safetensors"), QStringLiteral("-o"), QStringLiteral("x.kvz")},
+                2);
+        refused({QStringLiteral("encode"), sample("prose.safetensors"), QStringLiteral("-o"), QStringLiteral("x.kvz"),
+                 QStringLiteral("--preset"), QStringLiteral("best")},
+                2);
+        refused({QStringLiteral("encode"), sample("prose.safetensors"), QStringLiteral("-o"),
+                 QStringLiteral("/not/there/x.kvz"), QStringLiteral("--preset"), QStringLiteral("raw")},
+                1);
+        refused({QStringLiteral("decode"), sample("prose.safetensors"), QStringLiteral("-o"), QStringLiteral("x.npy")},
+                1);
+        refused({QStringLiteral("sweep")}, 2);
+        refused({QStringLiteral("sweep"), sample("prose.safetensors"), QStringLiteral("--format"), QStringLiteral("x")},
+                2);
+        refused({QStringLiteral("sweep"), QStringLiteral("/not/there.npy")}, 1);
         QCOMPARE(run({QStringLiteral("render"), sample("prose.safetensors"), QStringLiteral("--view"),
                       QStringLiteral("nothing"), QStringLiteral("-o"), QStringLiteral("/tmp/x.png")})
                      .code,

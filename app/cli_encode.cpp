@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "app/cli_options.h"
+#include "core/codec/kvz_writer.h"
+#include "core/codec/presets.h"
+
+#include <QJsonArray>
+#include <QJsonDocument>
+#include <QLocale>
+
+namespace kvscope::app {
+
+namespace {
+
+QString fromName(std::string_view name) {
+    return QString::fromUtf8(name.data(), static_cast<qsizetype>(name.size()));
+}
+
+QString toText(const KvzReport& report, const QString& out) {
+    QString text = QObject::tr("%1: %2\n").arg(out, QLocale().formattedDataSize(report.fileBytes));
+    for (const EncodeReport& level : report.levels) {
+        const EncodeTotals all = level.totals();
+        text += QObject::tr("  %1: %2, %3 bits a value, ratio %4 to 16 bit, %5 to the dump")
+                    .arg(QString::fromStdString(level.plan.name), QLocale().formattedDataSize(all.bytes()))
+                    .arg(all.bitsPerValue(), 0, 'f', 3)
+                    .arg(all.ratio(), 0, 'f', 2)
+                    .arg(all.ratioToDump(), 0, 'f', 2);
+        for (const PlaneKind kind : {PlaneKind::Key, PlaneKind::Value, PlaneKind::Latent}) {
+            const EncodeTotals totals = level.totals(kind);
+            if (!totals.hasError)
+                continue;
+            text += QObject::tr("; %1: %2 bits, %3 %4")
+                        .arg(fromName(nameOf(kind)))
+                        .arg(totals.bitsPerValue(), 0, 'f', 3)
+                        .arg(kind == PlaneKind::Value ? QStringLiteral("NMSE") : QStringLiteral("NMSEc"))
+                        .arg(headlineError(kind, totals.error), 0, 'g', 3);
+        }
+        text += QLatin1Char('\n');
+    }
+    return text;
+}
+
+QJsonObject toJson(const KvzReport& report, const QString& out) {
+    QJsonArray levels;
+    for (const EncodeReport& level : report.levels)
+        levels.append(QJsonDocument::fromJson(QByteArray::fromStdString(kvscope::toJson(level))).object());
+    return {{QStringLiteral("out"), out},
+            {QStringLiteral("bytes"), static_cast<qint64>(report.fileBytes)},
+            {QStringLiteral("levels"), levels}};
+}
+
+/// The plans that the options ask for, presets first.
+Result<std::vector<CodecPlan>> plansFrom(const QCommandLineParser& parser, const KvCache& cache,
+                                         std::optional<std::int64_t> chunkTokens) {
+    std::vector<CodecPlan> plans;
+    const QString names = parser.value(QStringLiteral("preset"));
+    for (const QString& name : names.split(QLatin1Char(','), Qt::SkipEmptyParts)) {
+        KVSCOPE_ASSIGN(CodecPlan plan, makePreset(name.trimmed().toStdString(), cache));
+        if (chunkTokens)
+            plan.chunkTokens = *chunkTokens;
+        plans.push_back(std::move(plan));
+    }
+    for (const QString& path : parser.values(QStringLiteral("plan"))) {
+        KVSCOPE_ASSIGN(CodecPlan plan, readPlanFile(path));
+        plans.push_back(std::move(plan));
+    }
+    return plans;
+}
+
+} // namespace
+
+int runEncode(const QStringList& arguments) {
+    QCommandLineParser parser;
+    parser.setApplicationDescription(
+        QObject::tr("Encodes a dump into one .kvz file with a level for each preset and plan."));
+    parser.addPositionalArgument(QStringLiteral("FILE"), QObject::tr("The dump, or a folder of one."));
+    const auto add = [&](const char* name, const QString& help, const char* value) {
+        parser.addOption(QCommandLineOption(QLatin1String(name), help, QLatin1String(value)));
+    };
+    add("o", QObject::tr("The .kvz file to write."), "OUT.kvz");
+    QStringList names;
+    for (const PresetInfo& preset : presets())
+        names.append(QString::fromStdString(preset.name));
+    add("preset", QObject::tr("One or several of: %1.").arg(names.join(QStringLiteral(", "))), "NAME[,NAME...]");
+    add("plan", QObject::tr("A plan in JSON, edited by hand or saved by the window; may be repeated."), "PLAN.json");
+    add("chunk-tokens", QObject::tr("Tokens a chunk, for presets (default 256)."), "N");
+    add("prefill-rate", QObject::tr("Tokens a second that the model computes, to compare encoding with."), "RATE");
+    parser.addOption(QCommandLineOption(
+        QStringLiteral("append"),
+        QObject::tr("Go on with an existing OUT.kvz: encode the tokens that FILE has more, at every level, and add "
+                    "levels for new presets and plans.")));
+    parser.addOption(QCommandLineOption(QStringLiteral("no-errors"), QObject::tr("Do not decode to measure errors.")));
+    parser.addOption(QCommandLineOption(QStringLiteral("json"), QObject::tr("Print JSON.")));
+    addOpenOptions(parser);
+    if (const auto code = parseArguments(parser, arguments))
+        return *code;
+    const QString out = parser.value(QStringLiteral("o"));
+    const bool append = parser.isSet(QStringLiteral("append"));
+    const bool named = parser.isSet(QStringLiteral("preset")) || parser.isSet(QStringLiteral("plan"));
+    if (parser.positionalArguments().size() != 1 || out.isEmpty() || (!named && !append))
+        return complain(QObject::tr("encode needs FILE, -o OUT.kvz and --preset or --plan; see kvscope encode --help"),
+                        kExitBadUsage);
+    if (!out.endsWith(QLatin1String(".kvz")))
+        return complain(QObject::tr("-o: \"%1\" does not end in .kvz").arg(out), kExitBadUsage);
+    EncodeOptions options;
+    options.measureError = !parser.isSet(QStringLiteral("no-errors"));
+    if (parser.isSet(QStringLiteral("prefill-rate"))) {
+        options.prefillTokensPerSecond = positiveNumber(parser, QStringLiteral("prefill-rate"));
+        if (!options.prefillTokensPerSecond)
+            return kExitBadUsage;
+    }
+    std::optional<std::int64_t> chunkTokens;
+    if (parser.isSet(QStringLiteral("chunk-tokens"))) {
+        chunkTokens = wholeNumber(parser, QStringLiteral("chunk-tokens"), 1);
+        if (!chunkTokens)
+            return kExitBadUsage;
+    }
+    for (const QString& name : parser.value(QStringLiteral("preset")).split(QLatin1Char(','), Qt::SkipEmptyParts)) {
+        if (const auto known = findPreset(name.trimmed().toStdString()); !known)
+            return complain(QObject::tr("--preset: %1").arg(QString::fromStdString(known.error().message())),
+                            kExitBadUsage);
+    }
+    const auto open = openOptionsFrom(parser);
+    if (!open)
+        return kExitBadUsage;
+    const auto dump = openDump(parser.positionalArguments().front().toStdString(), *open);
+    if (!dump)
+        return complain(dump.error());
+    const auto plans = plansFrom(parser, dump->cache, chunkTokens);
+    if (!plans)
+        return complain(plans.error());
+    ThreadPool pool;
+    const auto report = append ? appendKvz(out.toStdString(), dump->cache, *plans, pool, options)
+                               : writeKvz(out.toStdString(), dump->cache, *plans, pool, options);
+    if (!report)
+        return complain(report.error());
+    if (parser.isSet(QStringLiteral("json")))
+        print(toJson(*report, out));
+    else
+        print(toText(*report, out));
+    return kExitDone;
+}
+
+} // namespace kvscope::app
