@@ -59,8 +59,28 @@ std::optional<QSize> sizeFrom(const QString& text) {
     return sensible ? std::optional(size) : std::nullopt;
 }
 
+QString partName(const ViewEntry& entry, const ViewPart& part) {
+    return entry.name + QLatin1Char('.') + part.name;
+}
+
+/// The part of a view with this name; null where the name is that of a whole view.
+const ViewPart* partNamed(const QString& name) {
+    for (const ViewEntry& entry : viewCatalogue()) {
+        for (const ViewPart& part : entry.parts) {
+            if (partName(entry, part) == name)
+                return &part;
+        }
+    }
+    return nullptr;
+}
+
 QStringList viewNames(const MainWindow& window) {
-    return window.exportableViews().keys() + QStringList{QLatin1String(kWindowView)};
+    QStringList names = window.exportableViews().keys();
+    for (const ViewEntry& entry : viewCatalogue()) {
+        for (const ViewPart& part : entry.parts)
+            names.append(partName(entry, part));
+    }
+    return names << QLatin1String(kWindowView);
 }
 
 /// Renders one view into a file; returns an exit code.
@@ -86,8 +106,11 @@ int renderView(MainWindow& window, const QString& name, const QString& path, con
             return complain(QObject::tr("%1: cannot be written as a picture").arg(path));
         return kExitDone;
     }
-    window.showView(name);
-    views::ExportableView* view = window.exportableViews().value(name);
+    const QString viewName = name.section(QLatin1Char('.'), 0, 0);
+    window.showView(viewName);
+    views::ExportableView* view = window.exportableViews().value(viewName);
+    if (const ViewPart* part = partNamed(name))
+        part->show(dynamic_cast<QWidget*>(view));
     if (!waitFor([&] { return view->isReady(); }, request.timeoutSeconds))
         return late();
     // A picture larger than the window's view needs finer cells.
@@ -159,12 +182,17 @@ int runRender(int argc, char** argv) {
     parser.addPositionalArgument(QStringLiteral("FILE"), QObject::tr("The dump; a second one is compared with it."),
                                  QStringLiteral("FILE [FILE]"));
     QStringList names{QStringLiteral("window"), QStringLiteral("all")};
-    for (const ViewEntry& entry : viewCatalogue())
+    QStringList parts;
+    for (const ViewEntry& entry : viewCatalogue()) {
         names.append(entry.name);
-    parser.addOption(QCommandLineOption(
-        QStringLiteral("view"),
-        QObject::tr("What to draw: map-left, map-right, map-bottom, %1.").arg(names.join(QStringLiteral(", "))),
-        QStringLiteral("NAME"), QLatin1String(kWindowView)));
+        for (const ViewPart& part : entry.parts)
+            parts.append(partName(entry, part));
+    }
+    parser.addOption(
+        QCommandLineOption(QStringLiteral("view"),
+                           QObject::tr("What to draw: map-left, map-right, map-bottom, %1; or a part of a view: %2.")
+                               .arg(names.join(QStringLiteral(", ")), parts.join(QStringLiteral(", "))),
+                           QStringLiteral("NAME"), QLatin1String(kWindowView)));
     parser.addOption(QCommandLineOption(QStringLiteral("o"),
                                         QObject::tr("File to write (.png, .svg, .pdf, .csv); a folder for all."),
                                         QStringLiteral("OUT")));

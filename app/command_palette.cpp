@@ -4,6 +4,7 @@
 #include "app/command_table.h"
 
 #include <QAction>
+#include <QFrame>
 #include <QKeyEvent>
 #include <QLineEdit>
 #include <QListWidget>
@@ -18,6 +19,11 @@ namespace {
 
 QString withoutMnemonic(QString text) {
     return text.remove(QLatin1Char('&'));
+}
+
+/// "Map, Quantity: " of "&Map/&Quantity"
+QString menuPath(const QString& menu) {
+    return withoutMnemonic(menu).replace(QLatin1Char('/'), QStringLiteral(", ")) + QStringLiteral(": ");
 }
 
 /// Every typed word must occur somewhere in the command's menu, name or help.
@@ -39,10 +45,23 @@ CommandPalette::CommandPalette(const CommandTable& commands, QWidget* parent)
     filter_->installEventFilter(this);
     list_->setAccessibleName(tr("Commands"));
     list_->setFocusPolicy(Qt::NoFocus);
-    auto* layout = new QVBoxLayout(this);
+    // A popup has no border of its own to tell it from the maps behind.
+    auto* frame = new QFrame(this);
+    frame->setObjectName(QStringLiteral("border"));
+    frame->setFrameStyle(QFrame::Box | QFrame::Plain);
+    frame->setLineWidth(2);
+    QPalette colours = frame->palette();
+    colours.setColor(QPalette::WindowText, colours.color(QPalette::Highlight));
+    frame->setPalette(colours);
+    auto* outer = new QVBoxLayout(this);
+    outer->setContentsMargins(0, 0, 0, 0);
+    outer->addWidget(frame);
+    auto* layout = new QVBoxLayout(frame);
     layout->setContentsMargins(6, 6, 6, 6);
     layout->addWidget(filter_);
     layout->addWidget(list_);
+    for (QWidget* inside : std::initializer_list<QWidget*>{filter_, list_})
+        inside->setPalette(palette());
     connect(filter_, &QLineEdit::textChanged, this, &CommandPalette::fill);
     connect(list_, &QListWidget::itemClicked, this, [this] { runCurrent(); });
     fill({});
@@ -76,15 +95,19 @@ bool CommandPalette::eventFilter(QObject* watched, QEvent* event) {
 void CommandPalette::fill(const QString& words) {
     list_->clear();
     const QStringList parts = words.split(QLatin1Char(' '), Qt::SkipEmptyParts);
-    for (QAction* action : commands_.actions()) {
-        const QString name =
-            withoutMnemonic(commands_.menuOf(action)) + QStringLiteral(": ") + withoutMnemonic(action->text());
-        if (!action->isEnabled() || !matches(name + QLatin1Char(' ') + action->statusTip(), parts))
-            continue;
-        const QString keys = action->shortcut().toString(QKeySequence::NativeText);
-        auto* item = new QListWidgetItem(keys.isEmpty() ? name : name + QStringLiteral("    ") + keys, list_);
-        item->setToolTip(action->statusTip());
-        item->setData(Qt::UserRole, action->objectName());
+    // Commands that are called so come before those whose explanation mentions the words.
+    for (const bool byName : {true, false}) {
+        for (QAction* action : commands_.actions()) {
+            const QString name = menuPath(commands_.menuOf(action)) + withoutMnemonic(action->text());
+            const bool named = matches(name, parts);
+            if (!action->isEnabled() || named != byName ||
+                (!named && !matches(name + QLatin1Char(' ') + action->statusTip(), parts)))
+                continue;
+            const QString keys = action->shortcut().toString(QKeySequence::NativeText);
+            auto* item = new QListWidgetItem(keys.isEmpty() ? name : name + QStringLiteral("    ") + keys, list_);
+            item->setToolTip(action->statusTip());
+            item->setData(Qt::UserRole, action->objectName());
+        }
     }
     list_->setCurrentRow(0);
 }

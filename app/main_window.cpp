@@ -1,15 +1,21 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "app/main_window.h"
 
+#include "app/compare_bar.h"
 #include "app/maps_area.h"
 #include "app/message_bar.h"
 #include "app/recent_files.h"
 #include "app/view_catalogue.h"
 #include "app/welcome_page.h"
+#include "views/dump_comparison.h"
 #include "views/exportable.h"
 #include "views/navigator.h"
+#include "views/run_async.h"
+#include "views/statistics_view.h"
 
+#include <QCheckBox>
 #include <QCloseEvent>
+#include <QComboBox>
 #include <QDockWidget>
 #include <QDragEnterEvent>
 #include <QFileInfo>
@@ -21,9 +27,13 @@
 #include <QSettings>
 #include <QStackedWidget>
 #include <QStatusBar>
+#include <QTabBar>
 #include <QToolButton>
 #include <QUrl>
 #include <QVBoxLayout>
+
+#include <algorithm>
+#include <array>
 
 namespace kvscope::app {
 
@@ -38,11 +48,46 @@ QStringList localPaths(const QMimeData* data) {
     return paths;
 }
 
+/// How compared dumps and their difference are called for short.
+const std::array kRoles{QStringLiteral("A"), QStringLiteral("B"), QStringLiteral("A \u2212 B")};
+
+/// What is chosen in the boxes and tabs of a view, by their names.
+QMap<QString, int> choicesIn(const QWidget* view) {
+    QMap<QString, int> choices;
+    if (view == nullptr)
+        return choices;
+    for (const auto* box : view->findChildren<QComboBox*>())
+        choices.insert(box->objectName(), box->currentIndex());
+    for (const auto* box : view->findChildren<QCheckBox*>())
+        choices.insert(box->objectName(), box->isChecked() ? 1 : 0);
+    for (const auto* tabs : view->findChildren<QTabBar*>())
+        choices.insert(tabs->objectName(), tabs->currentIndex());
+    choices.remove(QString());
+    return choices;
+}
+
+/// Chooses the same in a view of another dump, as far as it has it.
+void choose(QWidget* view, const QMap<QString, int>& choices) {
+    for (auto* box : view->findChildren<QComboBox*>()) {
+        if (const int index = choices.value(box->objectName(), -1); index >= 0 && index < box->count())
+            box->setCurrentIndex(index);
+    }
+    for (auto* box : view->findChildren<QCheckBox*>()) {
+        if (choices.contains(box->objectName()))
+            box->setChecked(choices.value(box->objectName()) == 1);
+    }
+    for (auto* tabs : view->findChildren<QTabBar*>()) {
+        if (const int index = choices.value(tabs->objectName(), -1); index >= 0 && index < tabs->count())
+            tabs->setCurrentIndex(index);
+    }
+}
+
 } // namespace
 
 MainWindow::MainWindow(QWidget* parent)
     : QMainWindow(parent)
     , messages_(new MessageBar)
+    , compare_(new CompareBar)
     , pages_(new QStackedWidget)
     , welcome_(new WelcomePage)
     , maps_(new MapsArea(workspace_.selection(), workspace_.undoStack())) {
@@ -60,6 +105,7 @@ MainWindow::MainWindow(QWidget* parent)
     layout->setContentsMargins(0, 0, 0, 0);
     layout->setSpacing(0);
     layout->addWidget(messages_);
+    layout->addWidget(compare_);
     layout->addWidget(pages_, 1);
     setCentralWidget(centre);
 
@@ -79,6 +125,10 @@ MainWindow::MainWindow(QWidget* parent)
         rememberFile(path);
         updateRecentMenu();
         openNext();
+    });
+    connect(compare_, &CompareBar::chosen, this, [this](int index) {
+        shownDump_ = static_cast<std::size_t>(std::max(0, index));
+        rebuildDocks();
     });
     connect(maps_, &MapsArea::said, this, [this](const QString& text) { statusBar()->showMessage(text); });
     connect(maps_, &MapsArea::failed, this, [this](const Error& error) { showError(error, {}); });
@@ -237,15 +287,9 @@ void MainWindow::makeStatusBar() {
 void MainWindow::rebuildViews() {
     auto* main = workspace_.document(Workspace::Slot::Main);
     maps_->setDocuments(main, workspace_.document(Workspace::Slot::Compared), workspace_.difference());
-    for (const ViewEntry& entry : viewCatalogue()) {
-        QDockWidget* dock = docks_.value(entry.name);
-        delete dock->widget();
-        if (main != nullptr)
-            dock->setWidget(entry.make(main, &workspace_.selection()));
-    }
-    delete navigatorDock_->widget();
-    if (main != nullptr)
-        navigatorDock_->setWidget(new views::Navigator(main, &workspace_.selection()));
+    shownDump_ = 0;
+    rebuildDocks();
+    updateCompareBar();
     if (main != nullptr && !arranged_) {
         // Empty docks have no width to give; the first dump fills them.
         arranged_ = true;
@@ -259,9 +303,80 @@ void MainWindow::rebuildViews() {
         if (QAction* action = commands_.find(QLatin1String(id)))
             action->setEnabled(main != nullptr);
     }
+    for (QAction* action : commands_.actions()) {
+        if (action->objectName().startsWith(QLatin1String("map.")) ||
+            action->objectName().startsWith(QLatin1String("statistics.")))
+            action->setEnabled(main != nullptr);
+    }
+    if (QAction* action = commands_.find(QStringLiteral("view.difference")))
+        action->setEnabled(workspace_.difference() != nullptr);
     if (QAction* action = commands_.find(QStringLiteral("file.closeCompared")))
         action->setEnabled(workspace_.document(Workspace::Slot::Compared) != nullptr);
     updateTitle();
+}
+
+std::vector<views::Document*> MainWindow::comparedDocuments() const {
+    auto* main = workspace_.document(Workspace::Slot::Main);
+    auto* compared = workspace_.document(Workspace::Slot::Compared);
+    if (main == nullptr || compared == nullptr)
+        return {main};
+    std::vector<views::Document*> documents{main, compared};
+    if (workspace_.difference() != nullptr)
+        documents.push_back(workspace_.difference());
+    return documents;
+}
+
+void MainWindow::rebuildDocks() {
+    const auto documents = comparedDocuments();
+    views::Document* shown = documents[std::min(shownDump_, documents.size() - 1)];
+    const QString role = documents.size() > 1 ? kRoles[std::min(shownDump_, documents.size() - 1)] : QString();
+    for (const ViewEntry& entry : viewCatalogue()) {
+        QDockWidget* dock = docks_.value(entry.name);
+        const auto choices = choicesIn(dock->widget());
+        delete dock->widget();
+        if (shown == nullptr)
+            continue;
+        QWidget* widget = entry.make(shown, &workspace_.selection());
+        choose(widget, choices);
+        if (auto* view = qobject_cast<views::StatisticsView*>(widget))
+            view->setCaption(role);
+        dock->setWidget(widget);
+    }
+    delete navigatorDock_->widget();
+    if (shown != nullptr)
+        navigatorDock_->setWidget(new views::Navigator(shown, &workspace_.selection()));
+    navigatorDock_->setWindowTitle(role.isEmpty() ? tr("Dump") : tr("Dump %1").arg(role));
+}
+
+void MainWindow::updateCompareBar() {
+    const int ticket = ++comparisons_;
+    const auto documents = comparedDocuments();
+    compare_->setVisible(documents.size() > 1);
+    if (documents.size() < 2)
+        return;
+    QStringList names;
+    for (std::size_t i = 0; i < documents.size(); ++i)
+        names << QStringLiteral("%1: %2").arg(kRoles[i], QString::fromStdString(documents[i]->cache().info().name));
+    compare_->setDumps(names);
+    QStringList known;
+    if (const Error* error = workspace_.differenceError())
+        known << tr("There is no difference to show: %1").arg(QString::fromStdString(error->message()));
+    compare_->setNotice(known);
+    views::runAsync(
+        workspace_.pool(), this,
+        [a = documents[0]->cache(), b = documents[1]->cache()] { return views::compareDumps(a, b); },
+        [this, ticket, known](const QStringList& sentences) {
+            if (ticket == comparisons_)
+                compare_->setNotice(known + sentences);
+        });
+}
+
+void MainWindow::showPart(const QString& view, const std::function<void(QWidget*)>& show) {
+    QDockWidget* dock = docks_.value(view);
+    if (dock == nullptr || dock->widget() == nullptr)
+        return;
+    showView(view);
+    show(dock->widget());
 }
 
 void MainWindow::updateTitle() {

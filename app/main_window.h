@@ -8,6 +8,9 @@
 #include <QMap>
 #include <QPointer>
 
+#include <functional>
+#include <vector>
+
 class QDockWidget;
 class QLabel;
 class QProgressBar;
@@ -15,11 +18,13 @@ class QStackedWidget;
 class QToolButton;
 
 namespace kvscope::views {
+class Document;
 class ExportableView;
 } // namespace kvscope::views
 
 namespace kvscope::app {
 
+class CompareBar;
 class MapsArea;
 class MessageBar;
 class WelcomePage;
@@ -70,6 +75,15 @@ private:
     void openNext();
     void showError(const Error& error, const QString& path);
     void rebuildViews();
+    /// Makes the navigator and the statistics views anew for the document that they are to show.
+    void rebuildDocks();
+    /// Main, compared and difference while two dumps are open, else the main one alone.
+    [[nodiscard]] std::vector<views::Document*> comparedDocuments() const;
+    void updateCompareBar();
+    void makeMapCommands();
+    void makeStatisticsCommands();
+    /// Shows a statistics view and a part of it.
+    void showPart(const QString& view, const std::function<void(QWidget*)>& show);
     void updateTitle();
     void updateRecentMenu();
     void exportCurrent();
@@ -85,6 +99,7 @@ private:
     Workspace workspace_;
     CommandTable commands_;
     MessageBar* messages_;
+    CompareBar* compare_;
     QStackedWidget* pages_;
     WelcomePage* welcome_;
     MapsArea* maps_;
@@ -98,6 +113,10 @@ private:
     QLabel* jobLabel_ = nullptr;
     QProgressBar* jobProgress_ = nullptr;
     QToolButton* jobCancel_ = nullptr;
+    /// Which of comparedDocuments() the navigator and the statistics show.
+    std::size_t shownDump_ = 0;
+    /// Answers about an older pair of dumps are dropped.
+    int comparisons_ = 0;
     /// Paths still to be opened, and where the next one goes.
     QStringList waiting_;
     Workspace::Slot nextSlot_ = Workspace::Slot::Main;

@@ -10,6 +10,8 @@
 #include "app/theme.h"
 #include "app/view_catalogue.h"
 #include "app/welcome_page.h"
+#include "views/explanations.h"
+#include "views/heatmap_settings.h"
 
 #include <QActionGroup>
 #include <QApplication>
@@ -49,6 +51,8 @@ void MainWindow::makeCommands() {
     makeFileCommands();
     makeEditCommands();
     makeViewCommands();
+    makeMapCommands();
+    makeStatisticsCommands();
     makeHelpCommands();
 }
 
@@ -123,6 +127,13 @@ void MainWindow::makeViewCommands() {
     commands_.addToggle({QStringLiteral("view.link"), menu, tr("&Link panes"),
                          tr("Move and zoom all maps with a token axis together"), QKeySequence(tr("Ctrl+Shift+L"))},
                         true, [this](bool on) { maps_->setLinked(on); });
+    commands_.addToggle({QStringLiteral("view.alike"), menu, tr("Compare &alike"),
+                         tr("Both compared dumps and their difference show the same thing, with one range of colours"),
+                         QKeySequence(tr("Ctrl+Shift+A"))},
+                        true, [this](bool on) { maps_->setAlike(on); });
+    commands_.add({QStringLiteral("view.difference"), menu, tr("&Difference of the two dumps"),
+                   tr("Go to the map of the difference of the compared dumps"), QKeySequence(tr("Ctrl+Shift+D"))},
+                  [this] { maps_->showDifference(); });
     commands_.addToggle({QStringLiteral("view.onePane"), menu, tr("&One map only"),
                          tr("Give the map that has the focus all the room"), QKeySequence(tr("Ctrl+1"))},
                         false, [this](bool on) { maps_->setSinglePane(on); });
@@ -164,6 +175,52 @@ void MainWindow::makeViewCommands() {
                         false, [this](bool on) { on ? showFullScreen() : showNormal(); });
 }
 
+void MainWindow::makeMapCommands() {
+    using views::HeatmapSettings;
+    const auto text = [](std::string_view name) {
+        return QString::fromUtf8(name.data(), static_cast<qsizetype>(name.size()));
+    };
+    const auto add = [this](const QString& id, const QString& group, const QString& name, const QString& help,
+                            const QString& keys, const std::function<void(HeatmapSettings&)>& change) {
+        commands_.add({QStringLiteral("map.") + id, tr("&Map") + u'/' + group, name, help,
+                       QKeySequence(tr("Ctrl+M") + QStringLiteral(", ") + keys)},
+                      [this, change] { maps_->editCurrent(change); });
+    };
+    for (const MapKind map : kAllMapKinds)
+        add(QStringLiteral("kind%1").arg(static_cast<int>(map)), tr("A&xes"), views::nameOf(map),
+            views::explain::of(map), QStringLiteral("X, %1").arg(static_cast<int>(map) + 1),
+            [map](HeatmapSettings& settings) {
+                settings.map = map;
+                settings.relative = HeatmapSettings::defaults(map).relative;
+            });
+    for (const PlaneKind kind : {PlaneKind::Key, PlaneKind::Value})
+        add(QStringLiteral("plane%1").arg(static_cast<int>(kind)), tr("&Kind"), text(kvscope::nameOf(kind)),
+            views::explain::of(kind), kind == PlaneKind::Key ? QStringLiteral("K") : QStringLiteral("V"),
+            [kind](HeatmapSettings& settings) { settings.kind = kind; });
+    for (const Quantity quantity : kAllQuantities)
+        add(QStringLiteral("quantity%1").arg(static_cast<int>(quantity)), tr("&Quantity"),
+            text(kvscope::nameOf(quantity)), views::explain::of(quantity),
+            QStringLiteral("Q, %1").arg(static_cast<int>(quantity) + 1),
+            [quantity](HeatmapSettings& settings) { settings.quantity = quantity; });
+    for (const views::Reduction reduction : views::kAllReductions)
+        add(QStringLiteral("reduction%1").arg(static_cast<int>(reduction)), tr("&Reduction"), views::nameOf(reduction),
+            views::explain::of(reduction), QStringLiteral("R, %1").arg(static_cast<int>(reduction) + 1),
+            [reduction](HeatmapSettings& settings) { settings.reduction = reduction; });
+}
+
+void MainWindow::makeStatisticsCommands() {
+    int view = 0;
+    for (const ViewEntry& entry : viewCatalogue()) {
+        ++view;
+        int part = 0;
+        for (const ViewPart& one : entry.parts)
+            commands_.add({QStringLiteral("statistics.%1.%2").arg(entry.name, one.name),
+                           tr("&Statistics") + u'/' + entry.title, one.title, one.help,
+                           QKeySequence(QStringLiteral("%1, %2, %3").arg(tr("Ctrl+T")).arg(view).arg(++part))},
+                          [this, name = entry.name, show = one.show] { showPart(name, show); });
+    }
+}
+
 void MainWindow::makeHelpCommands() {
     const QString menu = tr("&Help");
     commands_.add({QStringLiteral("help.palette"), menu, tr("Command &palette ..."),
@@ -178,8 +235,13 @@ void MainWindow::makeHelpCommands() {
 }
 
 void MainWindow::makeMenus() {
+    QMap<QString, QMenu*> parents;
     for (const QString& name : commands_.menus()) {
-        QMenu* menu = menuBar()->addMenu(name);
+        // "Map/Quantity" is a menu of its own within "Map".
+        const QString top = name.section(u'/', 0, 0);
+        if (!parents.contains(top))
+            parents.insert(top, menuBar()->addMenu(top));
+        QMenu* menu = name.contains(u'/') ? parents.value(top)->addMenu(name.section(u'/', 1)) : parents.value(top);
         menu->setToolTipsVisible(true);
         for (QAction* action : commands_.actions()) {
             if (commands_.menuOf(action) != name)
@@ -237,7 +299,9 @@ void MainWindow::chooseFolder() {
 
 void MainWindow::openWithLayout(const QString& path, const OpenOptions& options,
                                 const std::vector<LayoutCandidate>& layouts) {
-    OpenDialog dialog(path, options, layouts, this);
+    const auto* main = workspace_.document(Workspace::Slot::Main);
+    const bool isOpen = main != nullptr && QString::fromStdString(main->cache().info().path.string()) == path;
+    OpenDialog dialog(path, options, layouts, isOpen, this);
     if (dialog.exec() == QDialog::Accepted)
         workspace_.open(path.toStdString(), dialog.options(), Workspace::Slot::Main);
 }

@@ -4,6 +4,7 @@
 #include "views/document.h"
 #include "views/heatmap_link.h"
 #include "views/heatmap_pane.h"
+#include "views/heatmap_scale_link.h"
 #include "views/outlier_navigator.h"
 #include "views/statistics_jobs.h"
 
@@ -12,6 +13,8 @@
 #include <QJsonDocument>
 #include <QJsonObject>
 #include <QUndoCommand>
+
+#include <algorithm>
 
 namespace kvscope::app {
 
@@ -33,9 +36,11 @@ std::array<HeatmapSettings, 3> comparingDefaults() {
             HeatmapSettings::defaults(MapKind::LayerToken)};
 }
 
+using AllSettings = std::array<HeatmapSettings, 3>;
+
 class SettingsCommand final : public QUndoCommand {
 public:
-    SettingsCommand(std::function<void(const HeatmapSettings&)> apply, HeatmapSettings before, HeatmapSettings after)
+    SettingsCommand(std::function<void(const AllSettings&)> apply, AllSettings before, AllSettings after)
         : QUndoCommand(QObject::tr("map settings"))
         , apply_(std::move(apply))
         , before_(std::move(before))
@@ -45,9 +50,9 @@ public:
     void redo() override { apply_(after_); }
 
 private:
-    std::function<void(const HeatmapSettings&)> apply_;
-    HeatmapSettings before_;
-    HeatmapSettings after_;
+    std::function<void(const AllSettings&)> apply_;
+    AllSettings before_;
+    AllSettings after_;
 };
 
 } // namespace
@@ -58,7 +63,8 @@ MapsArea::MapsArea(views::SelectionModel& selection, QUndoStack& undo, QWidget* 
     , undo_(undo)
     , top_(new QSplitter(Qt::Horizontal))
     , settings_{singleDefaults(), comparingDefaults()}
-    , link_(std::make_unique<views::HeatmapLink>()) {
+    , link_(std::make_unique<views::HeatmapLink>())
+    , scales_(std::make_unique<views::HeatmapScaleLink>()) {
     setObjectName(QStringLiteral("maps"));
     addWidget(top_);
     for (const Place place : {Left, Right, Bottom})
@@ -88,17 +94,27 @@ void MapsArea::makePane(Place place) {
     else
         top_->addWidget(pane);
     link_->add(pane);
+    scales_->add(pane);
     connect(pane, &HeatmapPane::settingsEdited, this,
             [this, place](const HeatmapSettings& before, const HeatmapSettings& after) {
-                const bool comparing = comparing_;
-                undo_.push(new SettingsCommand(
-                    [this, place, comparing](const HeatmapSettings& settings) {
-                        settings_[comparing ? 1 : 0][place] = settings;
-                        if (comparing == comparing_)
-                            panes_[place]->setSettings(settings);
-                    },
-                    before, after));
+                pushSettings(place, before, after);
             });
+}
+
+void MapsArea::pushSettings(Place place, const HeatmapSettings& before, const HeatmapSettings& after) {
+    AllSettings old = settings();
+    old[place] = before;
+    AllSettings next = old;
+    next[place] = after;
+    if (comparing_ && alike_)
+        next.fill(after);
+    undo_.push(new SettingsCommand(
+        [this, comparing = comparing_](const AllSettings& all) {
+            settings_[comparing ? 1 : 0] = all;
+            if (comparing == comparing_)
+                applySettings();
+        },
+        old, next));
 }
 
 void MapsArea::setDocuments(views::Document* main, views::Document* compared, views::Document* difference) {
@@ -117,7 +133,22 @@ void MapsArea::setDocuments(views::Document* main, views::Document* compared, vi
         panes_[place]->setDocument(documents[place]);
         panes_[place]->setSettings(settings()[place]);
     }
+    setCaptions(documents);
+    scales_->setEnabled(comparing_ && alike_);
     updateVisible();
+}
+
+void MapsArea::setCaptions(const std::array<views::Document*, 3>& documents) {
+    const std::array names{tr("A: %1"), tr("B: %1"), tr("A \u2212 B, difference: %1")};
+    for (const Place place : {Left, Right, Bottom}) {
+        if (!comparing_ || documents[place] == nullptr) {
+            panes_[place]->setCaption({}, {});
+            continue;
+        }
+        const CacheInfo& info = documents[place]->cache().info();
+        const QString name = QString::fromStdString(info.name) + (info.synthetic ? tr(" (synthetic)") : QString());
+        panes_[place]->setCaption(names[place].arg(name), QString::fromStdString(info.path.string()));
+    }
 }
 
 void MapsArea::updateVisible() {
@@ -197,6 +228,29 @@ void MapsArea::showOutlier(const Outlier& outlier, int index, int count) {
 
 void MapsArea::setLinked(bool on) {
     link_->setEnabled(on);
+}
+
+void MapsArea::setAlike(bool on) {
+    alike_ = on;
+    scales_->setEnabled(comparing_ && alike_);
+    if (on && comparing_ && std::any_of(settings().begin(), settings().end(), [this](const HeatmapSettings& one) {
+            return one != currentPane()->settings();
+        }))
+        pushSettings(current_, currentPane()->settings(), currentPane()->settings());
+}
+
+void MapsArea::showDifference() {
+    if (panes_[Bottom]->document() == nullptr)
+        return;
+    current_ = Bottom;
+    updateVisible();
+    panes_[Bottom]->setFocus();
+}
+
+void MapsArea::editCurrent(const std::function<void(HeatmapSettings&)>& change) {
+    HeatmapSettings settings = currentPane()->settings();
+    change(settings);
+    currentPane()->editSettings(settings);
 }
 
 void MapsArea::setSinglePane(bool on) {

@@ -12,6 +12,7 @@
 #include <QUndoStack>
 
 #include <array>
+#include <functional>
 #include <memory>
 
 namespace kvscope::views {
@@ -19,6 +20,7 @@ class Document;
 class ExportableView;
 class HeatmapLink;
 class HeatmapPane;
+class HeatmapScaleLink;
 class OutlierNavigator;
 } // namespace kvscope::views
 
@@ -50,6 +52,12 @@ public:
     void stepOutlier(int direction);
     /// Whether panes with the same axis move together.
     void setLinked(bool on);
+    /// Whether compared dumps and their difference show the same thing on one scale.
+    void setAlike(bool on);
+    /// Goes to the map of the difference of two dumps.
+    void showDifference();
+    /// Changes what the current pane shows, as its controls do.
+    void editCurrent(const std::function<void(views::HeatmapSettings&)>& change);
     /// Gives all the room to the current pane.
     void setSinglePane(bool on);
 
@@ -73,6 +81,8 @@ private:
     void makePane(Place place);
     void updateVisible();
     void applySettings();
+    void pushSettings(Place place, const views::HeatmapSettings& before, const views::HeatmapSettings& after);
+    void setCaptions(const std::array<views::Document*, 3>& documents);
     void showOutlier(const Outlier& outlier, int index, int count);
 
     views::SelectionModel& selection_;
@@ -84,8 +94,10 @@ private:
     views::Document* main_ = nullptr;
     bool comparing_ = false;
     bool single_ = false;
+    bool alike_ = true;
     Place current_ = Left;
     std::unique_ptr<views::HeatmapLink> link_;
+    std::unique_ptr<views::HeatmapScaleLink> scales_;
     std::unique_ptr<views::OutlierNavigator> outliers_;
 };
 

@@ -19,6 +19,7 @@
 #include <algorithm>
 #include <array>
 #include <set>
+#include <utility>
 
 namespace kvscope::app {
 
@@ -55,7 +56,7 @@ bool isAxes(const QString& text) {
 } // namespace
 
 OpenDialog::OpenDialog(const QString& path, const OpenOptions& options, const std::vector<LayoutCandidate>& layouts,
-                       QWidget* parent)
+                       bool isOpen, QWidget* parent)
     : QDialog(parent)
     , original_(options)
     , layouts_(new QTableWidget)
@@ -75,11 +76,15 @@ OpenDialog::OpenDialog(const QString& path, const OpenOptions& options, const st
     setWindowTitle(tr("How to read %1").arg(QFileInfo(path).fileName()));
     fillLayouts(layouts);
 
-    axes_->setPlaceholderText(tr("from the file"));
+    axes_->setPlaceholderText(isOpen ? tr("from the file") : tr("needed where the file does not say, e.g. LXTHD"));
     axes_->setToolTip(
         tr("Axes from the outermost to the innermost: S sequence of the batch, L layer, X key/value, H head, T token, "
            "D dimension within the head, C channel (heads merged)"));
-    dtype_->addItem(tr("from the file"));
+    if (!isOpen) {
+        for (QLineEdit* edit : {layers_, heads_, headDim_, tokens_})
+            edit->setPlaceholderText(tr("one of these four may follow from the file's size"));
+    }
+    dtype_->addItem(isOpen ? tr("from the file") : tr("as the file says (choose where it has no header)"));
     for (const DType dtype : kDtypes) {
         dtype_->addItem(QString::fromUtf8(nameOf(dtype).data()), static_cast<int>(dtype));
         if (options.dtype == dtype)
@@ -114,6 +119,7 @@ OpenDialog::OpenDialog(const QString& path, const OpenOptions& options, const st
 
     auto* form = new QFormLayout;
     form->addRow(tr("&Axes"), axes_);
+    form->addRow(QString(), makeExamples());
     form->addRow(tr("&Type of the values"), dtype_);
     form->addRow(tr("&Layers"), layers_);
     form->addRow(tr("KV &heads"), heads_);
@@ -131,7 +137,7 @@ OpenDialog::OpenDialog(const QString& path, const OpenOptions& options, const st
     problem_->setObjectName(QStringLiteral("problem"));
     problem_->setWordWrap(true);
     auto* buttons = new QDialogButtonBox(QDialogButtonBox::Ok | QDialogButtonBox::Cancel);
-    buttons->button(QDialogButtonBox::Ok)->setText(tr("Read again"));
+    buttons->button(QDialogButtonBox::Ok)->setText(isOpen ? tr("Read again") : tr("Open"));
     connect(buttons, &QDialogButtonBox::accepted, this, &OpenDialog::acceptIfValid);
     connect(buttons, &QDialogButtonBox::rejected, this, &QDialog::reject);
 
@@ -140,7 +146,7 @@ OpenDialog::OpenDialog(const QString& path, const OpenOptions& options, const st
     layout->addLayout(form);
     layout->addWidget(problem_);
     layout->addWidget(buttons);
-    resize(620, layouts.empty() ? 460 : 620);
+    resize(640, layouts.empty() ? 540 : 700);
 }
 
 void OpenDialog::fillLayouts(const std::vector<LayoutCandidate>& layouts) {
@@ -185,6 +191,23 @@ QWidget* OpenDialog::makeOrder(const QString& folder) {
     order_->addItems(names);
     order_->setMaximumHeight(140);
     return order_;
+}
+
+QWidget* OpenDialog::makeExamples() {
+    const std::array examples{
+        std::pair("LXHTD", tr("layer, key/value, head, token, dimension: stacked Hugging Face caches")),
+        std::pair("LXTHD", tr("layer, key/value, token, head, dimension: CacheGen, vLLM")),
+        std::pair("XLTC", tr("key/value, layer, token, channel: heads merged")),
+        std::pair("HTD", tr("one K or V of one layer: head, token, dimension"))};
+    QStringList lines;
+    for (const auto& [axes, meaning] : examples)
+        lines << QStringLiteral("<a href=\"%1\">%1</a> %2").arg(QLatin1String(axes), meaning.toHtmlEscaped());
+    auto* label = new QLabel(lines.join(QStringLiteral("<br>")));
+    label->setObjectName(QStringLiteral("axesExamples"));
+    label->setTextFormat(Qt::RichText);
+    label->setTextInteractionFlags(Qt::LinksAccessibleByMouse | Qt::LinksAccessibleByKeyboard);
+    connect(label, &QLabel::linkActivated, axes_, &QLineEdit::setText);
+    return label;
 }
 
 bool OpenDialog::validate() {

@@ -22,14 +22,17 @@ class OpenDialog : public QDialog {
     Q_OBJECT
 
 public:
+    /// `isOpen`: the dump is shown and is to be read anew; otherwise its format was not recognised.
     OpenDialog(const QString& path, const OpenOptions& options, const std::vector<LayoutCandidate>& layouts,
-               QWidget* parent = nullptr);
+               bool isOpen, QWidget* parent = nullptr);
 
     [[nodiscard]] OpenOptions options() const;
 
 private:
     void fillLayouts(const std::vector<LayoutCandidate>& layouts);
     QWidget* makeOrder(const QString& folder);
+    /// Examples of axes that a click takes over.
+    QWidget* makeExamples();
     /// Marks what cannot be read as a number; true when all fields can.
     bool validate();
     void acceptIfValid();

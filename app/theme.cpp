@@ -75,20 +75,35 @@ void saveTheme(ThemeChoice choice) {
                                                                             : QStringLiteral("system"));
 }
 
+namespace {
+
+/// On dark windows Fusion's outlines of fields and boxes are as dark as what they hold: a lighter ground shows them.
+void apply(const QPalette& palette) {
+    QApplication::setPalette(palette);
+    if (palette.color(QPalette::Window).lightness() >= 128)
+        return;
+    QPalette fields = palette;
+    fields.setColor(QPalette::Base, QColor(0x33363b));
+    QApplication::setPalette(fields, "QLineEdit");
+    fields.setColor(QPalette::Base, QColor(0x4a4e55));
+    QApplication::setPalette(fields, "QCheckBox");
+}
+
+} // namespace
+
 void applyTheme(ThemeChoice choice) {
     QApplication::setStyle(QStyleFactory::create(QStringLiteral("Fusion")));
     switch (choice) {
     case ThemeChoice::Light:
-        QApplication::setPalette(lightPalette());
+        apply(lightPalette());
         return;
     case ThemeChoice::Dark:
-        QApplication::setPalette(darkPalette());
+        apply(darkPalette());
         return;
     case ThemeChoice::System:
         // Desktops without a palette of their own get ours; Fusion's default window colour tells which of the two fits.
-        QApplication::setPalette(QApplication::style()->standardPalette().color(QPalette::Window).lightness() < 128
-                                     ? darkPalette()
-                                     : lightPalette());
+        apply(QApplication::style()->standardPalette().color(QPalette::Window).lightness() < 128 ? darkPalette()
+                                                                                                 : lightPalette());
         return;
     }
 }

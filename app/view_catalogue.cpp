@@ -6,6 +6,7 @@
 #include "views/distribution_view.h"
 #include "views/layer_charts_view.h"
 #include "views/position_view.h"
+#include "views/statistics_jobs.h"
 
 #include <QCoreApplication>
 
@@ -21,21 +22,117 @@ QString tr(const char* text) {
     return QCoreApplication::translate("ViewCatalogue", text);
 }
 
+template <class View, class Show> std::function<void(QWidget*)> part(Show show) {
+    return [show](QWidget* widget) {
+        if (auto* view = qobject_cast<View*>(widget))
+            show(*view);
+    };
+}
+
+ViewPart distributionPart(const char* name, const QString& title, const QString& help,
+                          views::DistributionView::Scope scope) {
+    return {QLatin1String(name), title, help,
+            part<views::DistributionView>([scope](views::DistributionView& view) { view.setScope(scope); })};
+}
+
+ViewPart layersPart(const char* name, const QString& title, const QString& help,
+                    views::LayerChartsView::Statistic statistic) {
+    return {QLatin1String(name), title, help, part<views::LayerChartsView>([statistic](views::LayerChartsView& view) {
+                view.setPage(views::LayerChartsView::Page::PerLayer);
+                view.setStatistic(statistic);
+            })};
+}
+
+ViewPart layersPage(const char* name, const QString& title, const QString& help, views::LayerChartsView::Page page) {
+    return {QLatin1String(name), title, help,
+            part<views::LayerChartsView>([page](views::LayerChartsView& view) { view.setPage(page); })};
+}
+
+ViewPart channelsPart(const char* name, const QString& title, const QString& help,
+                      views::ChannelView::Statistic statistic) {
+    return {QLatin1String(name), title, help,
+            part<views::ChannelView>([statistic](views::ChannelView& view) { view.setStatistic(statistic); })};
+}
+
+ViewPart positionsPart(const char* name, const QString& title, const QString& help,
+                       views::PositionView::Statistic statistic) {
+    return {QLatin1String(name), title, help,
+            part<views::PositionView>([statistic](views::PositionView& view) { view.setStatistic(statistic); })};
+}
+
+QList<ViewPart> distributionParts() {
+    using Scope = views::DistributionView::Scope;
+    return {distributionPart("selection", tr("Distribution of the selection"),
+                             tr("Histograms of the selected layers, channels and tokens, and of their deltas"),
+                             Scope::Selection),
+            distributionPart("layer", tr("Distribution of the layer"),
+                             tr("Histograms of the whole selected layer and of its deltas"), Scope::Layer),
+            distributionPart("all-layers", tr("Distribution of all layers together"),
+                             tr("Histograms of all layers and of their deltas"), Scope::AllLayers),
+            distributionPart("each-layer", tr("Distribution of each layer"),
+                             tr("A small histogram of every layer and of its deltas, on one range"), Scope::EachLayer)};
+}
+
+QList<ViewPart> layersParts() {
+    using Statistic = views::LayerChartsView::Statistic;
+    using Page = views::LayerChartsView::Page;
+    return {layersPart("rms", tr("Rms of each layer"), views::explain::rms(), Statistic::Rms),
+            layersPart("std", tr("Standard deviation of each layer"), tr("Spread of all values of a plane"),
+                       Statistic::Std),
+            layersPart("max-abs", tr("Max-abs of each layer"), tr("The largest magnitude of each plane"),
+                       Statistic::MaxAbs),
+            layersPart("outlier", tr("Largest outlier of each layer"), views::explain::outlier(), Statistic::Outlier),
+            layersPart("kurtosis", tr("Kurtosis of each layer"), views::explain::kurtosis(), Statistic::Kurtosis),
+            layersPart("entropy", tr("Entropy of each layer"), views::explain::entropy(), Statistic::Entropy),
+            layersPart("channel-rms", tr("Largest against median channel of each layer"),
+                       views::explain::outlierRatio(), Statistic::OutlierRatio),
+            layersPage("delta-gain", tr("Delta gain: does the delta help?"), views::explain::varianceRatio(),
+                       Page::DeltaGain),
+            layersPage("entropy-grouping", tr("Entropy by grouping"), views::explain::entropy(), Page::EntropyGroups)};
+}
+
+QList<ViewPart> channelsParts() {
+    using Statistic = views::ChannelView::Statistic;
+    return {channelsPart("mean", tr("Mean and spread of each channel"),
+                         tr("Mean of each channel over the tokens, with one standard deviation around it"),
+                         Statistic::MeanAndSpread),
+            channelsPart("rms", tr("Rms of each channel"), views::explain::rms(), Statistic::Rms),
+            channelsPart("std", tr("Spread of each channel"), tr("Standard deviation over the tokens"), Statistic::Std),
+            channelsPart("kurtosis", tr("Kurtosis of each channel"), views::explain::kurtosis(), Statistic::Kurtosis),
+            channelsPart("max-abs", tr("Max-abs of each channel"), tr("The largest magnitude of each channel"),
+                         Statistic::MaxAbs)};
+}
+
+QList<ViewPart> positionsParts() {
+    using Statistic = views::PositionView::Statistic;
+    return {positionsPart("rms", tr("Rms by token position"), views::explain::rms(), Statistic::Rms),
+            positionsPart("norm", tr("Norm by token position"),
+                          tr("Euclidean length of each token's row: attention sinks stand out"), Statistic::Norm),
+            positionsPart("max-abs", tr("Max-abs by token position"), tr("The largest magnitude of each token"),
+                          Statistic::MaxAbs),
+            positionsPart("cosine", tr("Cosine to the mean token by position"),
+                          tr("How alike each token is to the mean of all"), Statistic::Cosine)};
+}
+
 } // namespace
 
 const QList<ViewEntry>& viewCatalogue() {
     static const QList<ViewEntry> entries{
         {QStringLiteral("distribution"), tr("Distribution"), tr("Histograms of values and of their deltas, with fits"),
-         QKeySequence(tr("Alt+1")), make<views::DistributionView>},
+         QKeySequence(tr("Alt+1")), make<views::DistributionView>, distributionParts()},
         {QStringLiteral("layers"), tr("Layers"),
          tr("Statistics of every layer; does the delta help, where is the entropy"), QKeySequence(tr("Alt+2")),
-         make<views::LayerChartsView>},
+         make<views::LayerChartsView>, layersParts()},
         {QStringLiteral("channels"), tr("Channels"), tr("Mean, spread and kurtosis of every channel; outlier channels"),
-         QKeySequence(tr("Alt+3")), make<views::ChannelView>},
-        {QStringLiteral("correlation"), tr("Correlation"), tr("How alike neighbouring tokens are, by distance"),
-         QKeySequence(tr("Alt+4")), make<views::CorrelationView>},
+         QKeySequence(tr("Alt+3")), make<views::ChannelView>, channelsParts()},
+        {QStringLiteral("correlation"),
+         tr("Correlation"),
+         tr("How alike neighbouring tokens are, by distance"),
+         QKeySequence(tr("Alt+4")),
+         make<views::CorrelationView>,
+         {}},
         {QStringLiteral("positions"), tr("Positions"), tr("Statistics by token position: sinks and recency"),
-         QKeySequence(tr("Alt+5")), make<views::PositionView>},
+         QKeySequence(tr("Alt+5")), make<views::PositionView>, positionsParts()},
     };
     return entries;
 }

@@ -15,6 +15,16 @@ class SelectionModel;
 
 namespace kvscope::app {
 
+/// One of the things that a statistics view can show: how menus, the palette and `kvscope render` name it.
+struct ViewPart {
+    /// Name on the command line after the view's and a dot, e.g. "entropy" of "layers.entropy".
+    QString name;
+    QString title;
+    QString help;
+    /// Makes a view of this sort show it.
+    std::function<void(QWidget*)> show;
+};
+
 /// One kind of statistics view: how the window's docks, the menus and `kvscope render` name and make it.
 struct ViewEntry {
     /// Name on the command line, e.g. "distribution".
@@ -23,6 +33,7 @@ struct ViewEntry {
     QString help;
     QKeySequence shortcut;
     std::function<QWidget*(views::Document*, views::SelectionModel*)> make;
+    QList<ViewPart> parts;
 };
 
 /// The statistics views, in the order of their tabs.

@@ -158,6 +158,7 @@ void Workspace::install(Slot slot, Opened opened) {
 }
 
 void Workspace::updateDifference() {
+    differenceError_.reset();
     const auto* main = document(Slot::Main);
     const auto* compared = document(Slot::Compared);
     if (main == nullptr || compared == nullptr)
@@ -165,6 +166,8 @@ void Workspace::updateDifference() {
     auto cache = makeDifferenceCache(main->cache(), compared->cache());
     if (cache)
         difference_ = std::make_unique<views::Document>(*cache, pool_);
+    else
+        differenceError_ = cache.error();
 }
 
 void Workspace::selectDefault() {

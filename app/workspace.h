@@ -14,6 +14,7 @@
 #include <array>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <stop_token>
 
 namespace kvscope::app {
@@ -37,6 +38,8 @@ public:
     [[nodiscard]] views::Document* document(Slot slot) const;
     /// Main minus compared; null unless both are open and of one shape family.
     [[nodiscard]] views::Document* difference() const { return difference_.get(); }
+    /// Why two open dumps have no difference; null where they have one.
+    [[nodiscard]] const Error* differenceError() const { return differenceError_ ? &*differenceError_ : nullptr; }
     /// How the main dump could be read otherwise.
     [[nodiscard]] const std::vector<LayoutCandidate>& layouts(Slot slot) const;
     /// What the dump of a slot was opened with.
@@ -78,6 +81,7 @@ private:
     QUndoStack undo_;
     std::array<Opened, 2> slots_;
     std::unique_ptr<views::Document> difference_;
+    std::optional<Error> differenceError_;
     std::shared_ptr<Opening> opening_;
     QTimer progressTimer_;
 };

@@ -6,8 +6,6 @@
 
 #include <QCheckBox>
 #include <QComboBox>
-#include <QPainter>
-#include <QVBoxLayout>
 
 #include <algorithm>
 #include <cmath>
@@ -22,20 +20,12 @@ constexpr std::size_t kMostBars = 160;
 } // namespace
 
 ChannelView::ChannelView(Document* document, SelectionModel* selection, QWidget* parent)
-    : StatisticsView(document, selection, parent)
-    , choices_(choicesOf(document->cache()))
+    : SingleChartView(document, selection, parent)
     , kind_(new QComboBox)
     , statistic_(new QComboBox)
-    , sorted_(new QCheckBox(tr("Sorted")))
-    , chart_(new ChartWidget) {
-    auto* content = new QWidget;
-    auto* layout = new QVBoxLayout(content);
-    layout->setContentsMargins(0, 0, 0, 0);
-    layout->addWidget(chart_);
-    setContent(content);
-
+    , sorted_(new QCheckBox(tr("Sorted"))) {
     kind_->setObjectName(QStringLiteral("kind"));
-    for (const KindChoice& choice : choices_)
+    for (const KindChoice& choice : choices())
         kind_->addItem(choice.name());
     panel().addControl(kind_, tr("Which plane of the selected layer. %1").arg(explain::plane()));
     statistic_->setObjectName(QStringLiteral("statistic"));
@@ -47,6 +37,8 @@ ChannelView::ChannelView(Document* document, SelectionModel* selection, QWidget*
     statistic_->setItemData(0, tr("Mean of each channel over the tokens, with one standard deviation around it"),
                             Qt::ToolTipRole);
     statistic_->setItemData(1, explain::rms(), Qt::ToolTipRole);
+    statistic_->setItemData(2, tr("How far the values of a channel lie around their mean"), Qt::ToolTipRole);
+    statistic_->setItemData(4, tr("The largest magnitude of each channel"), Qt::ToolTipRole);
     statistic_->setItemData(3, explain::kurtosis(), Qt::ToolTipRole);
     panel().addControl(statistic_, tr("What is shown of each channel"));
     sorted_->setObjectName(QStringLiteral("sorted"));
@@ -54,7 +46,7 @@ ChannelView::ChannelView(Document* document, SelectionModel* selection, QWidget*
 
     connect(kind_, &QComboBox::activated, this, [this](int index) {
         Selection next = this->selection();
-        next.kind = choices_[static_cast<std::size_t>(index)].kind;
+        next.kind = choices()[static_cast<std::size_t>(index)].kind;
         if (next == this->selection())
             refresh();
         else
@@ -62,7 +54,7 @@ ChannelView::ChannelView(Document* document, SelectionModel* selection, QWidget*
     });
     connect(statistic_, &QComboBox::currentIndexChanged, this, &ChannelView::refresh);
     connect(sorted_, &QCheckBox::toggled, this, &ChannelView::refresh);
-    connect(chart_, &ChartWidget::picked, this, [this](double x) {
+    connect(&chart(), &ChartWidget::picked, this, [this](double x) {
         const auto rank = static_cast<std::size_t>(std::max(0.0, x));
         if (rank < order_.size())
             selectChannel(order_[rank]);
@@ -76,10 +68,10 @@ ChannelView::ChannelView(Document* document, SelectionModel* selection, QWidget*
 
 void ChannelView::fillKinds() {
     // The box follows the selected kind; K before RoPE stays while K is selected.
-    if (choices_.empty() || choice().kind == selection().kind)
+    if (choices().empty() || choice().kind == selection().kind)
         return;
-    for (std::size_t i = 0; i < choices_.size(); ++i) {
-        if (choices_[i].kind == selection().kind) {
+    for (std::size_t i = 0; i < choices().size(); ++i) {
+        if (choices()[i].kind == selection().kind) {
             kind_->setCurrentIndex(static_cast<int>(i));
             refresh();
             return;
@@ -89,7 +81,7 @@ void ChannelView::fillKinds() {
 
 KindChoice ChannelView::choice() const {
     const auto index = static_cast<std::size_t>(std::max(0, kind_->currentIndex()));
-    return index < choices_.size() ? choices_[index] : KindChoice{};
+    return index < choices().size() ? choices()[index] : KindChoice{};
 }
 
 ChannelView::Statistic ChannelView::statistic() const {
@@ -109,9 +101,7 @@ const PlaneGeometry* ChannelView::geometry() const {
 }
 
 const PlaneStatistics* ChannelView::plane() const {
-    const auto* statistics =
-        result<CacheStatistics>(statisticsKey(layerScope(choice(), selection().layer(), selection().sequence)));
-    return statistics != nullptr && !statistics->planes.empty() ? &statistics->planes.front() : nullptr;
+    return planeOf(choice(), selection().layer());
 }
 
 std::vector<StatisticsService::Job> ChannelView::neededJobs() const {
@@ -160,6 +150,7 @@ ChartData ChannelView::chartOf(const PlaneStatistics& plane, const PlaneGeometry
                          [&](ChannelIndex a, ChannelIndex b) { return valueOf(momentsOf(a)) > valueOf(momentsOf(b)); });
 
     ChartData chart;
+    chart.explanation = statistic_->currentData(Qt::ToolTipRole).toString();
     chart.xTitle = sorted ? tr("rank (largest first)") : tr("channel");
     chart.yTitle = statistic_->currentText();
     chart.xIndex = true;
@@ -294,12 +285,12 @@ void ChannelView::display() {
                 ? tr("Computing\u2026")
                 : tr("Layer %1 holds no %2.").arg(formatCount(selection().layer().value), choice().name());
         order_.clear();
-        chart_->setData(std::move(empty));
+        chart().setData(std::move(empty));
         panel().setSummary({});
         panel().setTable(nullptr);
         return;
     }
-    chart_->setData(chartOf(*statistics, *shape), true);
+    chart().setData(chartOf(*statistics, *shape), true);
     panel().setSummary(sentence(*statistics, *shape));
     panel().setTable([this] {
         const PlaneStatistics* now = plane();
@@ -310,14 +301,6 @@ void ChannelView::display() {
 
 QString ChannelView::exportName() const {
     return tr("channels layer %1 %2").arg(QString::number(selection().layer().value), choice().name());
-}
-
-void ChannelView::paintTo(QPainter& painter, const QRectF& target) {
-    chart_->paintTo(painter, panel().paintSummary(painter, target));
-}
-
-QString ChannelView::toCsv() const {
-    return panel().currentTable().toCsv();
 }
 
 } // namespace kvscope::views

@@ -1,18 +1,16 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
-#include "views/statistics_view.h"
+#include "views/single_chart_view.h"
 
 class QCheckBox;
 class QComboBox;
 
 namespace kvscope::views {
 
-class ChartWidget;
-
 /// Statistics of every channel of the selected layer, in channel order or sorted, with outlier channels marked and
 /// named. Clicking a channel selects it everywhere.
-class ChannelView : public StatisticsView {
+class ChannelView : public SingleChartView {
     Q_OBJECT
 
 public:
@@ -22,11 +20,8 @@ public:
 
     void setStatistic(Statistic statistic);
     void setSorted(bool sorted);
-    [[nodiscard]] ChartWidget& chart() const { return *chart_; }
 
     [[nodiscard]] QString exportName() const override;
-    void paintTo(QPainter& painter, const QRectF& target) override;
-    [[nodiscard]] QString toCsv() const override;
 
 protected:
     [[nodiscard]] std::vector<StatisticsService::Job> neededJobs() const override;
@@ -44,11 +39,9 @@ private:
     [[nodiscard]] QString sentence(const PlaneStatistics& plane, const PlaneGeometry& geometry) const;
     [[nodiscard]] StatisticsTable tableOf(const PlaneStatistics& plane, const PlaneGeometry& geometry) const;
 
-    std::vector<KindChoice> choices_;
     QComboBox* kind_;
     QComboBox* statistic_;
     QCheckBox* sorted_;
-    ChartWidget* chart_;
     /// Channel at each rank of the chart.
     std::vector<ChannelIndex> order_;
 };

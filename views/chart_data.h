@@ -78,6 +78,8 @@ struct ChartData {
     std::optional<double> selected;
     /// What to call an x in tooltips ("layer 3"); the number itself when null.
     std::function<QString(double)> xName;
+    /// What the chart measures, as a tooltip beside the data (titles, legend).
+    QString explanation;
     /// Instead of a chart without points.
     QString emptyText;
 };

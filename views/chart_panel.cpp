@@ -2,9 +2,12 @@
 #include "views/chart_panel.h"
 
 #include "views/chart_parts.h"
+#include "views/elided_label.h"
+#include "views/explanations.h"
 #include "views/flow_layout.h"
 #include "views/theme.h"
 
+#include <QComboBox>
 #include <QHBoxLayout>
 #include <QLabel>
 #include <QPainter>
@@ -18,6 +21,7 @@ namespace kvscope::views {
 ChartPanel::ChartPanel(QWidget* content, QWidget* parent)
     : QWidget(parent)
     , controls_(new FlowLayout(nullptr, 6))
+    , caption_(new ElidedLabel(this))
     , summary_(new QLabel(this))
     , error_(new QLabel(this))
     , progress_(new QProgressBar(this))
@@ -27,6 +31,11 @@ ChartPanel::ChartPanel(QWidget* content, QWidget* parent)
     auto* layout = new QVBoxLayout(this);
     layout->setContentsMargins(6, 4, 6, 4);
     layout->setSpacing(4);
+    QFont bold = caption_->font();
+    bold.setBold(true);
+    caption_->setFont(bold);
+    caption_->hide();
+    layout->addWidget(caption_);
     layout->addLayout(controls_);
     layout->addWidget(summary_);
     layout->addWidget(error_);
@@ -87,6 +96,8 @@ void ChartPanel::addControl(QWidget* control, const QString& explanation) {
 void ChartPanel::insertControl(QWidget* item, QWidget* control, const QString& explanation) {
     if (control->toolTip().isEmpty())
         control->setToolTip(explanation);
+    if (auto* box = qobject_cast<QComboBox*>(control))
+        explainChoice(box, explanation);
     control->setAccessibleDescription(explanation);
     controls_->addWidget(item);
     controls_->moveLastTo(controls_->count() - 2);
@@ -95,6 +106,15 @@ void ChartPanel::insertControl(QWidget* item, QWidget* control, const QString& e
         setTabOrder(lastControl_, control);
     setTabOrder(control, tableButton_);
     lastControl_ = control;
+}
+
+void ChartPanel::setCaption(const QString& text, bool shown) {
+    caption_->setText(text);
+    caption_->setVisible(shown);
+}
+
+QString ChartPanel::caption() const {
+    return caption_->text();
 }
 
 void ChartPanel::setSummary(const QString& text) {
@@ -134,13 +154,16 @@ QRectF ChartPanel::paintSummary(QPainter& painter, const QRectF& target) const {
     const Theme theme = Theme::from(palette());
     painter.fillRect(target, theme.background);
     const QRectF inside = target.adjusted(8, 6, -8, -4);
-    if (summary().isEmpty())
+    QStringList parts{caption(), summary()};
+    parts.removeAll(QString());
+    if (parts.isEmpty())
         return inside;
     painter.save();
     painter.setFont(chartFont(*this));
     painter.setPen(theme.text);
     QRectF used;
-    painter.drawText(inside, Qt::AlignLeft | Qt::AlignTop | Qt::TextWordWrap, summary(), &used);
+    painter.drawText(inside, Qt::AlignLeft | Qt::AlignTop | Qt::TextWordWrap, parts.join(QStringLiteral(" \u00b7 ")),
+                     &used);
     painter.restore();
     return inside.adjusted(0, used.height() + 6, 0, 0);
 }

@@ -15,6 +15,7 @@ class QToolButton;
 
 namespace kvscope::views {
 
+class ElidedLabel;
 class FlowLayout;
 
 /// The frame around charts: a row of controls, a sentence that says what is to be seen, the charts or (by a toggle) the
@@ -30,6 +31,9 @@ public:
     /// Adds a control that carries its own text.
     void addControl(QWidget* control, const QString& explanation);
 
+    /// Which dump the charts are of: written on pictures, and over the charts where `shown`.
+    void setCaption(const QString& text, bool shown);
+    [[nodiscard]] QString caption() const;
     void setSummary(const QString& text);
     [[nodiscard]] QString summary() const;
     /// Says how to make the table; it is made when it is shown or asked for.
@@ -51,6 +55,7 @@ private:
     void insertControl(QWidget* item, QWidget* control, const QString& explanation);
 
     FlowLayout* controls_;
+    ElidedLabel* caption_;
     QLabel* summary_;
     QLabel* error_;
     QProgressBar* progress_;

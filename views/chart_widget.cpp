@@ -297,7 +297,7 @@ void ChartWidget::addMarks() {
     }
     const bool hasPoints = std::any_of(data_.series.begin(), data_.series.end(),
                                        [](const ChartSeries& series) { return !series.x.empty(); });
-    plot_->axisRect()->setVisible(hasPoints);
+    // The axis rect itself stays: items are its children and would be hidden with it.
     for (QCPAxis* axis : plot_->axisRect()->axes())
         axis->setVisible(hasPoints && (axis == plot_->xAxis || axis == plot_->yAxis));
     if (!hasPoints && !data_.emptyText.isEmpty()) {

@@ -120,7 +120,12 @@ bool ChartWidget::eventFilter(QObject* watched, QEvent* event) {
         const QPointF here = mouse->position() + QPointF(plot_->pos());
         const QString text = toolTipAt(here);
         setCursorX(text.isEmpty() ? std::nullopt : nearestX(plot_->xAxis->pixelToCoord(mouse->position().x())));
-        if (text.isEmpty())
+        if (text.isEmpty() && !data_.explanation.isEmpty() &&
+            !plot_->axisRect()->rect().contains(mouse->position().toPoint()))
+            QToolTip::showText(mouse->globalPosition().toPoint(),
+                               QStringLiteral("<p>") + data_.explanation.toHtmlEscaped() + QStringLiteral("</p>"),
+                               this);
+        else if (text.isEmpty())
             QToolTip::hideText();
         else
             showToolTip(mouse->globalPosition().toPoint(), text, this);

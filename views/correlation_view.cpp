@@ -5,23 +5,14 @@
 #include "views/number_format.h"
 
 #include <QCheckBox>
-#include <QPainter>
-#include <QVBoxLayout>
 
 #include <algorithm>
 
 namespace kvscope::views {
 
 CorrelationView::CorrelationView(Document* document, SelectionModel* selection, QWidget* parent)
-    : StatisticsView(document, selection, parent)
-    , choices_(choicesOf(document->cache()))
-    , unbiased_(new QCheckBox(tr("Correct for few pairs")))
-    , chart_(new ChartWidget) {
-    auto* content = new QWidget;
-    auto* layout = new QVBoxLayout(content);
-    layout->setContentsMargins(0, 0, 0, 0);
-    layout->addWidget(chart_);
-    setContent(content);
+    : SingleChartView(document, selection, parent)
+    , unbiased_(new QCheckBox(tr("Correct for few pairs"))) {
     unbiased_->setObjectName(QStringLiteral("unbiased"));
     panel().addControl(unbiased_, tr("Divide by the number of pairs of tokens that lie so far apart instead of by the "
                                      "number of all tokens: unbiased, but noisy at large lags"));
@@ -29,18 +20,11 @@ CorrelationView::CorrelationView(Document* document, SelectionModel* selection, 
 }
 
 std::vector<StatisticsService::Job> CorrelationView::neededJobs() const {
-    std::vector<StatisticsService::Job> jobs;
-    for (const KindChoice choice : choices_) {
-        if (holds(cache(), choice, selection().layer(), selection().sequence))
-            jobs.push_back(correlationJob(document(), layerScope(choice, selection().layer(), selection().sequence)));
-    }
-    return jobs;
+    return selectedLayerJobs(&correlationJob);
 }
 
 const LagCorrelation* CorrelationView::correlationOf(KindChoice choice) const {
-    const auto* planes = result<std::vector<LagCorrelation>>(
-        correlationKey(layerScope(choice, selection().layer(), selection().sequence)));
-    return planes != nullptr && !planes->empty() ? &planes->front() : nullptr;
+    return ofSelectedLayer<LagCorrelation>(&correlationKey, choice);
 }
 
 void CorrelationView::display() {
@@ -58,7 +42,7 @@ void CorrelationView::display() {
     QStringList sentences;
     std::size_t lags = 0;
     std::vector<const std::vector<double>*> columns;
-    for (const KindChoice choice : choices_) {
+    for (const KindChoice choice : choices()) {
         const LagCorrelation* correlation = correlationOf(choice);
         if (correlation == nullptr)
             continue;
@@ -84,7 +68,7 @@ void CorrelationView::display() {
         table.rows.push_back(std::move(row));
     }
     chart.levels.push_back({0.5, tr("above 0.5 at lag 1 the delta helps within a channel")});
-    chart_->setData(std::move(chart), true);
+    this->chart().setData(std::move(chart), true);
     panel().setTable([table = std::move(table)] { return table; });
     panel().setSummary(sentences.isEmpty()
                            ? QString()
@@ -94,14 +78,6 @@ void CorrelationView::display() {
 
 QString CorrelationView::exportName() const {
     return tr("token correlation layer %1").arg(selection().layer().value);
-}
-
-void CorrelationView::paintTo(QPainter& painter, const QRectF& target) {
-    chart_->paintTo(painter, panel().paintSummary(painter, target));
-}
-
-QString CorrelationView::toCsv() const {
-    return panel().currentTable().toCsv();
 }
 
 } // namespace kvscope::views

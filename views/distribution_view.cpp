@@ -3,18 +3,20 @@
 
 #include "views/chart_parts.h"
 #include "views/chart_widget.h"
+#include "views/histogram_grid.h"
 #include "views/number_format.h"
 
 #include <QCheckBox>
 #include <QComboBox>
 #include <QGridLayout>
 #include <QHeaderView>
-#include <QLabel>
 #include <QPainter>
+#include <QStackedWidget>
 
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <initializer_list>
 
 namespace kvscope::views {
 
@@ -81,7 +83,8 @@ DistributionView::DistributionView(Document* document, SelectionModel* selection
     , fits_(new QComboBox)
     , logCounts_(new QCheckBox(tr("Log")))
     , density_(new QCheckBox(tr("Density")))
-    , readouts_(new StatisticsTableView) {
+    , readouts_(new StatisticsTableView)
+    , pages_(new QStackedWidget) {
     auto* content = new QWidget;
     grid_ = new QGridLayout(content);
     grid_->setContentsMargins(0, 0, 0, 0);
@@ -100,14 +103,19 @@ DistributionView::DistributionView(Document* document, SelectionModel* selection
     grid_->setRowStretch(1, 2);
     for (int i = 0; i < columns; ++i)
         grid_->setColumnStretch(i, 1);
-    setContent(content);
+    pages_->addWidget(content);
+    pages_->addWidget(makeLayersPage());
+    setContent(pages_);
 
     scope_->setObjectName(QStringLiteral("scope"));
     scope_->addItem(tr("selection"));
     scope_->addItem(tr("layer"));
     scope_->addItem(tr("all layers"));
+    scope_->addItem(tr("each layer"));
     scope_->setItemData(0, tr("The selected layers, head or channels, and tokens"), Qt::ToolTipRole);
     scope_->setItemData(1, tr("The whole selected layer"), Qt::ToolTipRole);
+    scope_->setItemData(2, tr("The values of all layers together"), Qt::ToolTipRole);
+    scope_->setItemData(3, tr("A small histogram for every layer, beside the others"), Qt::ToolTipRole);
     panel().addControl(tr("Of"), scope_, tr("Which values are counted"));
     deltas_->setObjectName(QStringLiteral("deltas"));
     deltas_->addItem(tr("previous token"));
@@ -154,6 +162,7 @@ StatisticsScope DistributionView::scopeOf(KindChoice choice) const {
     case Scope::Layer:
         return layerScope(choice, selection().layer(), selection().sequence);
     case Scope::AllLayers:
+    case Scope::EachLayer:
         break;
     }
     return cacheScope(choice, selection().sequence);
@@ -161,6 +170,14 @@ StatisticsScope DistributionView::scopeOf(KindChoice choice) const {
 
 std::vector<StatisticsService::Job> DistributionView::neededJobs() const {
     std::vector<StatisticsService::Job> jobs;
+    for (LayerIndex layer(0); scope() == Scope::EachLayer && layer.value < cache().geometry().layerCount(); ++layer) {
+        for (const KindChoice choice : choices_) {
+            if (holds(cache(), choice, layer, selection().sequence))
+                jobs.push_back(statisticsJob(document(), layerScope(choice, layer, selection().sequence)));
+        }
+    }
+    if (scope() == Scope::EachLayer)
+        return jobs;
     for (const KindChoice choice : choices_) {
         const StatisticsScope wanted = scopeOf(choice);
         // Whole layers are shared with the other views and kept; what depends on a selection is kept for a while.
@@ -172,6 +189,24 @@ std::vector<StatisticsService::Job> DistributionView::neededJobs() const {
 
 const CacheStatistics* DistributionView::statisticsOf(KindChoice choice) const {
     return result<CacheStatistics>(statisticsKey(scopeOf(choice)));
+}
+
+std::vector<DistributionView::Shown> DistributionView::shownStatistics() const {
+    std::vector<Shown> shown;
+    if (scope() != Scope::EachLayer) {
+        for (const KindChoice choice : choices_) {
+            if (const CacheStatistics* statistics = statisticsOf(choice))
+                shown.push_back({std::nullopt, choice, statistics});
+        }
+        return shown;
+    }
+    for (LayerIndex layer(0); layer.value < cache().geometry().layerCount(); ++layer) {
+        for (const KindChoice choice : choices_) {
+            if (const CacheStatistics* statistics = layerStatistics(choice, layer))
+                shown.push_back({layer, choice, statistics});
+        }
+    }
+    return shown;
 }
 
 bool DistributionView::showsPrevious() const {
@@ -210,6 +245,7 @@ ChartData DistributionView::chartOf(KindChoice choice, const CacheStatistics& st
     chart.xTitle = choice.beforeRope ? choice.name() : tr("%1 value").arg(choice.name());
     chart.yTitle = density_->isChecked() ? tr("density") : tr("count");
     chart.yLog = logCounts_->isChecked();
+    chart.explanation = explain::delta() + u' ' + explain::fits();
     chart.fromZero = true;
     const BinRange range = statistics.histogramRange;
     chart.xName = [range](double x) {
@@ -256,6 +292,8 @@ QString DistributionView::scopeName() const {
     const Selection& now = selection();
     if (scope() == Scope::AllLayers)
         return tr("All layers");
+    if (scope() == Scope::EachLayer)
+        return tr("Each layer");
     const bool several = scope() == Scope::Selection && now.layers.size() > 1;
     QString name = several ? tr("Layers %1\u2013%2").arg(now.layers.begin.value).arg(now.layers.end.value - 1)
                            : tr("Layer %1").arg(now.layer().value);
@@ -395,10 +433,9 @@ StatisticsTable DistributionView::fullTable() const {
                      {tr("Better fit"), {}, explain::fits()},
                      {tr("Beyond 6 sigma"), {}, {}},
                      {tr("NaN or infinite"), {}, {}}};
-    for (const KindChoice choice : choices_) {
-        const CacheStatistics* statistics = statisticsOf(choice);
-        if (statistics == nullptr)
-            continue;
+    if (scope() == Scope::EachLayer)
+        table.columns.push_back({tr("Layer"), {}, {}});
+    for (const auto& [layer, choice, statistics] : shownStatistics()) {
         for (const Part& part : kParts) {
             const SeriesStatistics& series = statistics->total.*part.series;
             const Moments& moments = series.moments;
@@ -429,12 +466,23 @@ StatisticsTable DistributionView::fullTable() const {
                                   betterFit(series),
                                   static_cast<qlonglong>(series.outliers.back()),
                                   static_cast<qlonglong>(moments.nonFinite)});
+            if (layer)
+                table.rows.back().emplace_back(static_cast<qlonglong>(layer->value));
         }
     }
     return table;
 }
 
 void DistributionView::display() {
+    const bool each = scope() == Scope::EachLayer;
+    pages_->setCurrentIndex(each ? 1 : 0);
+    for (QWidget* control : std::initializer_list<QWidget*>{fits_, logCounts_, density_})
+        control->setEnabled(!each);
+    if (each) {
+        displayLayers();
+        panel().setTable([this] { return fullTable(); });
+        return;
+    }
     for (std::size_t i = 0; i < choices_.size(); ++i) {
         if (const CacheStatistics* statistics = statisticsOf(choices_[i])) {
             charts_[i]->setData(chartOf(choices_[i], *statistics), true);
@@ -466,6 +514,10 @@ QString DistributionView::exportName() const {
 
 void DistributionView::paintTo(QPainter& painter, const QRectF& target) {
     const QRectF area = panel().paintSummary(painter, target);
+    if (scope() == Scope::EachLayer) {
+        layers_->paintTo(painter, area);
+        return;
+    }
     std::vector<std::size_t> order;
     for (const bool before : {false, true}) {
         for (std::size_t i = 0; i < choices_.size(); ++i) {
@@ -493,10 +545,9 @@ QString DistributionView::toCsv() const {
     StatisticsTable table;
     table.columns = {{tr("plane"), {}, {}},    {tr("of"), {}, {}},    {tr("bin low"), {}, {}},
                      {tr("bin high"), {}, {}}, {tr("count"), {}, {}}, {tr("density"), {}, {}}};
-    for (const KindChoice choice : choices_) {
-        const CacheStatistics* statistics = statisticsOf(choice);
-        if (statistics == nullptr)
-            continue;
+    if (scope() == Scope::EachLayer)
+        table.columns.push_back({tr("layer"), {}, {}});
+    for (const auto& [layer, choice, statistics] : shownStatistics()) {
         for (const Part& part : kParts) {
             const Histogram& histogram = (statistics->total.*part.series).histogram;
             for (std::size_t i = 0; i < histogram.counts.size(); ++i) {
@@ -504,6 +555,8 @@ QString DistributionView::toCsv() const {
                 const double low = histogram.range.low + static_cast<double>(bin) * histogram.range.width();
                 table.rows.push_back({choice.name(), tr(part.name), low, low + histogram.range.width(),
                                       static_cast<qlonglong>(histogram.counts[i]), histogram.density(bin)});
+                if (layer)
+                    table.rows.back().emplace_back(static_cast<qlonglong>(layer->value));
             }
         }
     }

@@ -3,14 +3,18 @@
 
 #include "views/statistics_view.h"
 
+#include <optional>
+#include <vector>
+
 class QCheckBox;
 class QComboBox;
 class QGridLayout;
-class QLabel;
+class QStackedWidget;
 
 namespace kvscope::views {
 
 class ChartWidget;
+class HistogramGrid;
 
 /// Histograms of values and of their deltas on one range, K, K before RoPE and V side by side, with Gaussian and
 /// Laplace fits and what they say: spread, tails, and whether deltas help.
@@ -18,13 +22,15 @@ class DistributionView : public StatisticsView {
     Q_OBJECT
 
 public:
-    enum class Scope : std::uint8_t { Selection, Layer, AllLayers };
+    enum class Scope : std::uint8_t { Selection, Layer, AllLayers, EachLayer };
 
     DistributionView(Document* document, SelectionModel* selection, QWidget* parent = nullptr);
 
     void setScope(Scope scope);
     /// The charts by kind, in the order of choicesOf().
     [[nodiscard]] const std::vector<ChartWidget*>& charts() const { return charts_; }
+    /// The small histograms of every layer.
+    [[nodiscard]] HistogramGrid& layers() const { return *layers_; }
     /// The table of readouts beside the charts.
     [[nodiscard]] StatisticsTableView& readouts() const { return *readouts_; }
 
@@ -45,6 +51,17 @@ private:
     [[nodiscard]] StatisticsScope scopeOf(KindChoice choice) const;
     [[nodiscard]] bool isWholeLayer(const StatisticsScope& scope) const;
     [[nodiscard]] const CacheStatistics* statisticsOf(KindChoice choice) const;
+    [[nodiscard]] const CacheStatistics* layerStatistics(KindChoice choice, LayerIndex layer) const;
+    /// What is shown, in order; the layer where each has its own histogram.
+    struct Shown {
+        std::optional<LayerIndex> layer;
+        KindChoice choice;
+        const CacheStatistics* statistics = nullptr;
+    };
+    [[nodiscard]] std::vector<Shown> shownStatistics() const;
+    QWidget* makeLayersPage();
+    void displayLayers();
+    [[nodiscard]] QString layersSentence() const;
     [[nodiscard]] bool showsPrevious() const;
     [[nodiscard]] bool showsAnchor() const;
     [[nodiscard]] ChartData chartOf(KindChoice choice, const CacheStatistics& statistics) const;
@@ -64,7 +81,9 @@ private:
     QCheckBox* density_;
     std::vector<ChartWidget*> charts_;
     StatisticsTableView* readouts_;
-    QGridLayout* grid_;
+    QGridLayout* grid_ = nullptr;
+    QStackedWidget* pages_;
+    HistogramGrid* layers_ = nullptr;
 };
 
 } // namespace kvscope::views

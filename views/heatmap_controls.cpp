@@ -2,6 +2,7 @@
 #include "views/heatmap_controls.h"
 
 #include "core/stats/quantity.h"
+#include "views/explanations.h"
 #include "views/flow_layout.h"
 #include "views/number_format.h"
 
@@ -27,74 +28,6 @@ QString text(std::string_view view) {
     return QString::fromUtf8(view.data(), static_cast<qsizetype>(view.size()));
 }
 
-QString explain(MapKind map) {
-    switch (map) {
-    case MapKind::LayerToken:
-        return HeatmapControls::tr("One row a layer, one column a token; a cell sums up all channels.");
-    case MapKind::HeadToken:
-        return HeatmapControls::tr("One row a KV head of the selected layer, one column a token.");
-    case MapKind::TokenChannel:
-        return HeatmapControls::tr("One row a channel of the selected layer (or head), one column a token: the plane "
-                                   "itself.");
-    case MapKind::LayerChannel:
-        return HeatmapControls::tr("One row a layer, one column a channel; a cell sums up all tokens.");
-    }
-    return {};
-}
-
-QString explain(Quantity quantity) {
-    switch (quantity) {
-    case Quantity::Value:
-        return HeatmapControls::tr("The values as stored.");
-    case Quantity::Magnitude:
-        return HeatmapControls::tr("The values without their sign.");
-    case Quantity::DeltaPrevious:
-        return HeatmapControls::tr("Each value minus that of the token before, in the same channel.");
-    case Quantity::DeltaAnchor:
-        return HeatmapControls::tr("Each value minus that of the anchor: the first token of its group of 10, as "
-                                   "CacheGen codes it.");
-    case Quantity::ChannelDeviation:
-        return HeatmapControls::tr("Each value minus the mean of its channel over all tokens.");
-    case Quantity::KeyBeforeRope:
-        return HeatmapControls::tr("Keys with the rotary position embedding (RoPE) undone.");
-    }
-    return {};
-}
-
-QString explain(Reduction reduction) {
-    switch (reduction) {
-    case Reduction::Rms:
-        return HeatmapControls::tr("Root mean square of the values under a cell.");
-    case Reduction::MaxAbs:
-        return HeatmapControls::tr("Largest magnitude under a cell: hides no outlier.");
-    case Reduction::Mean:
-        return HeatmapControls::tr("Average of the values under a cell.");
-    case Reduction::Min:
-        return HeatmapControls::tr("Smallest value under a cell.");
-    case Reduction::Max:
-        return HeatmapControls::tr("Largest value under a cell.");
-    case Reduction::Std:
-        return HeatmapControls::tr("Standard deviation of the values under a cell.");
-    }
-    return {};
-}
-
-QString explain(PlaneKind kind) {
-    switch (kind) {
-    case PlaneKind::Key:
-        return HeatmapControls::tr("Keys. A plane is one layer's matrix of tokens by channels.");
-    case PlaneKind::Value:
-        return HeatmapControls::tr("Values. A plane is one layer's matrix of tokens by channels.");
-    case PlaneKind::Latent:
-        return HeatmapControls::tr("MLA's compressed keys and values with the shared rotary key.");
-    case PlaneKind::Query:
-        return HeatmapControls::tr("Queries that the dump recorded beside the cache.");
-    case PlaneKind::KeyBeforeRope:
-        return HeatmapControls::tr("Keys before RoPE that the dump recorded beside the cache.");
-    }
-    return {};
-}
-
 void fitToText(QComboBox* box) {
     box->setFixedWidth(box->fontMetrics().horizontalAdvance(box->currentText()) + kBoxFrame);
     box->updateGeometry();
@@ -107,6 +40,7 @@ QComboBox* makeBox(QWidget* parent, const QString& name, const QString& help) {
     box->setSizeAdjustPolicy(QComboBox::AdjustToMinimumContentsLengthWithIcon);
     // As wide as what is chosen: the row stays short, and goes on below where a pane is narrow.
     QObject::connect(box, &QComboBox::currentTextChanged, box, [box] { fitToText(box); });
+    explainChoice(box, help);
     return box;
 }
 
@@ -119,6 +53,7 @@ void choose(QComboBox* box, int data) {
     const QSignalBlocker blocker(box);
     box->setCurrentIndex(box->findData(data));
     fitToText(box);
+    explainChoice(box);
 }
 
 } // namespace
@@ -154,9 +89,9 @@ HeatmapControls::HeatmapControls(QWidget* parent)
     view_->setMenu(viewMenu_);
 
     for (const MapKind map : kAllMapKinds)
-        addItem(map_, nameOf(map), static_cast<int>(map), explain(map));
+        addItem(map_, nameOf(map), static_cast<int>(map), explain::of(map));
     for (const Reduction reduction : kAllReductions)
-        addItem(reduction_, nameOf(reduction), static_cast<int>(reduction), explain(reduction));
+        addItem(reduction_, nameOf(reduction), static_cast<int>(reduction), explain::of(reduction));
     fillColourMenu();
 
     connect(map_, &QComboBox::activated, this, [this] {
@@ -274,7 +209,7 @@ void HeatmapControls::fillKinds() {
     if (cache_.isNull())
         return;
     for (const PlaneKind kind : cache_.geometry().kinds())
-        addItem(kind_, text(kvscope::nameOf(kind)), static_cast<int>(kind), explain(kind));
+        addItem(kind_, text(kvscope::nameOf(kind)), static_cast<int>(kind), explain::of(kind));
     if (kind_->count() > 1)
         addItem(kind_, tr("selected"), kFollowSelection, tr("The kind that was last clicked in any view."));
 }
@@ -287,7 +222,7 @@ void HeatmapControls::fillQuantities() {
     const auto planes = cache_.geometry().planes(shownKind_);
     for (const Quantity quantity : kAllQuantities) {
         if (!planes.empty() && isAvailable(cache_, quantity, planes.front()))
-            addItem(quantity_, text(kvscope::nameOf(quantity)), static_cast<int>(quantity), explain(quantity));
+            addItem(quantity_, text(kvscope::nameOf(quantity)), static_cast<int>(quantity), explain::of(quantity));
     }
 }
 

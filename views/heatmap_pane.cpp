@@ -2,6 +2,7 @@
 #include "views/heatmap_pane.h"
 
 #include "views/colour_bar.h"
+#include "views/elided_label.h"
 #include "views/heatmap_bars.h"
 #include "views/heatmap_controls.h"
 #include "views/number_format.h"
@@ -58,6 +59,7 @@ HeatmapPane::HeatmapPane(Document* document, SelectionModel* selection, const He
     : QWidget(parent)
     , selection_(selection)
     , settings_(settings)
+    , caption_(new ElidedLabel(this))
     , controls_(new HeatmapControls(this))
     , plot_(new HeatmapPlot(this))
     , colourBar_(new ColourBar(this))
@@ -71,6 +73,12 @@ HeatmapPane::HeatmapPane(Document* document, SelectionModel* selection, const He
     auto* layout = new QVBoxLayout(this);
     layout->setContentsMargins(0, 0, 0, 0);
     layout->setSpacing(0);
+    QFont bold = caption_->font();
+    bold.setBold(true);
+    caption_->setFont(bold);
+    caption_->setMargin(4);
+    caption_->hide();
+    layout->addWidget(caption_);
     layout->addWidget(controls_);
     layout->addLayout(picture, 1);
     layout->addWidget(find_);
@@ -90,7 +98,11 @@ HeatmapPane::HeatmapPane(Document* document, SelectionModel* selection, const He
     });
     statusTimer_.setSingleShot(true);
     statusTimer_.setInterval(kStatusMs);
-    connect(&statusTimer_, &QTimer::timeout, this, &HeatmapPane::updateStatus);
+    connect(&statusTimer_, &QTimer::timeout, this, [this] {
+        updateStatus();
+        // What the cell under the crosshair covers may have changed with the zoom.
+        askForCell();
+    });
 
     connect(controls_, &HeatmapControls::edited, this, &HeatmapPane::editSettings);
     connect(controls_, &HeatmapControls::rangeLockRequested, this, &HeatmapPane::lockRange);
@@ -117,6 +129,16 @@ HeatmapPane::HeatmapPane(Document* document, SelectionModel* selection, const He
 
 HeatmapPane::~HeatmapPane() {
     stop_.request_stop();
+}
+
+void HeatmapPane::setCaption(const QString& text, const QString& toolTip) {
+    caption_->setText(text);
+    caption_->setToolTip(toolTip);
+    caption_->setVisible(!text.isEmpty());
+}
+
+QString HeatmapPane::caption() const {
+    return caption_->text();
 }
 
 void HeatmapPane::connectPlot() {
@@ -161,6 +183,9 @@ void HeatmapPane::setDocument(Document* document) {
     plot_->heatmap().setOverview(nullptr);
     plot_->strip().setTokens({}, false);
     exportTiles_.clear();
+    ownRange_.reset();
+    sharedRange_.reset();
+    referenceRms_.clear();
     loading_ = false;
     sampled_ = false;
     tokens_ = {};
@@ -335,25 +360,58 @@ void HeatmapPane::updateColouring() {
     const auto& overview = plot_->heatmap().overview();
     if (overview == nullptr || overview->spec != wanted_)
         return;
+    ownRange_ = automaticRange(measuredOverview(), settings_);
+    // Others may have to follow, and answer with what all share.
+    emit scaleChanged();
+    const HeatmapOverview measured = measuredOverview();
     const auto& locked = settings_.lockedRange(overview->spec.kind);
     HeatmapColouring colouring;
     colouring.reduction = settings_.reduction;
-    colouring.rowFactors = relativeFactors(*overview, settings_.relative);
+    colouring.rowFactors = relativeFactors(measured, settings_.relative);
     if (settings_.markOutliers && settings_.reduction != Reduction::MaxAbs)
         colouring.markLimits = overview->markLimits;
     colouring.scale =
-        ColourScale(settings_.colourMap(), settings_.scaling, locked ? *locked : automaticRange(*overview, settings_));
+        ColourScale(settings_.colourMap(), settings_.scaling, locked ? *locked : sharedRange_.value_or(*ownRange_));
     plot_->heatmap().setColouring(std::move(colouring));
-    colourBar_->setContents({plot_->heatmap().colouring().scale, settings_.valueLabel(), locked.has_value()});
+    colourBar_->setContents({plot_->heatmap().colouring().scale, valueLabel(), locked.has_value()});
     plot_->replot(QCustomPlot::rpQueuedReplot);
     statusTimer_.start();
+}
+
+HeatmapOverview HeatmapPane::measuredOverview() const {
+    HeatmapOverview measured = *plot_->heatmap().overview();
+    if (referenceRms_.empty())
+        return measured;
+    // What was computed beside the overview was relative to its own layers.
+    measured.spread = {};
+    std::copy_n(referenceRms_.begin(), std::min(referenceRms_.size(), measured.layerRms.size()),
+                measured.layerRms.begin());
+    return measured;
+}
+
+std::vector<float> HeatmapPane::layerRms() const {
+    const auto& overview = plot_->heatmap().overview();
+    return overview ? overview->layerRms : std::vector<float>();
+}
+
+void HeatmapPane::shareScale(const std::vector<float>& layerRms, const std::optional<ValueRange>& range) {
+    if (layerRms == referenceRms_ && range == sharedRange_)
+        return;
+    referenceRms_ = layerRms;
+    sharedRange_ = range;
+    updateColouring();
+}
+
+QString HeatmapPane::valueLabel() const {
+    const bool relative = settings_.relative && !referenceRms_.empty();
+    return relative ? tr("%1 of A").arg(settings_.valueLabel()) : settings_.valueLabel();
 }
 
 void HeatmapPane::applyRange(const ValueRange& range) {
     HeatmapColouring colouring = plot_->heatmap().colouring();
     colouring.scale = ColourScale(colouring.scale.map(), colouring.scale.scaling(), range);
     plot_->heatmap().setColouring(std::move(colouring));
-    colourBar_->setContents({plot_->heatmap().colouring().scale, settings_.valueLabel(), true});
+    colourBar_->setContents({plot_->heatmap().colouring().scale, valueLabel(), true});
     plot_->replot(QCustomPlot::rpQueuedReplot);
     statusTimer_.start();
 }
@@ -499,7 +557,7 @@ void HeatmapPane::updateClipped(const MapSpec& map) {
         single ? tr("%1 of %2 values clipped").arg(formatCount(count.clipped), formatCount(count.cells))
                : tr("%1 of %2 cells clipped, each %3").arg(formatCount(count.clipped), formatCount(count.cells), each),
         tr("Of those on screen. Clipped: %1 below %2 or above %3; these have a colour of their own.%4")
-            .arg(settings_.valueLabel(), formatNumber(range.lower), formatNumber(range.upper),
+            .arg(valueLabel(), formatNumber(range.lower), formatNumber(range.upper),
                  single ? QString() : tr(" Zoom in to count smaller cells.")));
 }
 

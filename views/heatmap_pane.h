@@ -23,6 +23,7 @@
 namespace kvscope::views {
 
 class ColourBar;
+class ElidedLabel;
 class FindBar;
 class GoToBar;
 class HeatmapControls;
@@ -47,11 +48,24 @@ public:
     /// What the user does through the controls: emits settingsEdited.
     void editSettings(const HeatmapSettings& settings);
 
+    /// A line over the pane that says which dump it shows; empty for none.
+    void setCaption(const QString& text, const QString& toolTip);
+    [[nodiscard]] QString caption() const;
+
     [[nodiscard]] HeatmapPlot& plot() const { return *plot_; }
     [[nodiscard]] ColourBar& colourBar() const { return *colourBar_; }
     [[nodiscard]] HeatmapReadout& readout() const { return *readout_; }
     /// The map on screen; nothing while the first one is loading.
     [[nodiscard]] std::optional<MapSpec> shownMap() const;
+
+    /// The range that an automatic scale would choose for this map alone; nothing while there is no map.
+    [[nodiscard]] const std::optional<ValueRange>& ownRange() const { return ownRange_; }
+    /// Rms of the layers of the map's own dump.
+    [[nodiscard]] std::vector<float> layerRms() const;
+    /// Measures against the layers' rms of another dump (empty: its own) and uses a range (null: its own) where the
+    /// range is automatic.
+    void shareScale(const std::vector<float>& layerRms, const std::optional<ValueRange>& range);
+    [[nodiscard]] const std::optional<ValueRange>& sharedRange() const { return sharedRange_; }
 
     /// Selects a value and brings its cell into view. A pane held on another kind ignores it.
     void showCell(PlaneId plane, TokenIndex token, ChannelIndex channel);
@@ -82,6 +96,8 @@ signals:
     void viewChanged();
     /// Another map is on screen.
     void mapShown();
+    /// ownRange or layerRms is another one.
+    void scaleChanged();
     /// The user looks for a text; an empty one ends the search.
     void searched(const QString& text);
     /// The user's search stands at the place that begins at this slot.
@@ -110,6 +126,9 @@ private:
     void adoptMap();
     void updateColouring();
     void applyRange(const ValueRange& range);
+    [[nodiscard]] QString valueLabel() const;
+    /// The overview with the layers' rms that values are relative to.
+    [[nodiscard]] HeatmapOverview measuredOverview() const;
     void requestTiles(const std::vector<TileKey>& visible);
     void followSelection();
     void followHover();
@@ -139,6 +158,7 @@ private:
     std::unique_ptr<TileCache> tiles_;
     std::unique_ptr<CellReader> reader_;
 
+    ElidedLabel* caption_;
     HeatmapControls* controls_;
     HeatmapPlot* plot_;
     ColourBar* colourBar_;
@@ -148,6 +168,10 @@ private:
 
     /// The map asked for; on screen is the one of the plottable's overview.
     MapSpec wanted_;
+    std::optional<ValueRange> ownRange_;
+    std::optional<ValueRange> sharedRange_;
+    /// What values are relative to instead of the dump's own layers.
+    std::vector<float> referenceRms_;
     int generation_ = 0;
     bool loading_ = false;
     /// What a picture being prepared needs beside what is visible.

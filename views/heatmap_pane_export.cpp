@@ -17,9 +17,8 @@ QString toText(std::string_view view) {
     return QString::fromUtf8(view.data(), static_cast<qsizetype>(view.size()));
 }
 
-QString titleOf(const MapSpec& spec, const HeatmapSettings& settings, const CacheInfo& info) {
-    QString title =
-        QStringLiteral("%1 · %2 · %3").arg(toText(kvscope::nameOf(spec.kind)), nameOf(spec.map), settings.valueLabel());
+QString titleOf(const MapSpec& spec, const QString& label, const CacheInfo& info) {
+    QString title = QStringLiteral("%1 · %2 · %3").arg(toText(kvscope::nameOf(spec.kind)), nameOf(spec.map), label);
     if (spec.map == MapKind::TokenChannel || spec.map == MapKind::HeadToken)
         title += QStringLiteral(" · layer %1").arg(spec.layer.value);
     if (spec.head)
@@ -100,7 +99,7 @@ void HeatmapPane::paintTo(QPainter& painter, const QRectF& target) {
         painter.setPen(theme.text);
         painter.drawText(QRectF(target.left() + 6, target.top(), target.width() - 12, title),
                          Qt::AlignLeft | Qt::AlignVCenter | Qt::TextSingleLine,
-                         QFontMetricsF(font).elidedText(titleOf(*map, settings_, document_->cache().info()),
+                         QFontMetricsF(font).elidedText(titleOf(*map, valueLabel(), document_->cache().info()),
                                                         Qt::ElideRight, target.width() - 12));
     }
     painter.translate(target.left(), target.top() + title);
@@ -128,7 +127,7 @@ QString HeatmapPane::toCsv() const {
     const QString rowName = plot_->yAxis->label().section(u' ', 0, 0);
 
     // One line a row of cells; the tiles of a line are fetched once.
-    QString csv = QStringLiteral("%1 (%2)").arg(rowName, settings_.valueLabel());
+    QString csv = QStringLiteral("%1 (%2)").arg(rowName, valueLabel());
     for (std::int64_t c = 0; c < visible.rect.columns; ++c) {
         csv += QStringLiteral(",%1 %2").arg(columnsAreTokens ? QStringLiteral("token") : QStringLiteral("channel"),
                                             cellName(visible.rect.column + c, visible.step.columns, shape.columns, 0));

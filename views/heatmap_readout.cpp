@@ -202,8 +202,18 @@ std::vector<HeatmapReadout::Line> HeatmapReadout::lines() const {
         texts = flow(places + values, metrics, room);
     if (texts.size() > textLines)
         texts = texts.mid(0, textLines - 1) << texts.mid(textLines - 1).join(kDot);
-    texts.resize(textLines);
     std::vector<Line> lines;
+    // What the cells are goes to a line of its own where it has no room behind their number.
+    const qsizetype each = clipped_.indexOf(QStringLiteral(", "));
+    if (texts.size() < textLines && each > 0 && metrics.horizontalAdvance(clipped_) > room) {
+        texts.resize(textLines - 1);
+        for (const QString& text : texts)
+            lines.push_back({text, {}});
+        lines.push_back({clipped_.left(each + 1), progress_});
+        lines.push_back({clipped_.mid(each + 2), {}});
+        return lines;
+    }
+    texts.resize(textLines);
     for (const QString& text : texts)
         lines.push_back({text, {}});
     lines.push_back({clipped_, progress_});
@@ -229,7 +239,8 @@ void HeatmapReadout::paintEvent(QPaintEvent* /*event*/) {
         const int leftWidth = area.width() - (all[i].right.isEmpty() ? 0 : rightWidth + 12);
         // Below each other, the state of the picture is told from what lies under the crosshair by its colour.
         const bool hint = i == 0 && place_.isEmpty() && !clipped_.isEmpty();
-        painter.setPen(hint || (all.size() > 2 && i + 1 == all.size()) ? theme.dim : theme.text);
+        const bool state = all.size() > 2 && clipped_.contains(all[i].left);
+        painter.setPen(hint || state ? theme.dim : theme.text);
         painter.drawText(area, Qt::AlignLeft | Qt::AlignVCenter,
                          metrics.elidedText(hint ? tr("Point at a cell to read it; a click selects it.") : all[i].left,
                                             Qt::ElideRight, leftWidth));

@@ -7,10 +7,8 @@
 #include <QCheckBox>
 #include <QComboBox>
 #include <QLabel>
-#include <QPainter>
 #include <QTabBar>
 #include <QToolButton>
-#include <QVBoxLayout>
 
 #include <algorithm>
 #include <array>
@@ -133,19 +131,11 @@ QString groupingName(const Grouping& grouping) {
 } // namespace
 
 LayerChartsView::LayerChartsView(Document* document, SelectionModel* selection, QWidget* parent)
-    : StatisticsView(document, selection, parent)
-    , choices_(choicesOf(document->cache()))
+    : SingleChartView(document, selection, parent)
     , pages_(new QTabBar)
     , statistic_(new QComboBox)
     , delta_(new QComboBox)
-    , withinChannels_(new QCheckBox(tr("Within channels")))
-    , chart_(new ChartWidget) {
-    auto* content = new QWidget;
-    auto* layout = new QVBoxLayout(content);
-    layout->setContentsMargins(0, 0, 0, 0);
-    layout->addWidget(chart_);
-    setContent(content);
-
+    , withinChannels_(new QCheckBox(tr("Within channels"))) {
     pages_->setObjectName(QStringLiteral("pages"));
     pages_->setDocumentMode(true);
     pages_->setDrawBase(false);
@@ -156,8 +146,8 @@ LayerChartsView::LayerChartsView(Document* document, SelectionModel* selection, 
     pages_->setTabToolTip(1, tr("CacheGen's figure 3. %1").arg(explain::varianceRatio()));
     pages_->setTabToolTip(2,
                           tr("CacheGen's figure 5: how many bits a value needs when the values that share a layer, a "
-                             "channel or a token share a symbol table. %1")
-                              .arg(explain::entropy()));
+                             "channel or a token share a symbol table. %1 %2")
+                              .arg(explain::entropy(), explain::symbolTable()));
     pages_->setFocusPolicy(Qt::TabFocus);
     panel().addControl(pages_, QString());
 
@@ -185,7 +175,7 @@ LayerChartsView::LayerChartsView(Document* document, SelectionModel* selection, 
     connect(statistic_, &QComboBox::currentIndexChanged, this, &LayerChartsView::refresh);
     connect(delta_, &QComboBox::currentIndexChanged, this, &LayerChartsView::refresh);
     connect(&panel().tableButton(), &QToolButton::toggled, this, &LayerChartsView::refresh);
-    connect(chart_, &ChartWidget::picked, this, [this](double x) {
+    connect(&chart(), &ChartWidget::picked, this, [this](double x) {
         if (page() != Page::EntropyGroups)
             selectLayer(LayerIndex(static_cast<std::int64_t>(x)));
     });
@@ -226,12 +216,12 @@ std::vector<StatisticsService::Job> LayerChartsView::neededJobs() const {
     std::vector<StatisticsService::Job> entropies;
     const SequenceIndex sequence = selection().sequence;
     for (LayerIndex layer(0); layer.value < cache().geometry().layerCount(); ++layer) {
-        for (const KindChoice choice : choices_) {
+        for (const KindChoice choice : choices()) {
             if (holds(cache(), choice, layer, sequence))
                 layers.push_back(statisticsJob(document(), layerScope(choice, layer, sequence)));
         }
     }
-    for (const KindChoice choice : choices_) {
+    for (const KindChoice choice : choices()) {
         if (!layersOf(cache(), choice, sequence).empty())
             entropies.push_back(entropyJob(document(), cacheScope(choice, sequence)));
     }
@@ -248,11 +238,6 @@ std::vector<StatisticsService::Job> LayerChartsView::neededJobs() const {
     if (table)
         layers.insert(layers.end(), entropies.begin(), entropies.end());
     return layers;
-}
-
-const PlaneStatistics* LayerChartsView::planeOf(KindChoice choice, LayerIndex layer) const {
-    const auto* statistics = result<CacheStatistics>(statisticsKey(layerScope(choice, layer, selection().sequence)));
-    return statistics != nullptr && !statistics->planes.empty() ? &statistics->planes.front() : nullptr;
 }
 
 std::optional<double> LayerChartsView::valueOf(Statistic statistic, KindChoice choice, LayerIndex layer) const {
@@ -296,6 +281,7 @@ std::optional<double> LayerChartsView::valueOf(Statistic statistic, KindChoice c
 ChartData LayerChartsView::layerChart(Statistic statistic) const {
     const StatisticText& text = textOf(statistic);
     ChartData chart;
+    chart.explanation = text.explanation();
     chart.xTitle = tr("layer");
     chart.yTitle = tr(text.name);
     if (*text.unit != '\0')
@@ -305,7 +291,7 @@ ChartData LayerChartsView::layerChart(Statistic statistic) const {
     chart.xName = [](double layer) { return tr("layer %1").arg(formatNumber(layer)); };
     chart.selected = static_cast<double>(selection().layer().value);
     chart.emptyText = tr("Computing\u2026");
-    for (const KindChoice choice : choices_) {
+    for (const KindChoice choice : choices()) {
         ChartSeries series;
         series.name = choice.name();
         series.shape = ChartSeries::Shape::Bars;
@@ -326,13 +312,14 @@ ChartData LayerChartsView::layerChart(Statistic statistic) const {
 
 ChartData LayerChartsView::groupChart() const {
     ChartData chart;
+    chart.explanation = explain::entropy() + u' ' + explain::symbolTable();
     chart.xTitle = tr("values that share one symbol table");
     chart.yTitle = tr("entropy (bits per value)");
     chart.fromZero = true;
     chart.emptyText = tr("Computing\u2026");
     for (const Grouping& grouping : kGroupings)
         chart.categories << groupingName(grouping);
-    for (const KindChoice choice : choices_) {
+    for (const KindChoice choice : choices()) {
         ChartSeries series;
         series.name = choice.name();
         series.shape = ChartSeries::Shape::Bars;
@@ -357,7 +344,7 @@ QString LayerChartsView::extremeSentence(Statistic statistic) const {
     double lowest = std::numeric_limits<double>::infinity();
     QString highName;
     QString lowName;
-    for (const KindChoice choice : choices_) {
+    for (const KindChoice choice : choices()) {
         for (LayerIndex layer(0); layer.value < cache().geometry().layerCount(); ++layer) {
             const auto value = valueOf(statistic, choice, layer);
             if (!value || !std::isfinite(*value))
@@ -389,7 +376,7 @@ QString LayerChartsView::outlierSentence() const {
         LargestOutlier outlier;
     };
     std::vector<Found> found;
-    for (const KindChoice choice : choices_) {
+    for (const KindChoice choice : choices()) {
         if (choice.beforeRope)
             continue;
         std::optional<Found> most;
@@ -423,7 +410,7 @@ QString LayerChartsView::deltaSentence() const {
     for (const Against& which : against) {
         QStringList helped;
         QStringList hurt;
-        for (const KindChoice choice : choices_) {
+        for (const KindChoice choice : choices()) {
             std::vector<const PlaneStatistics*> planes;
             for (LayerIndex layer(0); layer.value < cache().geometry().layerCount(); ++layer) {
                 if (const PlaneStatistics* plane = planeOf(choice, layer))
@@ -450,7 +437,7 @@ QString LayerChartsView::deltaSentence() const {
 
 QString LayerChartsView::groupSentence() const {
     QStringList sentences;
-    for (const KindChoice choice : choices_) {
+    for (const KindChoice choice : choices()) {
         const auto* entropy = result<EntropyStatistics>(entropyKey(cacheScope(choice, selection().sequence)));
         if (entropy == nullptr || entropy->grouped.all <= 0)
             continue;
@@ -475,7 +462,7 @@ StatisticsTable LayerChartsView::layerTable() const {
                                 "mean of their plane")});
     table.columns.push_back({tr("NaN or infinite"), {}, {}});
     for (LayerIndex layer(0); layer.value < cache().geometry().layerCount(); ++layer) {
-        for (const KindChoice choice : choices_) {
+        for (const KindChoice choice : choices()) {
             if (!holds(cache(), choice, layer, selection().sequence))
                 continue;
             std::vector<QVariant> row{static_cast<qlonglong>(layer.value), choice.name()};
@@ -497,12 +484,12 @@ StatisticsTable LayerChartsView::layerTable() const {
 
 StatisticsTable LayerChartsView::groupTable() const {
     StatisticsTable table;
-    table.columns.push_back({tr("Values that share a table"), {}, explain::entropy()});
-    for (const KindChoice choice : choices_)
+    table.columns.push_back({tr("Values that share a table"), {}, explain::symbolTable()});
+    for (const KindChoice choice : choices())
         table.columns.push_back({choice.name(), tr("bits per value"), explain::entropy()});
     for (const Grouping& grouping : kGroupings) {
         std::vector<QVariant> row{groupingName(grouping).replace(u'\n', u' ')};
-        for (const KindChoice choice : choices_) {
+        for (const KindChoice choice : choices()) {
             const auto* entropy = result<EntropyStatistics>(entropyKey(cacheScope(choice, selection().sequence)));
             row.push_back(entropy != nullptr ? QVariant(entropy->grouped.*grouping.value) : QVariant());
         }
@@ -516,12 +503,12 @@ void LayerChartsView::display() {
     delta_->setVisible(page() == Page::DeltaGain);
     withinChannels_->setVisible(page() == Page::DeltaGain);
     if (page() == Page::EntropyGroups) {
-        chart_->setData(groupChart(), true);
+        chart().setData(groupChart(), true);
         panel().setSummary(groupSentence());
         panel().setTable([this] { return groupTable(); });
         return;
     }
-    chart_->setData(layerChart(shownStatistic()), true);
+    chart().setData(layerChart(shownStatistic()), true);
     panel().setTable([this] { return layerTable(); });
     if (isVarianceRatio(shownStatistic())) {
         panel().setSummary(deltaSentence());
@@ -542,14 +529,6 @@ QString LayerChartsView::exportName() const {
         break;
     }
     return tr("entropy by grouping");
-}
-
-void LayerChartsView::paintTo(QPainter& painter, const QRectF& target) {
-    chart_->paintTo(painter, panel().paintSummary(painter, target));
-}
-
-QString LayerChartsView::toCsv() const {
-    return panel().currentTable().toCsv();
 }
 
 } // namespace kvscope::views

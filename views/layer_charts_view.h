@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
-#include "views/statistics_view.h"
+#include "views/single_chart_view.h"
 
 #include <optional>
 
@@ -11,11 +11,9 @@ class QTabBar;
 
 namespace kvscope::views {
 
-class ChartWidget;
-
 /// Statistics of every layer as bars, K, K before RoPE and V side by side: one statistic at a time, the gain of deltas
 /// (CacheGen's figure 3) and the entropy by grouping (its figure 5). Clicking a bar selects its layer.
-class LayerChartsView : public StatisticsView {
+class LayerChartsView : public SingleChartView {
     Q_OBJECT
 
 public:
@@ -36,11 +34,8 @@ public:
 
     void setPage(Page page);
     void setStatistic(Statistic statistic);
-    [[nodiscard]] ChartWidget& chart() const { return *chart_; }
 
     [[nodiscard]] QString exportName() const override;
-    void paintTo(QPainter& painter, const QRectF& target) override;
-    [[nodiscard]] QString toCsv() const override;
 
 protected:
     [[nodiscard]] std::vector<StatisticsService::Job> neededJobs() const override;
@@ -51,7 +46,6 @@ private:
     [[nodiscard]] Statistic statistic() const;
     [[nodiscard]] Statistic shownStatistic() const;
     [[nodiscard]] bool withinChannels() const;
-    [[nodiscard]] const PlaneStatistics* planeOf(KindChoice choice, LayerIndex layer) const;
     [[nodiscard]] std::optional<double> valueOf(Statistic statistic, KindChoice choice, LayerIndex layer) const;
     [[nodiscard]] ChartData layerChart(Statistic statistic) const;
     [[nodiscard]] ChartData groupChart() const;
@@ -62,12 +56,10 @@ private:
     [[nodiscard]] StatisticsTable layerTable() const;
     [[nodiscard]] StatisticsTable groupTable() const;
 
-    std::vector<KindChoice> choices_;
     QTabBar* pages_;
     QComboBox* statistic_;
     QComboBox* delta_;
     QCheckBox* withinChannels_;
-    ChartWidget* chart_;
 };
 
 } // namespace kvscope::views

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "views/navigator.h"
 
-#include "views/theme.h"
+#include "views/explanations.h"
 
 #include <QFormLayout>
+#include <QHeaderView>
 #include <QLabel>
 #include <QLocale>
 #include <QScrollArea>
@@ -11,7 +12,10 @@
 #include <QTreeWidget>
 #include <QVBoxLayout>
 
+#include <algorithm>
+#include <array>
 #include <set>
+#include <utility>
 
 namespace kvscope::views {
 
@@ -65,6 +69,22 @@ QString ropeText(const KvCache& cache) {
     return QObject::tr("unknown (put the model's config.json beside the dump)");
 }
 
+/// What a fact of describe() means; empty where its name says it.
+QString explanationOf(const QString& name) {
+    const std::array explanations{
+        std::pair(QObject::tr("Layout"), QObject::tr("Order in which the file has the axes, the outermost first.")),
+        std::pair(QObject::tr("KV heads"), QObject::tr("Heads of K and V in a layer; queries may have more and share "
+                                                       "them (GQA).")),
+        std::pair(QObject::tr("Head dim"), QObject::tr("Values of one token in one head. Channels of a plane: KV heads "
+                                                       "times head dimension.")),
+        std::pair(QObject::tr("Stored as"), QObject::tr("Type of the values in the file.")),
+        std::pair(QObject::tr("Cache size"), QObject::tr("Bytes of K and V as stored, without headers.")),
+        std::pair(QObject::tr("RoPE"), explain::rope())};
+    const auto found = std::find_if(explanations.begin(), explanations.end(),
+                                    [&name](const auto& entry) { return entry.first == name; });
+    return found == explanations.end() ? QString() : found->second;
+}
+
 } // namespace
 
 QList<QPair<QString, QString>> describe(const KvCache& cache) {
@@ -114,7 +134,10 @@ Navigator::Navigator(Document* document, SelectionModel* selection, QWidget* par
         auto* label = new QLabel(value);
         label->setWordWrap(true);
         label->setTextInteractionFlags(Qt::TextSelectableByMouse);
-        form->addRow(name, label);
+        auto* term = new QLabel(name);
+        term->setToolTip(explanationOf(name));
+        label->setToolTip(explanationOf(name));
+        form->addRow(term, label);
     }
     for (const CacheNote& note : info.notes) {
         auto* label = new QLabel(
@@ -134,8 +157,14 @@ Navigator::Navigator(Document* document, SelectionModel* selection, QWidget* par
     tree_->setObjectName(QStringLiteral("layerTree"));
     tree_->setAccessibleName(tr("Layers, planes and heads"));
     tree_->setHeaderLabels({tr("Plane"), tr("Shape")});
+    tree_->headerItem()->setToolTip(0, explain::plane());
+    tree_->headerItem()->setToolTip(1, tr("Tokens \u00d7 channels: how many tokens the plane holds, and values of each "
+                                          "(heads times head dimension)."));
+    tree_->header()->setStretchLastSection(false);
+    tree_->header()->setSectionResizeMode(0, QHeaderView::Stretch);
+    tree_->header()->setSectionResizeMode(1, QHeaderView::ResizeToContents);
+    tree_->setIndentation(14);
     tree_->setUniformRowHeights(true);
-    tree_->setColumnWidth(0, 100);
     setMinimumWidth(200);
 
     auto* splitter = new QSplitter(Qt::Vertical);
@@ -173,7 +202,7 @@ void Navigator::fillTree() {
                     continue;
                 auto* planeItem = new QTreeWidgetItem(
                     layerItem,
-                    {fromName(nameOf(kind)), tr("%1 tokens x %2 channels")
+                    {fromName(nameOf(kind)), QStringLiteral("%1 \u00d7 %2")
                                                  .arg(locale.toString(static_cast<qlonglong>(plane->tokens)),
                                                       locale.toString(static_cast<qlonglong>(plane->channels())))});
                 planeItem->setData(0, LayerRole, static_cast<qlonglong>(layer));
@@ -181,7 +210,10 @@ void Navigator::fillTree() {
                 planeItem->setData(0, KindRole, static_cast<int>(kind));
                 for (std::int64_t head = 0; plane->heads > 1 && head < plane->heads; ++head) {
                     auto* headItem = new QTreeWidgetItem(
-                        planeItem, {tr("Head %1").arg(head), tr("%1 channels").arg(plane->headDim)});
+                        planeItem,
+                        {tr("Head %1").arg(head), QStringLiteral("%1 \u00d7 %2")
+                                                      .arg(locale.toString(static_cast<qlonglong>(plane->tokens)),
+                                                           locale.toString(static_cast<qlonglong>(plane->headDim)))});
                     headItem->setData(0, LayerRole, static_cast<qlonglong>(layer));
                     headItem->setData(0, SequenceRole, static_cast<qlonglong>(sequence));
                     headItem->setData(0, KindRole, static_cast<int>(kind));

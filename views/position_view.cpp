@@ -6,8 +6,6 @@
 
 #include <QCheckBox>
 #include <QComboBox>
-#include <QPainter>
-#include <QVBoxLayout>
 
 #include <algorithm>
 #include <cmath>
@@ -33,16 +31,9 @@ double valueOf(PositionView::Statistic statistic, const TokenBucket& bucket) {
 } // namespace
 
 PositionView::PositionView(Document* document, SelectionModel* selection, QWidget* parent)
-    : StatisticsView(document, selection, parent)
-    , choices_(choicesOf(document->cache()))
+    : SingleChartView(document, selection, parent)
     , statistic_(new QComboBox)
-    , logarithmic_(new QCheckBox(tr("Logarithmic positions")))
-    , chart_(new ChartWidget) {
-    auto* content = new QWidget;
-    auto* layout = new QVBoxLayout(content);
-    layout->setContentsMargins(0, 0, 0, 0);
-    layout->addWidget(chart_);
-    setContent(content);
+    , logarithmic_(new QCheckBox(tr("Logarithmic positions"))) {
     statistic_->setObjectName(QStringLiteral("statistic"));
     statistic_->addItem(tr("rms"));
     statistic_->addItem(tr("norm"));
@@ -61,7 +52,7 @@ PositionView::PositionView(Document* document, SelectionModel* selection, QWidge
                        tr("Spread out the first tokens, where attention sinks are; position 0 is drawn at 1"));
     connect(statistic_, &QComboBox::currentIndexChanged, this, &PositionView::refresh);
     connect(logarithmic_, &QCheckBox::toggled, this, &PositionView::refresh);
-    connect(chart_, &ChartWidget::picked, this, &PositionView::selectToken);
+    connect(&chart(), &ChartWidget::picked, this, &PositionView::selectToken);
     connect(&panel().table(), &StatisticsTableView::rowActivated, this, [this](int row) {
         selectToken(panel().table().table().rows[static_cast<std::size_t>(row)].front().toDouble() +
                     (logarithmic_->isChecked() ? 1 : 0));
@@ -77,23 +68,16 @@ void PositionView::setStatistic(Statistic statistic) {
 }
 
 std::vector<StatisticsService::Job> PositionView::neededJobs() const {
-    std::vector<StatisticsService::Job> jobs;
-    for (const KindChoice choice : choices_) {
-        if (holds(cache(), choice, selection().layer(), selection().sequence))
-            jobs.push_back(profileJob(document(), layerScope(choice, selection().layer(), selection().sequence)));
-    }
-    return jobs;
+    return selectedLayerJobs(&profileJob);
 }
 
 const TokenProfile* PositionView::profileOf(KindChoice choice) const {
-    const auto* planes =
-        result<std::vector<TokenProfile>>(profileKey(layerScope(choice, selection().layer(), selection().sequence)));
-    return planes != nullptr && !planes->empty() ? &planes->front() : nullptr;
+    return ofSelectedLayer<TokenProfile>(&profileKey, choice);
 }
 
 void PositionView::selectToken(double position) {
     const std::int64_t first = std::llround(position) - (logarithmic_->isChecked() ? 1 : 0);
-    for (const KindChoice choice : choices_) {
+    for (const KindChoice choice : choices()) {
         const TokenProfile* profile = profileOf(choice);
         if (profile == nullptr)
             continue;
@@ -110,7 +94,7 @@ void PositionView::selectToken(double position) {
 
 QString PositionView::sentence() const {
     QStringList parts;
-    for (const KindChoice choice : choices_) {
+    for (const KindChoice choice : choices()) {
         const TokenProfile* profile = profileOf(choice);
         if (profile == nullptr || profile->buckets.size() < 3)
             continue;
@@ -139,7 +123,7 @@ StatisticsTable PositionView::tableOf() const {
                      {tr("Max-abs"), {}, {}},
                      {tr("Cosine to mean token"), {}, {}},
                      {tr("NaN or infinite"), {}, {}}};
-    for (const KindChoice choice : choices_) {
+    for (const KindChoice choice : choices()) {
         const TokenProfile* profile = profileOf(choice);
         if (profile == nullptr)
             continue;
@@ -175,7 +159,7 @@ void PositionView::display() {
         const QString text = QString::fromStdString(cache.tokenText(id.sequence, position));
         return text.isEmpty() ? name : name + QStringLiteral(" \u201c") + text + QStringLiteral("\u201d");
     };
-    for (const KindChoice choice : choices_) {
+    for (const KindChoice choice : choices()) {
         const TokenProfile* profile = profileOf(choice);
         // RoPE turns pairs of channels and so keeps the norm of every token: one line says both.
         const bool sameAsStored =
@@ -194,21 +178,13 @@ void PositionView::display() {
     }
     if (const auto& tokens = selection().tokens; tokens && tokens->size() == 1)
         chart.selected = static_cast<double>(tokens->begin.value + shift);
-    chart_->setData(std::move(chart), true);
+    this->chart().setData(std::move(chart), true);
     panel().setSummary(sentence());
     panel().setTable([this] { return tableOf(); });
 }
 
 QString PositionView::exportName() const {
     return tr("token positions layer %1").arg(selection().layer().value);
-}
-
-void PositionView::paintTo(QPainter& painter, const QRectF& target) {
-    chart_->paintTo(painter, panel().paintSummary(painter, target));
-}
-
-QString PositionView::toCsv() const {
-    return panel().currentTable().toCsv();
 }
 
 } // namespace kvscope::views

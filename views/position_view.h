@@ -1,18 +1,16 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
-#include "views/statistics_view.h"
+#include "views/single_chart_view.h"
 
 class QCheckBox;
 class QComboBox;
 
 namespace kvscope::views {
 
-class ChartWidget;
-
 /// Statistics by token position of the selected layer: attention sinks at the start, recent tokens at the end.
 /// Clicking a position selects its token everywhere.
-class PositionView : public StatisticsView {
+class PositionView : public SingleChartView {
     Q_OBJECT
 
 public:
@@ -21,11 +19,8 @@ public:
     PositionView(Document* document, SelectionModel* selection, QWidget* parent = nullptr);
 
     void setStatistic(Statistic statistic);
-    [[nodiscard]] ChartWidget& chart() const { return *chart_; }
 
     [[nodiscard]] QString exportName() const override;
-    void paintTo(QPainter& painter, const QRectF& target) override;
-    [[nodiscard]] QString toCsv() const override;
 
 protected:
     [[nodiscard]] std::vector<StatisticsService::Job> neededJobs() const override;
@@ -38,10 +33,8 @@ private:
     [[nodiscard]] StatisticsTable tableOf() const;
     void selectToken(double position);
 
-    std::vector<KindChoice> choices_;
     QComboBox* statistic_;
     QCheckBox* logarithmic_;
-    ChartWidget* chart_;
 };
 
 } // namespace kvscope::views

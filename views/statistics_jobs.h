@@ -6,6 +6,7 @@
 #include "core/stats/plane_statistics.h"
 #include "core/stats/token_profile.h"
 #include "views/chart_data.h"
+#include "views/explanations.h"
 #include "views/selection.h"
 #include "views/statistics_service.h"
 
@@ -82,20 +83,5 @@ struct LargestOutlier {
 std::optional<LargestOutlier> largestOutlier(const PlaneStatistics& plane);
 /// "-25.17, 5.03× the rms of its plane"
 QString outlierText(double value, double timesRms);
-
-/// What terms mean, for tooltips.
-namespace explain {
-QString delta();
-QString anchor();
-QString varianceRatio();
-QString entropy();
-QString kurtosis();
-QString rms();
-QString outlier();
-QString outlierRatio();
-QString rope();
-QString plane();
-QString fits();
-} // namespace explain
 
 } // namespace kvscope::views

@@ -43,6 +43,15 @@ void StatisticsView::setContent(QWidget* content) {
     layout->setContentsMargins(0, 0, 0, 0);
     panel_ = new ChartPanel(content, this);
     layout->addWidget(panel_);
+    setCaption({});
+}
+
+void StatisticsView::setCaption(const QString& role) {
+    const CacheInfo& info = cache_.info();
+    QString name = QString::fromStdString(info.name);
+    if (info.synthetic)
+        name += tr(" (synthetic)");
+    panel_->setCaption(role.isEmpty() ? name : tr("%1: %2").arg(role, name), !role.isEmpty());
 }
 
 bool StatisticsView::isReady() const {

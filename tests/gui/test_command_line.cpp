@@ -335,6 +335,20 @@ private slots:
         }
     }
 
+    void renderDrawsAPartOfAView() {
+        const QTemporaryDir folder;
+        const QString path = folder.filePath(QStringLiteral("entropy.svg"));
+        const Outcome outcome = run({QStringLiteral("render"), sample("prose.safetensors"), QStringLiteral("--view"),
+                                     QStringLiteral("layers.entropy"), QStringLiteral("-o"), path});
+        QVERIFY2(outcome.code == 0, outcome.error.constData());
+        QFile file(path);
+        QVERIFY(file.open(QIODevice::ReadOnly));
+        const QByteArray svg = file.readAll();
+        QVERIFY(svg.contains("entropy at 32 bins"));
+        // Pictures name their dump.
+        QVERIFY(svg.contains("prose.safetensors"));
+    }
+
     void mistakesAreOneLineAndAnExitCode() {
         const auto refused = [](const QStringList& arguments, int code) {
             const Outcome outcome = run(arguments);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "tests/gui/statistics_bench.h"
 #include "views/distribution_view.h"
+#include "views/histogram_grid.h"
+#include "views/number_format.h"
 
 #include <QApplication>
 #include <QBuffer>
@@ -126,6 +128,14 @@ private slots:
         QTRY_VERIFY_WITH_TIMEOUT(view.isReady(), 30000);
         for (const ChartWidget* chart : view.charts()) {
             QVERIFY(chart->data().series.empty());
+            const QImage picture = view.charts().front()->grab().toImage();
+            const QColor ground = picture.pixelColor(2, 2);
+            int written = 0;
+            for (int x = 0; x < picture.width(); ++x) {
+                for (int y = picture.height() / 2 - 8; y < picture.height() / 2 + 8; ++y)
+                    written += picture.pixelColor(x, y) != ground ? 1 : 0;
+            }
+            QVERIFY2(written > 50, "nothing is written in the empty chart");
             QVERIFY2(chart->data().emptyText.endsWith(QStringLiteral(": 1 value")),
                      qPrintable(chart->data().emptyText));
         }
@@ -135,6 +145,38 @@ private slots:
         QTRY_VERIFY_WITH_TIMEOUT(view.isReady(), 30000);
         QVERIFY(!view.charts()[0]->data().series.empty());
         QVERIFY2(!view.summary().contains(QStringLiteral("needs at least")), qPrintable(view.summary()));
+    }
+
+    void everyLayerHasASmallHistogram() {
+        Bench bench(cache_);
+        DistributionView view(&bench.document, &bench.selection);
+        bench.show(view);
+        choose(view, "scope", 3);
+        QTRY_VERIFY_WITH_TIMEOUT(view.isReady(), 30000);
+        HistogramGrid& grid = view.layers();
+        QVERIFY(grid.isVisible());
+        QTRY_COMPARE(grid.cells().size(), std::size_t(3 * 3));
+        for (std::size_t layer = 0; layer < 3; ++layer) {
+            const HistogramGrid::Cell& cell = grid.cells()[layer * 3];
+            QTRY_COMPARE(cell.curves.size(), std::size_t(2));
+            double area = 0;
+            for (const double height : cell.curves[0].heights)
+                area += height * cell.curves[0].range.width();
+            QVERIFY(std::abs(area - 1) < 0.005);
+            const double ratio = golden_["planes"]["K"][layer]["delta_prev"]["variance_ratio"].get<double>();
+            QCOMPARE(cell.note, QStringLiteral("ratio ") + formatNumber(ratio, 3));
+        }
+        QVERIFY2(view.summary().contains(QStringLiteral("K in 3 of 3 layers")), qPrintable(view.summary()));
+        // A click selects layer and kind everywhere.
+        QTest::mouseClick(&grid, Qt::LeftButton, {}, grid.cellRect(2, 2).center().toPoint());
+        QCOMPARE(bench.selection.current().layer(), LayerIndex(2));
+        QCOMPARE(bench.selection.current().kind, PlaneKind::Value);
+        grid.setFocus();
+        QTest::keyClick(&grid, Qt::Key_Up);
+        QTest::keyClick(&grid, Qt::Key_Return);
+        QCOMPARE(bench.selection.current().layer(), LayerIndex(1));
+        QVERIFY(view.toCsv().startsWith(QStringLiteral("plane,of,bin low,bin high,count,density,layer\n")));
+        QCOMPARE(view.panel().currentTable().rows.size(), std::size_t(3 * 3 * 3));
     }
 
     void withoutRopeThereIsNoKBeforeIt() {

@@ -1,19 +1,25 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "app/main_window.h"
 #include "app/maps_area.h"
+#include "app/open_dialog.h"
 #include "views/exportable.h"
 #include "views/heatmap_pane.h"
 
 #include <QAction>
+#include <QComboBox>
+#include <QDialogButtonBox>
 #include <QDockWidget>
 #include <QDropEvent>
 #include <QFile>
+#include <QLabel>
 #include <QLineEdit>
 #include <QListWidget>
 #include <QMimeData>
+#include <QPushButton>
 #include <QSettings>
 #include <QSignalSpy>
 #include <QStatusBar>
+#include <QTabBar>
 #include <QTemporaryDir>
 #include <QTest>
 #include <QTreeWidget>
@@ -187,10 +193,82 @@ private slots:
         QVERIFY(palette != nullptr);
         auto* filter = palette->findChild<QLineEdit*>();
         QTest::keyClicks(filter, QStringLiteral("correl"));
-        QCOMPARE(palette->findChild<QListWidget*>()->count(), 1);
+        QVERIFY(palette->findChild<QListWidget*>()->item(0)->text().startsWith(QStringLiteral("View: Correlation")));
         QTest::keyClick(filter, Qt::Key_Return);
         auto* dock = window_->findChild<QDockWidget*>(QStringLiteral("dock.correlation"));
         QTRY_VERIFY(!dock->visibleRegion().isEmpty());
+    }
+
+    void thePaletteFindsWhatViewsAndMapsShow_data() {
+        QTest::addColumn<QString>("words");
+        QTest::addColumn<QString>("first");
+        QTest::newRow("entropy") << "entropy"
+                                 << "Statistics, Layers: Entropy of each layer";
+        QTest::newRow("delta of a map") << "map delta anchor"
+                                        << "Map, Quantity: delta to anchor";
+        QTest::newRow("delta gain") << "delta gain"
+                                    << "Statistics, Layers: Delta gain";
+        QTest::newRow("kurtosis") << "kurtosis channel"
+                                  << "Statistics, Channels: Kurtosis of each channel";
+        QTest::newRow("difference") << "difference"
+                                    << "File: Compare with";
+    }
+    void thePaletteFindsWhatViewsAndMapsShow() {
+        QFETCH(QString, words);
+        QFETCH(QString, first);
+        open("prose.safetensors");
+        QTest::keyClick(window_.get(), Qt::Key_P, Qt::ControlModifier | Qt::ShiftModifier);
+        auto* palette = window_->findChild<QDialog*>(QStringLiteral("commandPalette"));
+        QVERIFY(palette != nullptr);
+        QTest::keyClicks(palette->findChild<QLineEdit*>(), words);
+        const auto* list = palette->findChild<QListWidget*>();
+        QVERIFY(list->count() > 0);
+        QVERIFY2(list->item(0)->text().startsWith(first), qPrintable(list->item(0)->text()));
+        // A border tells it from the maps behind.
+        const QImage picture = palette->grab().toImage();
+        QVERIFY(picture.pixelColor(1, picture.height() / 2) != picture.pixelColor(5, picture.height() / 2));
+    }
+
+    void aPartOfAViewIsOneCommandAway() {
+        open("prose.safetensors");
+        window_->commands().find(QStringLiteral("statistics.layers.delta-gain"))->trigger();
+        auto* dock = window_->findChild<QDockWidget*>(QStringLiteral("dock.layers"));
+        QTRY_VERIFY(!dock->visibleRegion().isEmpty());
+        QCOMPARE(dock->findChild<QTabBar*>(QStringLiteral("pages"))->currentIndex(), 1);
+        window_->commands().find(QStringLiteral("statistics.layers.entropy"))->trigger();
+        QCOMPARE(dock->findChild<QTabBar*>(QStringLiteral("pages"))->currentIndex(), 0);
+        QVERIFY(dock->findChild<QComboBox*>(QStringLiteral("statistic"))
+                    ->currentText()
+                    .startsWith(QStringLiteral("entropy")));
+    }
+
+    void anUnrecognisedFileIsOpenedWithAnExample() {
+        app::OpenDialog dialog(QStringLiteral("/somewhere/cache.bin"), {}, {}, false);
+        dialog.show();
+        const auto* buttons = dialog.findChild<QDialogButtonBox*>();
+        QCOMPARE(buttons->button(QDialogButtonBox::Ok)->text(), QStringLiteral("Open"));
+        const auto* examples = dialog.findChild<QLabel*>(QStringLiteral("axesExamples"));
+        QVERIFY(examples->text().contains(QStringLiteral("LXHTD")));
+        QVERIFY(examples->width() >= examples->sizeHint().width());
+        QVERIFY(examples->height() >= examples->sizeHint().height());
+        emit const_cast<QLabel*>(examples)->linkActivated(QStringLiteral("LXTHD"));
+        QCOMPARE(dialog.options().axes.value_or(""), std::string("LXTHD"));
+        const app::OpenDialog again(QStringLiteral("/somewhere/cache.npy"), {}, {}, true);
+        QCOMPARE(again.findChild<QDialogButtonBox*>()->button(QDialogButtonBox::Ok)->text(),
+                 QStringLiteral("Read again"));
+    }
+
+    void theNavigatorShowsWholeShapes() {
+        open("prose.safetensors");
+        auto* tree = window_->findChild<QTreeWidget*>(QStringLiteral("layerTree"));
+        const QTreeWidgetItem* plane = tree->currentItem();
+        QCOMPARE(plane->text(1), QStringLiteral("256 \u00d7 128"));
+        const QFontMetrics metrics(tree->font());
+        for (int column = 0; column < 2; ++column)
+            QVERIFY(tree->columnWidth(column) >= metrics.horizontalAdvance(tree->headerItem()->text(column)));
+        QVERIFY(tree->columnWidth(1) >= metrics.horizontalAdvance(plane->text(1)));
+        QVERIFY(tree->columnWidth(0) + tree->columnWidth(1) <= tree->viewport()->width());
+        QVERIFY(tree->headerItem()->toolTip(0).startsWith(QStringLiteral("Plane:")));
     }
 
     void everyCommandHasAMenuAndAShortcutOfItsOwn() {
