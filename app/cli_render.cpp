@@ -188,11 +188,11 @@ int runRender(int argc, char** argv) {
         for (const ViewPart& part : entry.parts)
             parts.append(partName(entry, part));
     }
-    parser.addOption(
-        QCommandLineOption(QStringLiteral("view"),
-                           QObject::tr("What to draw: map-left, map-right, map-bottom, %1; or a part of a view: %2.")
-                               .arg(names.join(QStringLiteral(", ")), parts.join(QStringLiteral(", "))),
-                           QStringLiteral("NAME"), QLatin1String(kWindowView)));
+    parser.addOption(QCommandLineOption(QStringLiteral("view"),
+                                        QObject::tr("What to draw: map-left, map-right, map-bottom, map-decoded, "
+                                                    "map-error, map-bits, map-wipe, %1; or a part of a view: %2.")
+                                            .arg(names.join(QStringLiteral(", ")), parts.join(QStringLiteral(", "))),
+                                        QStringLiteral("NAME"), QLatin1String(kWindowView)));
     parser.addOption(QCommandLineOption(QStringLiteral("o"),
                                         QObject::tr("File to write (.png, .svg, .pdf, .csv); a folder for all."),
                                         QStringLiteral("OUT")));

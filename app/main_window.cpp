@@ -179,6 +179,7 @@ void MainWindow::showError(const Error& error, const QString& path) {
 }
 
 void MainWindow::showView(const QString& name) {
+    maps_->showNamed(name);
     QDockWidget* dock = docks_.value(name);
     if (dock == nullptr)
         return;

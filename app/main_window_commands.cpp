@@ -200,8 +200,18 @@ void MainWindow::makeMapCommands() {
     for (const Quantity quantity : kAllQuantities)
         add(QStringLiteral("quantity%1").arg(static_cast<int>(quantity)), tr("&Quantity"),
             text(kvscope::nameOf(quantity)), views::explain::of(quantity),
-            QStringLiteral("Q, %1").arg(static_cast<int>(quantity) + 1),
-            [quantity](HeatmapSettings& settings) { settings.quantity = quantity; });
+            QStringLiteral("Q, %1").arg(static_cast<int>(quantity) + 1), [quantity](HeatmapSettings& settings) {
+                settings = settings.withPlan(views::PlanView::None);
+                settings.quantity = quantity;
+            });
+    for (const views::PlanView view : views::kAllPlanViews)
+        add(QStringLiteral("plan%1").arg(static_cast<int>(view)), tr("&Codec's plan"), views::nameOf(view),
+            views::explain::of(view), QStringLiteral("P, %1").arg(static_cast<int>(view)),
+            [view](HeatmapSettings& settings) { settings = settings.withPlan(view); });
+    commands_.add({QStringLiteral("map.paint"), tr("&Map") + u'/' + tr("&Codec's plan"), tr("&Paint bits ..."),
+                   tr("Drag over layers and chunks of tokens to say how many bits a value they get"),
+                   QKeySequence(tr("Ctrl+M") + QStringLiteral(", P, B"))},
+                  [this] { maps_->paintBits(); });
     for (const views::Reduction reduction : views::kAllReductions)
         add(QStringLiteral("reduction%1").arg(static_cast<int>(reduction)), tr("&Reduction"), views::nameOf(reduction),
             views::explain::of(reduction), QStringLiteral("R, %1").arg(static_cast<int>(reduction) + 1),

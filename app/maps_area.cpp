@@ -132,6 +132,8 @@ void MapsArea::setDocuments(views::Document* main, views::Document* compared, vi
     for (const Place place : {Left, Right, Bottom}) {
         panes_[place]->setDocument(documents[place]);
         panes_[place]->setSettings(settings()[place]);
+        // A plan is made for a dump; the difference of two is none.
+        panes_[place]->setPlansOffered(!comparing_ || place != Bottom);
     }
     setCaptions(documents);
     scales_->setEnabled(comparing_ && alike_);
@@ -175,11 +177,39 @@ views::ExportableView* MapsArea::currentExportable() const {
 
 QMap<QString, views::ExportableView*> MapsArea::exportableViews() const {
     QMap<QString, views::ExportableView*> views;
+    if (panes_[Left]->document() != nullptr && panes_[Left]->isVisibleTo(this)) {
+        for (const views::PlanView view : views::kAllPlanViews)
+            views.insert(nameOfMap(view), panes_[Left]);
+    }
     for (const Place place : {Left, Right, Bottom}) {
         if (panes_[place]->document() != nullptr && panes_[place]->isVisibleTo(this))
             views.insert(QLatin1String(kPlaceNames[place]), panes_[place]);
     }
     return views;
+}
+
+QString MapsArea::nameOfMap(views::PlanView view) {
+    switch (view) {
+    case views::PlanView::None:
+        break;
+    case views::PlanView::Decoded:
+        return QStringLiteral("map-decoded");
+    case views::PlanView::Error:
+        return QStringLiteral("map-error");
+    case views::PlanView::Bits:
+        return QStringLiteral("map-bits");
+    case views::PlanView::Wipe:
+        return QStringLiteral("map-wipe");
+    }
+    return QLatin1String(kPlaceNames[Left]);
+}
+
+void MapsArea::showNamed(const QString& name) {
+    for (const views::PlanView view : {views::PlanView::None, views::PlanView::Decoded, views::PlanView::Error,
+                                       views::PlanView::Bits, views::PlanView::Wipe}) {
+        if (name == nameOfMap(view) && panes_[Left]->settings().plan != view)
+            panes_[Left]->editSettings(panes_[Left]->settings().withPlan(view));
+    }
 }
 
 void MapsArea::findToken() {
@@ -253,6 +283,10 @@ void MapsArea::editCurrent(const std::function<void(HeatmapSettings&)>& change) 
     currentPane()->editSettings(settings);
 }
 
+void MapsArea::paintBits() {
+    currentPane()->openBrush();
+}
+
 void MapsArea::setSinglePane(bool on) {
     single_ = on;
     updateVisible();
@@ -300,7 +334,9 @@ QList<QPair<QString, QString>> MapsArea::gestures() {
             {tr("Arrows"), tr("move the crosshair")},
             {tr("+ and -"), tr("zoom in and out")},
             {tr("Backspace, Alt+Left"), tr("goes back to the part shown before")},
-            {tr("Home, double click"), tr("shows the whole map")}};
+            {tr("Home, double click"), tr("shows the whole map")},
+            {tr("B, then drag"), tr("paints bits of the codec's plan on layers by tokens")},
+            {tr("Tab to a border, Left, Right"), tr("moves the border between original, decoded and error")}};
 }
 
 } // namespace kvscope::app

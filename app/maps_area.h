@@ -46,6 +46,12 @@ public:
     /// All panes by the name that `kvscope render` gives them.
     [[nodiscard]] QMap<QString, views::ExportableView*> exportableViews() const;
 
+    /// The name of the left map when it shows something of the codec's plan: "map-decoded", "map-error", "map-bits",
+    /// "map-wipe"; "map-left" otherwise.
+    static QString nameOfMap(views::PlanView view);
+    /// Makes the left map show what a name asks for; nothing for other names.
+    void showNamed(const QString& name);
+
     void findToken();
     void goTo();
     /// Goes to the next (1) or previous (-1) of the largest values of the selected kind.
@@ -58,6 +64,8 @@ public:
     void showDifference();
     /// Changes what the current pane shows, as its controls do.
     void editCurrent(const std::function<void(views::HeatmapSettings&)>& change);
+    /// Takes the brush that paints bits of the codec's plan in the current pane.
+    void paintBits();
     /// Gives all the room to the current pane.
     void setSinglePane(bool on);
 

@@ -4,8 +4,10 @@
 #include "views/channel_view.h"
 #include "views/correlation_view.h"
 #include "views/distribution_view.h"
+#include "views/entropy_view.h"
 #include "views/layer_charts_view.h"
 #include "views/position_view.h"
+#include "views/rate_harm_view.h"
 #include "views/statistics_jobs.h"
 
 #include <QCoreApplication>
@@ -133,6 +135,18 @@ const QList<ViewEntry>& viewCatalogue() {
          {}},
         {QStringLiteral("positions"), tr("Positions"), tr("Statistics by token position: sinks and recency"),
          QKeySequence(tr("Alt+5")), make<views::PositionView>, positionsParts()},
+        {QStringLiteral("rate-harm"),
+         tr("Rate and harm"),
+         tr("Bits a value against the error of every layer's K and V at finer and coarser steps than the plan's"),
+         QKeySequence(tr("Alt+9")),
+         make<views::RateHarmView>,
+         {}},
+        {QStringLiteral("entropy"),
+         tr("Symbol entropy"),
+         tr("Real bits a symbol of every channel against what the plan's coder spends"),
+         QKeySequence(tr("Alt+0")),
+         make<views::EntropyView>,
+         {}},
     };
     return entries;
 }

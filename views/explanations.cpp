@@ -142,6 +142,26 @@ QString of(Reduction reduction) {
         return tr("Largest value under a cell.");
     case Reduction::Std:
         return tr("Standard deviation of the values under a cell.");
+    case Reduction::SignedRms:
+        return tr("Root mean square of the values under a cell, with the sign of their average: how large and in "
+                  "which direction.");
+    }
+    return {};
+}
+
+QString of(PlanView view) {
+    switch (view) {
+    case PlanView::None:
+        break;
+    case PlanView::Decoded:
+        return tr("What comes back after encoding with the codec's current plan; in the colours of the values as "
+                  "stored.");
+    case PlanView::Error:
+        return tr("Decoded minus original under the codec's current plan.");
+    case PlanView::Bits:
+        return tr("What the codec's current plan spends on each value, everything included.");
+    case PlanView::Wipe:
+        return tr("The values as stored, decoded, and their error side by side; drag the borders.");
     }
     return {};
 }

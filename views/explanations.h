@@ -35,6 +35,7 @@ QString of(MapKind map);
 QString of(Quantity quantity);
 QString of(Reduction reduction);
 QString of(PlaneKind kind);
+QString of(PlanView view);
 } // namespace explain
 
 } // namespace kvscope::views

@@ -21,6 +21,8 @@ namespace {
 constexpr std::array kPercentiles{100.0, 99.9, 99.5, 99.0, 95.0};
 // The kind box's entry that follows the selection.
 constexpr int kFollowSelection = -1;
+// The quantity box's entries from here on are views of the current plan.
+constexpr int kFirstPlanView = 100;
 // Frame and arrow of a box beside its text.
 constexpr int kBoxFrame = 44;
 
@@ -108,11 +110,17 @@ HeatmapControls::HeatmapControls(QWidget* parent)
         const auto planes = geometry.planes(settings.kind.value_or(shownKind_));
         if (!planes.empty() && !isAvailable(cache_, settings.quantity, planes.front()))
             settings.quantity = Quantity::Value;
+        if (!isCacheKind(settings.kind.value_or(shownKind_)))
+            settings = settings.withPlan(PlanView::None);
         edit(settings);
     });
     connect(quantity_, &QComboBox::activated, this, [this] {
         HeatmapSettings settings = settings_;
-        settings.quantity = static_cast<Quantity>(quantity_->currentData().toInt());
+        const int chosen = quantity_->currentData().toInt();
+        settings = settings.withPlan(chosen >= kFirstPlanView ? static_cast<PlanView>(chosen - kFirstPlanView)
+                                                              : PlanView::None);
+        if (chosen < kFirstPlanView)
+            settings.quantity = static_cast<Quantity>(chosen);
         edit(settings);
     });
     connect(reduction_, &QComboBox::activated, this, [this] {
@@ -224,12 +232,24 @@ void HeatmapControls::fillQuantities() {
         if (!planes.empty() && isAvailable(cache_, quantity, planes.front()))
             addItem(quantity_, text(kvscope::nameOf(quantity)), static_cast<int>(quantity), explain::of(quantity));
     }
+    if (!plansOffered_ || planes.empty() || !isCacheKind(shownKind_))
+        return;
+    quantity_->insertSeparator(quantity_->count());
+    for (const PlanView view : kAllPlanViews)
+        addItem(quantity_, nameOf(view), kFirstPlanView + static_cast<int>(view), explain::of(view));
+}
+
+void HeatmapControls::setPlansOffered(bool offered) {
+    plansOffered_ = offered;
+    fillQuantities();
+    show(settings_);
 }
 
 void HeatmapControls::show(const HeatmapSettings& settings) {
     choose(map_, static_cast<int>(settings.map));
     choose(kind_, settings.kind ? static_cast<int>(*settings.kind) : kFollowSelection);
-    choose(quantity_, static_cast<int>(settings.quantity));
+    choose(quantity_, settings.plan == PlanView::None ? static_cast<int>(settings.quantity)
+                                                      : kFirstPlanView + static_cast<int>(settings.plan));
     choose(reduction_, static_cast<int>(settings.reduction));
     for (QAction* action : colourActions_)
         action->setChecked(action->data().toInt() == static_cast<int>(settings.colours));

@@ -23,6 +23,8 @@ public:
     /// Offers only what the dump has: its kinds, and quantities known for the kind shown.
     void setCache(const KvCache& cache, PlaneKind shownKind);
     void setSettings(const HeatmapSettings& settings, PlaneKind shownKind);
+    /// Whether what the codec's current plan makes of the dump is among the quantities.
+    void setPlansOffered(bool offered);
     /// Menu of the ways to move; the pane fills it.
     [[nodiscard]] QMenu* viewMenu() const { return viewMenu_; }
 
@@ -41,6 +43,7 @@ private:
     KvCache cache_;
     HeatmapSettings settings_;
     PlaneKind shownKind_ = PlaneKind::Key;
+    bool plansOffered_ = true;
     QComboBox* map_;
     QComboBox* kind_;
     QComboBox* quantity_;

@@ -117,7 +117,8 @@ std::pair<double, double> computeEnds(const HeatmapOverview& overview, const Hea
 }
 
 Result<std::shared_ptr<const HeatmapOverview>> readUnguarded(CacheMap& map, const MapSpec& spec, bool sampled,
-                                                             const HeatmapSettings& settings, const JobControl& job) {
+                                                             const HeatmapSettings& settings, const JobControl& job,
+                                                             const std::vector<float>& layerRms) {
     auto overview = std::make_shared<HeatmapOverview>();
     overview->spec = spec;
     overview->shape = map.shape(spec);
@@ -137,6 +138,8 @@ Result<std::shared_ptr<const HeatmapOverview>> readUnguarded(CacheMap& map, cons
         overview->layerRms.push_back(
             static_cast<float>(map.planeRms(PlaneId{index, spec.kind, spec.sequence}, spec.quantity)));
     }
+    if (!layerRms.empty())
+        overview->layerRms = layerRms;
     if (sampled) {
         KVSCOPE_TRY(readSample(map, *overview, job));
         computeMarkLimits(*overview);
@@ -149,9 +152,10 @@ Result<std::shared_ptr<const HeatmapOverview>> readUnguarded(CacheMap& map, cons
 } // namespace
 
 Result<std::shared_ptr<const HeatmapOverview>> readOverview(CacheMap& map, const MapSpec& spec, bool sampled,
-                                                            const HeatmapSettings& settings, const JobControl& job) {
+                                                            const HeatmapSettings& settings, const JobControl& job,
+                                                            const std::vector<float>& layerRms) {
     try {
-        return readUnguarded(map, spec, sampled, settings, job);
+        return readUnguarded(map, spec, sampled, settings, job, layerRms);
     } catch (const std::bad_alloc&) {
         return fail("not enough memory for the picture", {}, "Close other dumps.", Error::Kind::System);
     }

@@ -39,10 +39,10 @@ struct HeatmapOverview {
 };
 
 /// Reads an overview and computes its spread under the settings; with `sampled` false only the whole map and the
-/// layers' rms (for a quick first picture).
+/// layers' rms (for a quick first picture). Values are relative to `layerRms` where that is not empty.
 Result<std::shared_ptr<const HeatmapOverview>> readOverview(CacheMap& map, const MapSpec& spec, bool sampled,
-                                                            const HeatmapSettings& settings,
-                                                            const JobControl& job = {});
+                                                            const HeatmapSettings& settings, const JobControl& job = {},
+                                                            const std::vector<float>& layerRms = {});
 
 /// One factor for each full-resolution row that makes values relative to their layer's rms; empty when `relative` is
 /// off.

@@ -5,7 +5,9 @@
 #include "views/elided_label.h"
 #include "views/heatmap_bars.h"
 #include "views/heatmap_controls.h"
+#include "views/heatmap_plan_layers.h"
 #include "views/number_format.h"
+#include "views/plan_brush.h"
 #include "views/run_async.h"
 
 #include <QEvent>
@@ -62,7 +64,10 @@ HeatmapPane::HeatmapPane(Document* document, SelectionModel* selection, const He
     , caption_(new ElidedLabel(this))
     , controls_(new HeatmapControls(this))
     , plot_(new HeatmapPlot(this))
+    , plan_(new HeatmapPlanLayers(*plot_, this))
+    , brush_(new PlanBrush(plot_, this))
     , colourBar_(new ColourBar(this))
+    , errorBar_(new ColourBar(this))
     , find_(new FindBar(this))
     , goTo_(new GoToBar(this))
     , readout_(new HeatmapReadout(this)) {
@@ -70,6 +75,10 @@ HeatmapPane::HeatmapPane(Document* document, SelectionModel* selection, const He
     picture->setSpacing(0);
     picture->addWidget(plot_, 1);
     picture->addWidget(colourBar_);
+    picture->addWidget(errorBar_);
+    colourBar_->setObjectName(QStringLiteral("colourBar"));
+    errorBar_->setObjectName(QStringLiteral("errorBar"));
+    errorBar_->hide();
     auto* layout = new QVBoxLayout(this);
     layout->setContentsMargins(0, 0, 0, 0);
     layout->setSpacing(0);
@@ -81,6 +90,7 @@ HeatmapPane::HeatmapPane(Document* document, SelectionModel* selection, const He
     layout->addWidget(caption_);
     layout->addWidget(controls_);
     layout->addLayout(picture, 1);
+    layout->addWidget(brush_);
     layout->addWidget(find_);
     layout->addWidget(goTo_);
     layout->addWidget(readout_);
@@ -106,7 +116,20 @@ HeatmapPane::HeatmapPane(Document* document, SelectionModel* selection, const He
 
     connect(controls_, &HeatmapControls::edited, this, &HeatmapPane::editSettings);
     connect(controls_, &HeatmapControls::rangeLockRequested, this, &HeatmapPane::lockRange);
-    connect(colourBar_, &ColourBar::rangeChanging, this, &HeatmapPane::applyRange);
+    connect(colourBar_, &ColourBar::rangeChanging, this,
+            [this](const ValueRange& range) { applyRange(measuredMap(), range); });
+    connect(errorBar_, &ColourBar::rangeChanging, this, [this](const ValueRange& range) {
+        if (const auto* layer = plan_->measured())
+            applyRange(layer->heatmap(), range);
+    });
+    connect(errorBar_, &ColourBar::rangeEdited, this, &HeatmapPane::setErrorRange);
+    connect(errorBar_, &ColourBar::automaticRequested, this, [this] { setErrorRange(std::nullopt); });
+    connect(plan_, &HeatmapPlanLayers::changed, this, [this] {
+        showColourBars();
+        statusTimer_.start();
+    });
+    connect(plan_, &HeatmapPlanLayers::failed, this, &HeatmapPane::failed);
+    connect(brush_, &PlanBrush::closed, plot_, qOverload<>(&QWidget::setFocus));
     connect(colourBar_, &ColourBar::rangeEdited, this, &HeatmapPane::setRange);
     connect(colourBar_, &ColourBar::automaticRequested, this, [this] { lockRange(false); });
     connect(find_, &FindBar::textEdited, this, &HeatmapPane::search);
@@ -171,6 +194,8 @@ void HeatmapPane::fillViewMenu() {
     add(tr("Find token text"), tr("Ctrl+F"), [this] { openFind(); });
     add(tr("Go to layer, channel, token"), QStringLiteral("G"), [this] { openGoTo(); });
     menu->addSeparator();
+    add(tr("Paint bits of the codec's plan"), QStringLiteral("B"), [this] { openBrush(); });
+    menu->addSeparator();
     add(tr("Show all heads and tokens"), tr("Esc"), [this] { selectEverything(); });
 }
 
@@ -192,6 +217,8 @@ void HeatmapPane::setDocument(Document* document) {
     readout_->setReading({}, {});
     tiles_.reset();
     reader_.reset();
+    brush_->setTarget(nullptr, std::nullopt);
+    plan_->setDocument(document);
     document_ = document;
     if (document_ == nullptr) {
         plot_->setMap({}, false, false);
@@ -208,9 +235,7 @@ void HeatmapPane::setDocument(Document* document) {
     connect(tiles_.get(), &TileCache::failed, this, &HeatmapPane::failed);
     plot_->heatmap().setCache(tiles_.get());
     reader_ = std::make_unique<CellReader>(document_);
-    connect(reader_.get(), &CellReader::answered, this, [this](const CellReading& reading) {
-        readout_->setReading(describePlace(reading, tokens_), describeValues(reading, document_->cache()));
-    });
+    connect(reader_.get(), &CellReader::answered, this, &HeatmapPane::showReading);
     connect(reader_.get(), &CellReader::failed, this,
             [this](const Error& error) { readout_->setReading(QString::fromStdString(error.message()), {}); });
     controls_->setCache(document_->cache(), shownKind());
@@ -234,6 +259,7 @@ void HeatmapPane::setSettings(const HeatmapSettings& settings) {
     settings_ = settings;
     reload();
     updateColouring();
+    showPlan();
 }
 
 void HeatmapPane::editSettings(const HeatmapSettings& settings) {
@@ -276,6 +302,7 @@ void HeatmapPane::reload() {
         plot_->setMap({}, false, false);
         plot_->setMessage(problem);
         readout_->setReading({}, {});
+        plan_->hide();
         checkReady();
         return;
     }
@@ -364,7 +391,7 @@ void HeatmapPane::updateColouring() {
     // Others may have to follow, and answer with what all share.
     emit scaleChanged();
     const HeatmapOverview measured = measuredOverview();
-    const auto& locked = settings_.lockedRange(overview->spec.kind);
+    const auto& locked = settings_.lockedRanges[static_cast<std::size_t>(overview->spec.kind)];
     HeatmapColouring colouring;
     colouring.reduction = settings_.reduction;
     colouring.rowFactors = relativeFactors(measured, settings_.relative);
@@ -373,60 +400,10 @@ void HeatmapPane::updateColouring() {
     colouring.scale =
         ColourScale(settings_.colourMap(), settings_.scaling, locked ? *locked : sharedRange_.value_or(*ownRange_));
     plot_->heatmap().setColouring(std::move(colouring));
-    colourBar_->setContents({plot_->heatmap().colouring().scale, valueLabel(), locked.has_value()});
     plot_->replot(QCustomPlot::rpQueuedReplot);
+    showPlan();
+    showColourBars();
     statusTimer_.start();
-}
-
-HeatmapOverview HeatmapPane::measuredOverview() const {
-    HeatmapOverview measured = *plot_->heatmap().overview();
-    if (referenceRms_.empty())
-        return measured;
-    // What was computed beside the overview was relative to its own layers.
-    measured.spread = {};
-    std::copy_n(referenceRms_.begin(), std::min(referenceRms_.size(), measured.layerRms.size()),
-                measured.layerRms.begin());
-    return measured;
-}
-
-std::vector<float> HeatmapPane::layerRms() const {
-    const auto& overview = plot_->heatmap().overview();
-    return overview ? overview->layerRms : std::vector<float>();
-}
-
-void HeatmapPane::shareScale(const std::vector<float>& layerRms, const std::optional<ValueRange>& range) {
-    if (layerRms == referenceRms_ && range == sharedRange_)
-        return;
-    referenceRms_ = layerRms;
-    sharedRange_ = range;
-    updateColouring();
-}
-
-QString HeatmapPane::valueLabel() const {
-    const bool relative = settings_.relative && !referenceRms_.empty();
-    return relative ? tr("%1 of A").arg(settings_.valueLabel()) : settings_.valueLabel();
-}
-
-void HeatmapPane::applyRange(const ValueRange& range) {
-    HeatmapColouring colouring = plot_->heatmap().colouring();
-    colouring.scale = ColourScale(colouring.scale.map(), colouring.scale.scaling(), range);
-    plot_->heatmap().setColouring(std::move(colouring));
-    colourBar_->setContents({plot_->heatmap().colouring().scale, valueLabel(), true});
-    plot_->replot(QCustomPlot::rpQueuedReplot);
-    statusTimer_.start();
-}
-
-void HeatmapPane::setRange(const ValueRange& range) {
-    HeatmapSettings settings = settings_;
-    settings.lockedRange(shownKind()) = range;
-    editSettings(settings);
-}
-
-void HeatmapPane::lockRange(bool locked) {
-    HeatmapSettings settings = settings_;
-    auto& range = settings.lockedRange(shownKind());
-    range = locked ? std::optional(plot_->heatmap().colouring().scale.range()) : std::nullopt;
-    editSettings(settings);
 }
 
 void HeatmapPane::requestTiles(const std::vector<TileKey>& visible) {
@@ -537,12 +514,13 @@ void HeatmapPane::updateStatus() {
     else if (!cacheMap.isComplete(map->quantity))
         readout_->setProgress(tr("refining %1%").arg(static_cast<int>(100 * cacheMap.progress(map->quantity))));
     else
-        readout_->setProgress({});
+        readout_->setProgress(plan_->status());
+    plot_->setMessage(plan_->obstacle());
     checkReady();
 }
 
 void HeatmapPane::updateClipped(const MapSpec& map) {
-    const HeatmapPlottable& heatmap = plot_->heatmap();
+    const HeatmapPlottable& heatmap = frontMap();
     const VisibleCells visible = heatmap.visibleCells(devicePixelRatioF());
     const auto count = heatmap.countClipped(visible);
     const KvGeometry& geometry = document_->cache().geometry();
@@ -568,6 +546,8 @@ bool HeatmapPane::isReady() const {
     if (overview == nullptr)
         return !loading_;
     if (loading_ || !sampled_ || overview->spec != wanted_ || !overview->exact || refreshTimer_.isActive())
+        return false;
+    if (!plan_->isReady())
         return false;
     const auto keys = plot_->heatmap().visibleTiles(plot_->heatmap().visibleCells(devicePixelRatioF()));
     const auto settled = [this](const TileKey& key) { return tiles_->isSettled(key); };

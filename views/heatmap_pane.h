@@ -27,6 +27,8 @@ class ElidedLabel;
 class FindBar;
 class GoToBar;
 class HeatmapControls;
+class HeatmapPlanLayers;
+class PlanBrush;
 
 /// One heatmap of a dump: controls, picture, colour bar, token texts, and what lies under the crosshair. Reads nothing
 /// on the window's thread; the old picture stays until a new one is there. Works without a document (says so) and
@@ -54,7 +56,15 @@ public:
 
     [[nodiscard]] HeatmapPlot& plot() const { return *plot_; }
     [[nodiscard]] ColourBar& colourBar() const { return *colourBar_; }
+    /// The error's scale beside the values', while both are on screen; hidden otherwise.
+    [[nodiscard]] ColourBar& errorBar() const { return *errorBar_; }
+    [[nodiscard]] HeatmapPlanLayers& planLayers() const { return *plan_; }
     [[nodiscard]] HeatmapReadout& readout() const { return *readout_; }
+    /// Whether what the codec's current plan makes of the dump can be shown in its place.
+    void setPlansOffered(bool offered);
+    /// Takes the brush that paints bits, on a map of layers by tokens that shows what the plan spends.
+    void openBrush();
+    [[nodiscard]] PlanBrush& brush() const { return *brush_; }
     /// The map on screen; nothing while the first one is loading.
     [[nodiscard]] std::optional<MapSpec> shownMap() const;
 
@@ -125,10 +135,17 @@ private:
     void adopt(const OverviewResult& overview, bool sampled);
     void adoptMap();
     void updateColouring();
-    void applyRange(const ValueRange& range);
     [[nodiscard]] QString valueLabel() const;
     /// The overview with the layers' rms that values are relative to.
     [[nodiscard]] HeatmapOverview measuredOverview() const;
+    void showPlan();
+    void showColourBars();
+    /// What covers the picture and what the first colour bar measures.
+    [[nodiscard]] HeatmapPlottable& frontMap() const;
+    [[nodiscard]] HeatmapPlottable& measuredMap() const;
+    void applyRange(HeatmapPlottable& map, const ValueRange& range);
+    void setErrorRange(const std::optional<ValueRange>& range);
+    void showReading(const CellReading& reading);
     void requestTiles(const std::vector<TileKey>& visible);
     void followSelection();
     void followHover();
@@ -161,7 +178,10 @@ private:
     ElidedLabel* caption_;
     HeatmapControls* controls_;
     HeatmapPlot* plot_;
+    HeatmapPlanLayers* plan_;
+    PlanBrush* brush_;
     ColourBar* colourBar_;
+    ColourBar* errorBar_;
     FindBar* find_;
     GoToBar* goTo_;
     HeatmapReadout* readout_;
@@ -179,6 +199,7 @@ private:
     bool sampled_ = false;
     std::stop_source stop_;
     TokenAxis tokens_;
+    bool plansOffered_ = true;
     QString searchText_;
     int currentMatch_ = -1;
     /// Slot where the place begins that a search stands at.

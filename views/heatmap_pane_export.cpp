@@ -2,6 +2,7 @@
 #include "views/chart_parts.h"
 #include "views/colour_bar.h"
 #include "views/heatmap_pane.h"
+#include "views/heatmap_plan_layers.h"
 #include "views/number_format.h"
 #include "views/theme.h"
 
@@ -52,7 +53,9 @@ QString HeatmapPane::exportName() const {
 
 QSize HeatmapPane::plotSize(const QSizeF& size) const {
     const QFont font = chartFont(*this);
-    const double width = size.width() - colourBarWidth(colourBar_->contents(), font);
+    double width = size.width() - colourBarWidth(colourBar_->contents(), font);
+    if (!errorBar_->isHidden())
+        width -= colourBarWidth(errorBar_->contents(), font);
     return QSizeF(width, size.height() - titleHeight(font)).toSize().expandedTo(QSize(60, 40));
 }
 
@@ -80,7 +83,7 @@ void HeatmapPane::prepare(const QSizeF& size) {
     // Drawing tells which tiles it needs.
     const auto drawn = connect(&plot_->heatmap(), &HeatmapPlottable::pictureDrawn, this,
                                [this](const std::vector<TileKey>& keys) { exportTiles_ = keys; });
-    pictureOf(size);
+    plan_->prepare([&] { pictureOf(size); });
     disconnect(drawn);
     tiles_->setByteLimit(std::max(kTileBytes, 3 * exportTiles_.size() * kTileCells * kTileCells * 2 * sizeof(QRgb)));
     wasReady_ = false;
@@ -106,11 +109,15 @@ void HeatmapPane::paintTo(QPainter& painter, const QRectF& target) {
     painter.drawPicture(0, 0, pictureOf(target.size()));
     if (map) {
         const QSize area = plotSize(target.size());
-        paintColourBar(painter, QRectF(area.width(), 0, target.width() - area.width(), area.height()),
-                       colourBar_->contents(), theme, font);
+        const int own = colourBarWidth(colourBar_->contents(), font);
+        paintColourBar(painter, QRectF(area.width(), 0, own, area.height()), colourBar_->contents(), theme, font);
+        if (!errorBar_->isHidden())
+            paintColourBar(painter, QRectF(area.width() + own, 0, target.width() - area.width() - own, area.height()),
+                           errorBar_->contents(), theme, font);
     }
     painter.restore();
     exportTiles_.clear();
+    plan_->endExport();
     if (tiles_ != nullptr)
         tiles_->setByteLimit(kTileBytes);
 }
@@ -119,7 +126,10 @@ QString HeatmapPane::toCsv() const {
     const auto map = shownMap();
     if (!map)
         return {};
-    const HeatmapPlottable& heatmap = plot_->heatmap();
+    const HeatmapPlottable& heatmap = frontMap();
+    TileCache* tiles = plan_->front() != nullptr ? plan_->front()->tiles() : tiles_.get();
+    if (tiles == nullptr)
+        return {};
     const VisibleCells visible = heatmap.visibleCells(devicePixelRatioF());
     const MapShape shape = heatmap.shape();
     const std::int64_t rowOffset = firstChannel(*map, document_->cache().geometry());
@@ -134,7 +144,7 @@ QString HeatmapPane::toCsv() const {
     }
     csv += u'\n';
     // Tile by tile along a band of rows, so that a reduction is computed once a tile.
-    const int mapId = tiles_->mapId(*map);
+    const int mapId = tiles->mapId(*map);
     const std::int64_t firstTile = visible.rect.column / kTileCells;
     const std::int64_t lastTile = (visible.rect.column + visible.rect.columns - 1) / kTileCells;
     std::vector<const HeatmapTile*> band;
@@ -145,7 +155,7 @@ QString HeatmapPane::toCsv() const {
             bandValues.clear();
             for (std::int64_t tile = firstTile; tile <= lastTile; ++tile) {
                 std::vector<float> scratch;
-                band.push_back(tiles_->find({mapId, visible.step, tile, row / kTileCells}));
+                band.push_back(tiles->find({mapId, visible.step, tile, row / kTileCells}));
                 const auto values = band.back() != nullptr ? band.back()->values(settings_.reduction, scratch)
                                                            : std::span<const float>();
                 bandValues.emplace_back(values.begin(), values.end());

@@ -174,6 +174,8 @@ void HeatmapPane::keyPressEvent(QKeyEvent* event) {
         findStep(-1);
     } else if (event->key() == Qt::Key_G && event->modifiers() == Qt::NoModifier) {
         openGoTo();
+    } else if (event->key() == Qt::Key_B && event->modifiers() == Qt::NoModifier) {
+        openBrush();
     } else if (event->key() == Qt::Key_Escape) {
         find_->hide();
         endSearch();

@@ -75,6 +75,19 @@ MapShape HeatmapPlottable::shape() const {
     return overview_ ? overview_->shape : MapShape{};
 }
 
+void HeatmapPlottable::setSection(double from, double to) {
+    from_ = from;
+    to_ = to;
+}
+
+QRect HeatmapPlottable::clipRect() const {
+    const QRect area = QCPAbstractPlottable::clipRect();
+    const auto edge = [&area](double share) {
+        return area.left() + static_cast<int>(std::lround(share * area.width()));
+    };
+    return {QPoint(edge(from_), area.top()), QPoint(edge(to_) - 1, area.bottom())};
+}
+
 VisibleCells HeatmapPlottable::visibleCells(double devicePixelRatio) const {
     const MapShape extent = shape();
     if (extent.columns <= 0 || extent.rows <= 0)

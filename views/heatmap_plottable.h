@@ -31,6 +31,8 @@ public:
     [[nodiscard]] const HeatmapColouring& colouring() const { return colouring_; }
     [[nodiscard]] const std::shared_ptr<const HeatmapOverview>& overview() const { return overview_; }
     [[nodiscard]] MapShape shape() const;
+    /// The part of the picture's width that is drawn, from 0 (left) to 1.
+    void setSection(double from, double to);
 
     /// Visible cells for the axes as they are now; empty without a map.
     [[nodiscard]] VisibleCells visibleCells(double devicePixelRatio) const;
@@ -55,6 +57,7 @@ signals:
     void pictureDrawn(const std::vector<kvscope::views::TileKey>& keys);
 
 protected:
+    [[nodiscard]] QRect clipRect() const override;
     void draw(QCPPainter* painter) override;
     void drawLegendIcon(QCPPainter* painter, const QRectF& rect) const override;
 
@@ -70,6 +73,8 @@ private:
     std::shared_ptr<const HeatmapOverview> overview_;
     HeatmapColouring colouring_;
     std::uint64_t versions_ = 0;
+    double from_ = 0;
+    double to_ = 1;
 };
 
 } // namespace kvscope::views

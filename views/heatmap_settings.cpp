@@ -15,7 +15,8 @@ constexpr std::array<std::string_view, 4> kMapKeys{"layer-token", "head-token", 
 constexpr std::array<std::string_view, 5> kKindKeys{"key", "value", "latent", "query", "key-before-rope"};
 constexpr std::array<std::string_view, 6> kQuantityKeys{"value",        "magnitude",         "delta-previous",
                                                         "delta-anchor", "channel-deviation", "key-before-rope"};
-constexpr std::array<std::string_view, 6> kReductionKeys{"rms", "max-abs", "mean", "min", "max", "std"};
+constexpr std::array<std::string_view, 5> kPlanKeys{"none", "decoded", "error", "bits", "wipe"};
+constexpr std::array<std::string_view, 7> kReductionKeys{"rms", "max-abs", "mean", "min", "max", "std", "signed-rms"};
 constexpr std::array<std::string_view, 5> kColourKeys{"automatic", "viridis", "magma", "cividis", "blue-white-red"};
 constexpr std::array<std::string_view, 2> kScalingKeys{"linear", "symmetric-log"};
 
@@ -65,12 +66,46 @@ Result<ValueRange> readRange(const QJsonValue& json) {
     return ValueRange{ends[0].toDouble(), ends[1].toDouble()};
 }
 
+void writeRanges(QJsonObject& json, const QString& name, const HeatmapSettings::Ranges& ranges) {
+    QJsonObject written;
+    for (const PlaneKind plane : kAllPlaneKinds) {
+        if (const auto& range = ranges[static_cast<std::size_t>(plane)])
+            written.insert(keyOf(plane, kKindKeys), QJsonArray{range->lower, range->upper});
+    }
+    if (!written.isEmpty())
+        json.insert(name, written);
+}
+
+Result<void> readRanges(const QJsonObject& json, const QString& name, HeatmapSettings::Ranges& ranges) {
+    const QJsonObject written = json.value(name).toObject();
+    for (auto it = written.begin(); it != written.end(); ++it) {
+        PlaneKind plane = PlaneKind::Key;
+        KVSCOPE_TRY(readEnum(QJsonObject{{name, it.key()}}, name, kKindKeys, plane));
+        KVSCOPE_ASSIGN(ranges[static_cast<std::size_t>(plane)], readRange(it.value()));
+    }
+    return {};
+}
+
 } // namespace
 
+HeatmapSettings HeatmapSettings::withPlan(PlanView view) const {
+    HeatmapSettings settings = *this;
+    settings.plan = view;
+    if (view != PlanView::None)
+        settings.quantity = Quantity::Value;
+    if (view == PlanView::Bits)
+        settings.reduction = Reduction::Mean;
+    else if (view == PlanView::Error)
+        settings.reduction = Reduction::SignedRms;
+    else if (plan == PlanView::Bits || plan == PlanView::Error)
+        settings.reduction = Reduction::Rms;
+    return settings;
+}
+
 bool HeatmapSettings::isSignedView() const {
-    const bool signedReduction =
-        reduction == Reduction::Mean || reduction == Reduction::Min || reduction == Reduction::Max;
-    return signedReduction && isSigned(quantity);
+    const bool signedReduction = reduction == Reduction::Mean || reduction == Reduction::Min ||
+                                 reduction == Reduction::Max || reduction == Reduction::SignedRms;
+    return signedReduction && plan != PlanView::Bits && isSigned(quantity);
 }
 
 ColourMapId HeatmapSettings::colourMap() const {
@@ -90,7 +125,13 @@ ColourMapId HeatmapSettings::colourMap() const {
 }
 
 QString HeatmapSettings::valueLabel() const {
-    const QString what = QStringLiteral("%1 of %2").arg(nameOf(reduction), text(kvscope::nameOf(quantity)));
+    if (plan == PlanView::Bits)
+        return QStringLiteral("%1 bits/value").arg(nameOf(reduction));
+    const QString shown = plan == PlanView::Decoded || plan == PlanView::Error ? nameOf(plan) + QStringLiteral(" value")
+                                                                               : text(kvscope::nameOf(quantity));
+    const QString what = QStringLiteral("%1 of %2")
+                             .arg(nameOf(reduction),
+                                  plan == PlanView::Error ? QStringLiteral("error (decoded \u2212 original)") : shown);
     return relative ? QStringLiteral("%1 / layer rms").arg(what) : what;
 }
 
@@ -113,13 +154,11 @@ QJsonObject HeatmapSettings::toJson() const {
                      {QStringLiteral("markOutliers"), markOutliers}};
     if (kind)
         json.insert(QStringLiteral("kind"), keyOf(*kind, kKindKeys));
-    QJsonObject ranges;
-    for (const PlaneKind plane : kAllPlaneKinds) {
-        if (const auto& range = lockedRange(plane))
-            ranges.insert(keyOf(plane, kKindKeys), QJsonArray{range->lower, range->upper});
-    }
-    if (!ranges.isEmpty())
-        json.insert(QStringLiteral("ranges"), ranges);
+    if (plan != PlanView::None)
+        json.insert(QStringLiteral("plan"), keyOf(plan, kPlanKeys));
+    writeRanges(json, QStringLiteral("ranges"), lockedRanges);
+    writeRanges(json, QStringLiteral("errorRanges"), lockedErrorRanges);
+    writeRanges(json, QStringLiteral("bitsRanges"), lockedBitsRanges);
     return json;
 }
 
@@ -131,6 +170,7 @@ Result<HeatmapSettings> HeatmapSettings::fromJson(const QJsonObject& json) {
         KVSCOPE_TRY(readEnum(json, QStringLiteral("kind"), kKindKeys, *settings.kind));
     }
     KVSCOPE_TRY(readEnum(json, QStringLiteral("quantity"), kQuantityKeys, settings.quantity));
+    KVSCOPE_TRY(readEnum(json, QStringLiteral("plan"), kPlanKeys, settings.plan));
     KVSCOPE_TRY(readEnum(json, QStringLiteral("reduction"), kReductionKeys, settings.reduction));
     KVSCOPE_TRY(readEnum(json, QStringLiteral("colours"), kColourKeys, settings.colours));
     KVSCOPE_TRY(readEnum(json, QStringLiteral("scaling"), kScalingKeys, settings.scaling));
@@ -140,13 +180,9 @@ Result<HeatmapSettings> HeatmapSettings::fromJson(const QJsonObject& json) {
     settings.clipPercentile = json.value(percentile).toDouble(json.contains(percentile) ? -1 : settings.clipPercentile);
     if (!(settings.clipPercentile > 0 && settings.clipPercentile <= 100))
         return wrongMember(percentile);
-    const QJsonObject ranges = json.value(QStringLiteral("ranges")).toObject();
-    for (auto it = ranges.begin(); it != ranges.end(); ++it) {
-        PlaneKind plane = PlaneKind::Key;
-        KVSCOPE_TRY(
-            readEnum(QJsonObject{{QStringLiteral("ranges"), it.key()}}, QStringLiteral("ranges"), kKindKeys, plane));
-        KVSCOPE_ASSIGN(settings.lockedRange(plane), readRange(it.value()));
-    }
+    KVSCOPE_TRY(readRanges(json, QStringLiteral("ranges"), settings.lockedRanges));
+    KVSCOPE_TRY(readRanges(json, QStringLiteral("errorRanges"), settings.lockedErrorRanges));
+    KVSCOPE_TRY(readRanges(json, QStringLiteral("bitsRanges"), settings.lockedBitsRanges));
     return settings;
 }
 
@@ -164,7 +200,25 @@ QString nameOf(MapKind map) {
     return {};
 }
 
+QString nameOf(PlanView view) {
+    switch (view) {
+    case PlanView::None:
+        return QStringLiteral("original");
+    case PlanView::Decoded:
+        return QStringLiteral("decoded");
+    case PlanView::Error:
+        return QStringLiteral("error");
+    case PlanView::Bits:
+        return QStringLiteral("bits per value");
+    case PlanView::Wipe:
+        return QStringLiteral("original | decoded | error");
+    }
+    return {};
+}
+
 QString nameOf(Reduction reduction) {
+    if (reduction == Reduction::SignedRms)
+        return QStringLiteral("signed rms");
     return keyOf(reduction, kReductionKeys);
 }
 

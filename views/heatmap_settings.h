@@ -14,9 +14,15 @@
 namespace kvscope::views {
 
 /// How the values under one cell become one number.
-enum class Reduction : std::uint8_t { Rms, MaxAbs, Mean, Min, Max, Std };
-inline constexpr std::array kAllReductions{Reduction::Rms, Reduction::MaxAbs, Reduction::Mean,
-                                           Reduction::Min, Reduction::Max,    Reduction::Std};
+enum class Reduction : std::uint8_t { Rms, MaxAbs, Mean, Min, Max, Std, SignedRms };
+inline constexpr std::array kAllReductions{Reduction::Rms, Reduction::MaxAbs, Reduction::Mean,     Reduction::Min,
+                                           Reduction::Max, Reduction::Std,    Reduction::SignedRms};
+
+/// What of the codec's current plan is shown in place of the stored values: what comes back, what that differs by
+/// (decoded minus original), what it costs; or the original, the decoded values and the error side by side, with
+/// handles to move the borders between them.
+enum class PlanView : std::uint8_t { None, Decoded, Error, Bits, Wipe };
+inline constexpr std::array kAllPlanViews{PlanView::Decoded, PlanView::Error, PlanView::Bits, PlanView::Wipe};
 
 /// The colour map asked for; Automatic is viridis for magnitudes and blue-white-red for signed values.
 enum class ColourChoice : std::uint8_t { Automatic, Viridis, Magma, Cividis, BlueWhiteRed };
@@ -41,13 +47,18 @@ struct HeatmapSettings {
     /// Planes shown; nothing follows the kind of the selection.
     std::optional<PlaneKind> kind;
     Quantity quantity = Quantity::Value;
+    /// Goes with Quantity::Value alone.
+    PlanView plan = PlanView::None;
     Reduction reduction = Reduction::Rms;
     ColourChoice colours = ColourChoice::Automatic;
     Scaling scaling = Scaling::Linear;
     /// Share of the cells (in percent) that an automatic range covers.
     double clipPercentile = 99.5;
-    /// Ranges held fixed, by plane kind; the others are automatic.
-    std::array<std::optional<ValueRange>, kAllPlaneKinds.size()> lockedRanges;
+    using Ranges = std::array<std::optional<ValueRange>, kAllPlaneKinds.size()>;
+    /// Ranges held fixed, by plane kind; the others are automatic. Stored and decoded values share theirs.
+    Ranges lockedRanges;
+    Ranges lockedErrorRanges;
+    Ranges lockedBitsRanges;
     /// Divides by the rms of the cell's layer.
     bool relative = true;
     /// Marks cells in which one value stands far above what the reduction shows.
@@ -55,11 +66,19 @@ struct HeatmapSettings {
 
     bool operator==(const HeatmapSettings&) const = default;
 
+    /// Of what is shown now.
     [[nodiscard]] const std::optional<ValueRange>& lockedRange(PlaneKind plane) const {
-        return lockedRanges[static_cast<std::size_t>(plane)];
+        return const_cast<HeatmapSettings*>(this)->lockedRange(plane);
     }
-    std::optional<ValueRange>& lockedRange(PlaneKind plane) { return lockedRanges[static_cast<std::size_t>(plane)]; }
+    std::optional<ValueRange>& lockedRange(PlaneKind plane) {
+        Ranges& ranges = plan == PlanView::Error  ? lockedErrorRanges
+                         : plan == PlanView::Bits ? lockedBitsRanges
+                                                  : lockedRanges;
+        return ranges[static_cast<std::size_t>(plane)];
+    }
 
+    /// The same map with another thing of the plan shown, reduced as suits that.
+    [[nodiscard]] HeatmapSettings withPlan(PlanView view) const;
     /// Whether shown numbers can be negative.
     [[nodiscard]] bool isSignedView() const;
     /// The colour map in use.
@@ -77,6 +96,7 @@ struct HeatmapSettings {
 
 /// Names as shown: "layer × token", "rms", "blue-white-red", ...
 QString nameOf(MapKind map);
+QString nameOf(PlanView view);
 QString nameOf(Reduction reduction);
 QString nameOf(ColourChoice colours);
 QString nameOf(Scaling scaling);

@@ -77,6 +77,11 @@ std::span<const float> HeatmapTile::values(Reduction reduction, std::vector<floa
         for (std::size_t i = 0; i < scratch.size(); ++i)
             scratch[i] = std::isfinite(rms_[i]) ? standardDeviation(mean_[i], rms_[i]) : rms_[i];
         return scratch;
+    case Reduction::SignedRms:
+        scratch.resize(min_.size());
+        for (std::size_t i = 0; i < scratch.size(); ++i)
+            scratch[i] = mean_[i] < 0 ? -rms_[i] : rms_[i];
+        return scratch;
     }
     return {};
 }

@@ -74,10 +74,10 @@ void StatisticsView::showState() {
     if (!service_)
         return;
     if (service_->isIdle(this))
-        panel_->setProgress({});
+        panel_->setProgress(ownProgress());
     else
         panel_->setProgress(service_->progress(this));
-    QString message;
+    QString message = ownError();
     for (const auto& key : wanted_) {
         if (const Error* error = service_->error(key)) {
             message = QString::fromStdString(error->message());

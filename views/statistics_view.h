@@ -10,6 +10,7 @@
 #include <QTimer>
 #include <QWidget>
 
+#include <optional>
 #include <vector>
 
 namespace kvscope::views {
@@ -36,6 +37,13 @@ protected:
     /// Shows what is there.
     virtual void display() = 0;
 
+    /// How far work is that the view waits for beside its jobs, in [0, 1]; nothing when there is none.
+    [[nodiscard]] virtual std::optional<double> ownProgress() const { return {}; }
+    /// Why that work failed; empty when it did not.
+    [[nodiscard]] virtual QString ownError() const { return {}; }
+    /// Shows progress and errors.
+    void showState();
+
     /// Settings or the selection changed: asks for what is needed now and shows what is there.
     void refresh();
 
@@ -54,8 +62,6 @@ protected:
     void hideEvent(QHideEvent* event) override;
 
 private:
-    void showState();
-
     KvCache cache_;
     QPointer<Document> document_;
     QPointer<SelectionModel> selection_;

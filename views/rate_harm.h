@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "core/codec/plan.h"
+#include "views/statistics_service.h"
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace kvscope::views {
+
+/// What one layer's K, V or latent costs and loses at one step of its quantiser.
+struct RatePoint {
+    /// The pipeline of its first tokens, as plans show it.
+    std::string setting;
+    /// How many steps finer (negative) or coarser than the plan's own.
+    int step = 0;
+    double bitsPerValue = 0;
+    std::int64_t bytes = 0;
+    /// NMSEc of K and latent, NMSE of V.
+    double error = 0;
+    /// Relative error of the attention output with this plane decoded alone; nothing where the dump has no queries.
+    std::optional<double> attention;
+
+    /// What harm is measured by: the attention output where it is known.
+    [[nodiscard]] double harm() const { return attention.value_or(error); }
+};
+
+/// The steps of one cell, the finest first.
+struct RateCurve {
+    LayerKind cell;
+    std::vector<RatePoint> points;
+
+    /// The plan's own.
+    [[nodiscard]] const RatePoint* current() const;
+    /// What the next finer step saves of the harm for each KiB that it costs; nothing at the finest.
+    [[nodiscard]] std::optional<double> savedPerKiB() const;
+};
+
+/// Names the curve of a cell under a plan: equal where the plan does the same to it.
+std::string rateCurveKey(const CodecPlan& plan, LayerKind cell);
+/// Encodes the cell at each step; gives a RateCurve.
+StatisticsService::Job rateCurveJob(const Document& document, const CodecPlan& plan, LayerKind cell);
+
+} // namespace kvscope::views

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "views/rate_harm_view.h"
+
+#include "views/chart_widget.h"
+#include "views/number_format.h"
+
+#include <QToolButton>
+
+#include <algorithm>
+
+namespace kvscope::views {
+
+namespace {
+
+QString kindName(PlaneKind kind) {
+    const std::string_view name = nameOf(kind);
+    return QString::fromUtf8(name.data(), static_cast<qsizetype>(name.size()));
+}
+
+QString cellName(LayerKind cell) {
+    return RateHarmView::tr("layer %1 %2").arg(cell.layer.value).arg(kindName(cell.kind));
+}
+
+} // namespace
+
+RateHarmView::RateHarmView(Document* document, SelectionModel* selection, QWidget* parent)
+    : SingleChartView(document, selection, parent)
+    , session_(&CodecSession::of(*document))
+    , stop_(new QToolButton) {
+    stop_->setObjectName(QStringLiteral("stop"));
+    stop_->setText(tr("Stop"));
+    stop_->setCheckable(true);
+    panel().addControl(stop_, tr("Stop measuring; what is done already stays"));
+    connect(stop_, &QToolButton::toggled, this, [this](bool stopped) {
+        stop_->setText(stopped ? tr("Go on") : tr("Stop"));
+        refresh();
+    });
+    connect(session_, &CodecSession::plansChanged, this, [this] {
+        // A mouse drag ends before all its steps could be measured.
+        if (!session_->inStroke())
+            refresh();
+    });
+}
+
+std::vector<LayerKind> RateHarmView::cells() const {
+    std::vector<LayerKind> cells;
+    const std::int64_t selected = selection().layer().value;
+    for (const PlaneId plane : session_->planes()) {
+        if (plane.sequence == SequenceIndex(0))
+            cells.push_back({plane.layer, plane.kind});
+    }
+    std::ranges::stable_partition(cells, [selected](LayerKind cell) { return cell.layer.value == selected; });
+    return cells;
+}
+
+std::vector<StatisticsService::Job> RateHarmView::neededJobs() const {
+    std::vector<StatisticsService::Job> jobs;
+    if (!session_ || session_->planCount() == 0 || stop_->isChecked())
+        return jobs;
+    for (const LayerKind cell : cells())
+        jobs.push_back(rateCurveJob(document(), session_->plan(), cell));
+    return jobs;
+}
+
+const RateCurve* RateHarmView::curveOf(LayerKind cell) const {
+    return result<RateCurve>(rateCurveKey(session_->plan(), cell));
+}
+
+ChartData RateHarmView::chartOf(bool attention) const {
+    ChartData chart;
+    chart.xTitle = tr("bits/value, everything included");
+    chart.yTitle = attention ? tr("relative error of the attention output") : tr("error (NMSEc of K, NMSE of V)");
+    chart.yLog = true;
+    chart.explanation =
+        attention ? tr("How far the attention output moves, relative to its norm, when this plane alone is decoded "
+                       "and all else is as in the dump.")
+                  : tr("Energy of the error over that of the values, of K about the mean of each channel. The dump has "
+                       "no queries, so that the attention output cannot be computed.");
+    chart.emptyText = stop_->isChecked() ? tr("Stopped.") : tr("Computing\u2026");
+    std::vector<PlaneKind> named;
+    for (const LayerKind cell : cells()) {
+        const RateCurve* curve = curveOf(cell);
+        if (curve == nullptr)
+            continue;
+        const bool selected = cell.layer == selection().layer();
+        ChartSeries series;
+        series.kind = cell.kind;
+        series.look = selected ? ChartSeries::Look::Solid : ChartSeries::Look::Pale;
+        series.name = cellName(cell);
+        series.inLegend = selected;
+        for (const RatePoint& point : curve->points) {
+            if (point.harm() <= 0)
+                continue;
+            series.x.push_back(point.bitsPerValue);
+            series.y.push_back(point.harm());
+        }
+        if (const RatePoint* current = curve->current(); selected && current != nullptr && current->harm() > 0)
+            chart.marks.push_back(
+                {current->bitsPerValue, current->harm(), tr("%1 now").arg(QString::fromStdString(current->setting))});
+        if (!series.x.empty())
+            chart.series.push_back(std::move(series));
+    }
+    // What is selected lies on top.
+    std::ranges::reverse(chart.series);
+    return chart;
+}
+
+StatisticsTable RateHarmView::numbers() const {
+    StatisticsTable table;
+    table.columns = {
+        {tr("Layer"), {}, {}},
+        {tr("Kind"), {}, {}},
+        {tr("Setting"), {}, tr("What the plan does to the layer, or would do")},
+        {tr("Step"), {}, tr("Steps of about a bit finer (\u2212) or coarser (+) than the plan; 0 is the plan itself")},
+        {tr("Bits"), tr("a value"), tr("All bytes that a decoder needs, tables, scales and headers included")},
+        {tr("Size"), QStringLiteral("KiB"), {}},
+        {tr("Error"), tr("NMSEc of K, NMSE of V"), tr("Energy of the error over the energy of the values")},
+        {tr("Attention error"), tr("relative"), tr("Of the attention output, with this plane alone decoded")},
+        {tr("Error saved"), tr("per KiB"),
+         tr("How much less the error (of the attention output where it is known) would be at the next finer step, for "
+            "each KiB that it costs more: where this is largest, bits are best spent")}};
+    if (!session_ || session_->planCount() == 0)
+        return table;
+    std::vector<LayerKind> all = cells();
+    std::ranges::sort(all);
+    for (const LayerKind cell : all) {
+        const RateCurve* curve = curveOf(cell);
+        if (curve == nullptr)
+            continue;
+        for (const RatePoint& point : curve->points) {
+            const auto saved = point.step == 0 ? curve->savedPerKiB() : std::nullopt;
+            table.rows.push_back({static_cast<qlonglong>(cell.layer.value), kindName(cell.kind),
+                                  QString::fromStdString(point.setting), static_cast<qlonglong>(point.step),
+                                  point.bitsPerValue, static_cast<double>(point.bytes) / 1024.0, point.error,
+                                  point.attention ? QVariant(*point.attention) : QVariant(),
+                                  saved ? QVariant(*saved) : QVariant()});
+        }
+    }
+    return table;
+}
+
+void RateHarmView::display() {
+    if (!session_)
+        return;
+    bool attention = false;
+    const RateCurve* best = nullptr;
+    for (const LayerKind cell : cells()) {
+        const RateCurve* curve = session_->planCount() > 0 ? curveOf(cell) : nullptr;
+        if (curve == nullptr)
+            continue;
+        attention = attention || (!curve->points.empty() && curve->points.front().attention);
+        if (curve->savedPerKiB() && (best == nullptr || *curve->savedPerKiB() > *best->savedPerKiB()))
+            best = curve;
+    }
+    if (session_->planCount() > 0)
+        chart().setData(chartOf(attention), true);
+    panel().setTable([this] { return numbers(); });
+    if (best != nullptr)
+        panel().setSummary(tr("A finer step saves most in %1: %2 of %3 for each KiB more.")
+                               .arg(cellName(best->cell), formatNumber(*best->savedPerKiB(), 3),
+                                    attention ? tr("attention error") : tr("error")));
+    else
+        panel().setSummary({});
+}
+
+bool RateHarmView::isReady() const {
+    return SingleChartView::isReady() && session_ && (session_->planCount() > 0 || session_->error() != nullptr);
+}
+
+QString RateHarmView::exportName() const {
+    return tr("rate and harm");
+}
+
+void RateHarmView::showEvent(QShowEvent* event) {
+    if (session_)
+        session_->want(this, {});
+    SingleChartView::showEvent(event);
+}
+
+void RateHarmView::hideEvent(QHideEvent* event) {
+    SingleChartView::hideEvent(event);
+    if (session_)
+        session_->release(this);
+}
+
+} // namespace kvscope::views

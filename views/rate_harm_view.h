@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "views/codec_session.h"
+#include "views/rate_harm.h"
+#include "views/single_chart_view.h"
+
+class QToolButton;
+
+namespace kvscope::views {
+
+/// What each layer's K and V would cost and lose at finer and coarser steps than the current plan's: all-in bits a
+/// value against the harm, a line for each layer and kind, and what the next finer step would save for each KiB.
+class RateHarmView : public SingleChartView {
+    Q_OBJECT
+
+public:
+    RateHarmView(Document* document, SelectionModel* selection, QWidget* parent = nullptr);
+
+    [[nodiscard]] bool isReady() const override;
+    [[nodiscard]] QString exportName() const override;
+    [[nodiscard]] StatisticsTable numbers() const;
+
+protected:
+    [[nodiscard]] std::vector<StatisticsService::Job> neededJobs() const override;
+    void display() override;
+    void showEvent(QShowEvent* event) override;
+    void hideEvent(QHideEvent* event) override;
+
+private:
+    /// The layers and kinds that a plan encodes, the selected layer first.
+    [[nodiscard]] std::vector<LayerKind> cells() const;
+    [[nodiscard]] const RateCurve* curveOf(LayerKind cell) const;
+    [[nodiscard]] ChartData chartOf(bool attention) const;
+
+    QPointer<CodecSession> session_;
+    QToolButton* stop_;
+};
+
+} // namespace kvscope::views
