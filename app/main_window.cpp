@@ -185,6 +185,7 @@ void MainWindow::showView(const QString& name) {
         return;
     dock->show();
     dock->raise();
+    showTabTitles();
     if (dock->widget() != nullptr)
         dock->widget()->setFocus();
 }
@@ -249,6 +250,14 @@ void MainWindow::arrangeDefault() {
     resizeDocks(columns, widths, Qt::Horizontal);
 }
 
+void MainWindow::showTabTitles() {
+    // Qt cuts the titles of docks off when there are many; people find a view by its whole name.
+    for (QTabBar* tabs : findChildren<QTabBar*>(QString(), Qt::FindDirectChildrenOnly)) {
+        tabs->setElideMode(Qt::ElideNone);
+        tabs->setUsesScrollButtons(true);
+    }
+}
+
 void MainWindow::makeStatusBar() {
     hoverLabel_ = new QLabel;
     hoverLabel_->setObjectName(QStringLiteral("hoverLabel"));
@@ -296,6 +305,7 @@ void MainWindow::rebuildViews() {
         arranged_ = true;
         arrangeDefault();
     }
+    showTabTitles();
     if (main == nullptr)
         welcome_->refresh();
     pages_->setCurrentWidget(main != nullptr ? static_cast<QWidget*>(maps_) : welcome_);

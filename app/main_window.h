@@ -67,6 +67,7 @@ private:
     void makeMenus();
     void makeStatusBar();
     void makeDocks();
+    void showTabTitles();
 
     void chooseFile(Workspace::Slot slot);
     void chooseFolder();

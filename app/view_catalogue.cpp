@@ -2,10 +2,13 @@
 #include "app/view_catalogue.h"
 
 #include "views/channel_view.h"
+#include "views/codec_layers_view.h"
+#include "views/codec_panel.h"
 #include "views/correlation_view.h"
 #include "views/distribution_view.h"
 #include "views/entropy_view.h"
 #include "views/layer_charts_view.h"
+#include "views/pareto_view.h"
 #include "views/position_view.h"
 #include "views/rate_harm_view.h"
 #include "views/statistics_jobs.h"
@@ -135,6 +138,24 @@ const QList<ViewEntry>& viewCatalogue() {
          {}},
         {QStringLiteral("positions"), tr("Positions"), tr("Statistics by token position: sinks and recency"),
          QKeySequence(tr("Alt+5")), make<views::PositionView>, positionsParts()},
+        {QStringLiteral("codec"),
+         tr("Codec"),
+         tr("Settings of the codec for every layer, what they cost and what they lose"),
+         QKeySequence(tr("Alt+6")),
+         make<views::CodecPanel>,
+         {}},
+        {QStringLiteral("codec-layers"),
+         tr("Codec layers"),
+         tr("Ratio, error and bits by part of every layer, for up to four plans side by side"),
+         QKeySequence(tr("Alt+7")),
+         make<views::CodecLayersView>,
+         {}},
+        {QStringLiteral("pareto"),
+         tr("Pareto"),
+         tr("Ratio against error of every preset and every plan tried; a click loads one"),
+         QKeySequence(tr("Alt+8")),
+         make<views::ParetoView>,
+         {}},
         {QStringLiteral("rate-harm"),
          tr("Rate and harm"),
          tr("Bits a value against the error of every layer's K and V at finer and coarser steps than the plan's"),

@@ -3,6 +3,7 @@
 
 #include "app/overview_cache.h"
 #include "core/kv/strided_cache.h"
+#include "views/codec_session.h"
 #include "views/run_async.h"
 
 #include <QUndoCommand>
@@ -153,6 +154,8 @@ void Workspace::install(Slot slot, Opened opened) {
     if (slot == Slot::Main) {
         undo_.clear();
         selectDefault();
+        if (auto* main = document(Slot::Main))
+            views::CodecSession::of(*main).setUndoStack(&undo_);
     }
     emit documentsChanged();
 }

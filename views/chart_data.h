@@ -27,13 +27,20 @@ struct ChartSeries {
     /// Tells apart series of one kind, without relying on colour.
     enum class Look : std::uint8_t { Solid, Hatched, Dashed, Dotted, Pale };
     /// What the colour stands for: the kind, or what was done to its values.
-    enum class Tone : std::uint8_t { Kind, DeltaPrevious, DeltaAnchor, Text };
+    /// Series: one of several things that are not kinds, told apart by toneIndex.
+    enum class Tone : std::uint8_t { Kind, DeltaPrevious, DeltaAnchor, Text, Series };
 
     QString name;
     Shape shape = Shape::Line;
     PlaneKind kind = PlaneKind::Key;
     Look look = Look::Solid;
     Tone tone = Tone::Kind;
+    int toneIndex = 0;
+    /// Bars of one stack stand on one another, in the order of the series, instead of side by side; all bars of a chart
+    /// have a stack, or none has.
+    std::optional<int> stack;
+    /// Mark the points of a line.
+    bool markers = false;
     /// Draw what lies under a line or step in the series' colour, half transparent.
     bool filled = false;
     bool inLegend = true;

@@ -11,6 +11,8 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
+#include <utility>
 
 namespace kvscope::views {
 
@@ -81,13 +83,17 @@ QRectF homeRange(const ChartData& data, double logFloor) {
     const bool hasSteps = std::any_of(data.series.begin(), data.series.end(), [](const ChartSeries& series) {
         return series.shape == ChartSeries::Shape::Steps;
     });
+    std::map<std::pair<int, double>, double> heights;
     for (const ChartSeries& series : data.series) {
         for (const double value : series.x)
             x.add(value);
         // Beside a histogram, curves are annotations: they must not set the scale.
         if (hasSteps && series.shape == ChartSeries::Shape::Line)
             continue;
-        for (const double value : series.y) {
+        for (std::size_t i = 0; i < series.y.size(); ++i) {
+            double value = series.y[i];
+            if (series.stack && i < series.x.size())
+                value = (heights[{*series.stack, series.x[i]}] += value);
             if (!data.yLog || value > 0)
                 y.add(value);
         }

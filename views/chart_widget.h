@@ -8,6 +8,7 @@
 #include <QRectF>
 #include <QWidget>
 
+#include <map>
 #include <optional>
 
 class QCustomPlot;
@@ -65,8 +66,16 @@ protected:
 
 private:
     void rebuild(bool keepZoom);
-    void addSeries(const ChartSeries& series, int barCount, int& barIndex);
-    void addBars(const ChartSeries& series, int barCount, int& barIndex);
+    /// Which bars stand side by side and which on one another.
+    struct BarColumns {
+        int count = 0;
+        int next = 0;
+        std::map<int, int> ofStack;
+        std::map<int, QCPBars*> topOfStack;
+    };
+    static BarColumns barColumns(const ChartData& data);
+    void addSeries(const ChartSeries& series, BarColumns& columns);
+    void addBars(const ChartSeries& series, BarColumns& columns);
     void addMarks();
     void applyTheme();
     void fitLegend(int width);

@@ -123,7 +123,8 @@ Result<void> CodecSession::edit(const QString& what, CodecPlan plan) {
     KVSCOPE_TRY(validate(plan));
     if (plan == plans_.front())
         return {};
-    if (plan.name == plans_.front().name)
+    const CodecPlan& base = stroke_ ? stroke_->before.front() : plans_.front();
+    if (plan.name == base.name && plan != base)
         plan.name = editedName(plan.name).toStdString();
     std::vector<CodecPlan> plans = plans_;
     plans.front() = std::move(plan);
@@ -132,7 +133,8 @@ Result<void> CodecSession::edit(const QString& what, CodecPlan plan) {
 }
 
 Result<void> CodecSession::adjustCells(const QString& what, std::span<const LayerKind> cells,
-                                       const std::function<Pipeline(const Pipeline&)>& change, TokenRange tokens) {
+                                       const std::function<Result<Pipeline>(const Pipeline&)>& change,
+                                       TokenRange tokens) {
     if (plans_.empty())
         return fail("there is no plan yet", "plan", "Wait until the first preset has been made");
     CodecPlan plan = plans_.front();
@@ -141,10 +143,11 @@ Result<void> CodecSession::adjustCells(const QString& what, std::span<const Laye
     adjust(
         plan, cells,
         [&](const Pipeline& before) {
-            Pipeline after = change(before);
-            if (auto valid = validate(after); !valid && !refused)
+            Result<Pipeline> after = change(before);
+            Result<void> valid = after ? validate(*after) : tl::unexpected<Error>(after.error());
+            if (!valid && !refused)
                 refused = std::move(valid.error());
-            return after;
+            return valid ? *after : before;
         },
         tokens);
     if (refused)
@@ -314,6 +317,8 @@ void CodecSession::release(const QObject* who) {
 
 bool CodecSession::isIdle(const QObject* who) const {
     const auto found = interests_.find(who);
+    if (notified_)
+        return false;
     if (found == interests_.end() || cancelled_)
         return true;
     if (plans_.empty())
@@ -484,11 +489,10 @@ void CodecSession::rememberTried() {
     if (stroke_ || !isComplete(0))
         return;
     const std::uint64_t hash = hashOf(plans_.front());
-    if (std::ranges::find(triedHashes_, hash) != triedHashes_.end() || tried_.size() >= kMaxTried)
+    if (std::ranges::find(tried_, hash, &MeasuredPlan::hash) != tried_.end() || tried_.size() >= kMaxTried)
         return;
-    triedHashes_.push_back(hash);
     const EncodeReport& done = report(0);
-    tried_.push_back({plans_.front(), done.totals(PlaneKind::Key), done.totals(PlaneKind::Value),
+    tried_.push_back({plans_.front(), hash, done.totals(PlaneKind::Key), done.totals(PlaneKind::Value),
                       done.totals(PlaneKind::Latent), done.totals()});
 }
 

@@ -33,6 +33,8 @@ class PresetSurvey;
 /// A plan that was measured on a dump, without its bytes.
 struct MeasuredPlan {
     CodecPlan plan;
+    /// hashOf(plan).
+    std::uint64_t hash = 0;
     EncodeTotals keys;
     EncodeTotals values;
     EncodeTotals latents;
@@ -69,9 +71,10 @@ public:
     /// Replaces the current plan: one undo step, or part of the stroke under way. Refuses invalid plans; the error
     /// names the field.
     Result<void> edit(const QString& what, CodecPlan plan);
-    /// Paints: changes each pipeline of the cells within the token range (multiples of the plan's chunkTokens or open).
+    /// Paints: changes each pipeline of the cells within the token range (multiples of the plan's chunkTokens or open);
+    /// nothing is changed when `change` refuses one of them or gives an invalid pipeline.
     Result<void> adjustCells(const QString& what, std::span<const LayerKind> cells,
-                             const std::function<Pipeline(const Pipeline&)>& change,
+                             const std::function<Result<Pipeline>(const Pipeline&)>& change,
                              TokenRange tokens = tokenRange(0, kOpenEnd));
     /// Edits from here to endStroke (a mouse drag) are one undo step.
     void beginStroke(const QString& what);
@@ -99,7 +102,7 @@ public:
     void want(const QObject* who, Interest interest);
     void release(const QObject* who);
 
-    /// Whether all that `who` wants is there, has failed, or was cancelled.
+    /// Whether all that `who` wants is there, has failed, or was cancelled, and `changed` has said so.
     [[nodiscard]] bool isIdle(const QObject* who) const;
     /// Share of the planes that `who` wants that is done, in [0, 1].
     [[nodiscard]] double progress(const QObject* who) const;
@@ -190,7 +193,6 @@ private:
     bool notified_ = false;
     double lastSeconds_ = 0;
     std::vector<MeasuredPlan> tried_;
-    std::vector<std::uint64_t> triedHashes_;
     PresetSurvey* survey_;
     double prefill_ = 8000;
     std::int64_t planesEncoded_ = 0;

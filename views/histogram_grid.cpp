@@ -33,6 +33,7 @@ QColor colourOf(const Theme& theme, const HistogramGrid::Curve& curve, PlaneKind
     case ChartSeries::Tone::Text:
         return theme.text;
     case ChartSeries::Tone::Kind:
+    case ChartSeries::Tone::Series:
         break;
     }
     return theme.kind(kind);

@@ -125,6 +125,7 @@ void PresetSurvey::makePlan() {
                 plan_ = std::move(*plan);
                 sums_ = {};
                 sums_.plan = *plan_;
+                sums_.hash = hashOf(*plan_);
                 plane_ = 0;
             } else if (plan.error().kind != Error::Kind::Cancelled) {
                 settle(plan.error());

@@ -56,7 +56,7 @@ public:
     [[nodiscard]] EncodedPlaneResultPtr shown(std::size_t plan, PlaneId plane) const;
     [[nodiscard]] EncodedPlaneResultPtr find(PlaneId plane, const PlaneKey& key) const;
     [[nodiscard]] const Error* error(std::size_t plan) const;
-    /// Of all that is shown.
+    /// Of all that is shown; its `seconds` are those of one core that encodes alone.
     [[nodiscard]] const EncodeReport& report(std::size_t plan) const { return slots_[plan].report; }
     void setPrefillTokensPerSecond(std::optional<double> rate);
     [[nodiscard]] std::size_t planCount() const { return slots_.size(); }

@@ -84,7 +84,7 @@ void TestCodecMaps::decodedSharesTheRange() {
     QCOMPARE(scale.range(), shown.plot().heatmap().colouring().scale.range());
     const PlaneId id{LayerIndex(0), PlaneKind::Key, {}};
     int different = 0;
-    for (const auto [token, channel] : {std::pair{10, 3}, {200, 7}, {431, 15}, {599, 0}}) {
+    for (const auto& [token, channel] : {std::pair{10, 3}, {200, 7}, {431, 15}, {599, 0}}) {
         const float decoded = decodedValue(shown.document, id, token, channel);
         QVERIFY(near(shown.shown(token, channel), QColor(scale.colour(std::abs(decoded)))));
         different += std::abs(decoded - shown.value(0, PlaneKind::Key, token, channel)) > 0.05F ? 1 : 0;
@@ -103,7 +103,7 @@ void TestCodecMaps::errorIsDecodedMinusOriginal() {
     // Far less than the values: the error has a range of its own.
     QVERIFY(scale.range().upper < 1.0);
     const PlaneId id{LayerIndex(0), PlaneKind::Key, {}};
-    for (const auto [token, channel] : {std::pair{10, 3}, {200, 7}, {431, 15}}) {
+    for (const auto& [token, channel] : {std::pair{10, 3}, {200, 7}, {431, 15}}) {
         const float error =
             decodedValue(shown.document, id, token, channel) - shown.value(0, PlaneKind::Key, token, channel);
         QVERIFY(near(shown.shown(token, channel), QColor(scale.colour(error))));
