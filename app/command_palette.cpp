@@ -12,6 +12,7 @@
 #include <QVBoxLayout>
 
 #include <algorithm>
+#include <cstdint>
 
 namespace kvscope::app {
 
@@ -30,6 +31,19 @@ QString menuPath(const QString& menu) {
 bool matches(const QString& haystack, const QStringList& words) {
     return std::all_of(words.begin(), words.end(),
                        [&](const QString& word) { return haystack.contains(word, Qt::CaseInsensitive); });
+}
+
+/// How well a command answers what was typed, the best first.
+enum class Rank : std::uint8_t { Starts, Named, Explained, None };
+
+/// `name` is the command's with its menus.
+Rank rankOf(const QAction& action, const QString& name, const QStringList& words) {
+    if (matches(name, words)) {
+        const bool starts =
+            !words.isEmpty() && withoutMnemonic(action.text()).startsWith(words.front(), Qt::CaseInsensitive);
+        return starts ? Rank::Starts : Rank::Named;
+    }
+    return matches(name + QLatin1Char(' ') + action.statusTip(), words) ? Rank::Explained : Rank::None;
 }
 
 } // namespace
@@ -95,13 +109,10 @@ bool CommandPalette::eventFilter(QObject* watched, QEvent* event) {
 void CommandPalette::fill(const QString& words) {
     list_->clear();
     const QStringList parts = words.split(QLatin1Char(' '), Qt::SkipEmptyParts);
-    // Commands that are called so come before those whose explanation mentions the words.
-    for (const bool byName : {true, false}) {
+    for (const Rank rank : {Rank::Starts, Rank::Named, Rank::Explained}) {
         for (QAction* action : commands_.actions()) {
             const QString name = menuPath(commands_.menuOf(action)) + withoutMnemonic(action->text());
-            const bool named = matches(name, parts);
-            if (!action->isEnabled() || named != byName ||
-                (!named && !matches(name + QLatin1Char(' ') + action->statusTip(), parts)))
+            if (!action->isEnabled() || rankOf(*action, name, parts) != rank)
                 continue;
             const QString keys = action->shortcut().toString(QKeySequence::NativeText);
             auto* item = new QListWidgetItem(keys.isEmpty() ? name : name + QStringLiteral("    ") + keys, list_);

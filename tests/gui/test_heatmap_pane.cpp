@@ -224,8 +224,10 @@ void TestHeatmapPane::boxesEditTheSettings() {
     QCOMPARE(after.map, MapKind::HeadToken);
     QTRY_VERIFY(shown.pane.isReady());
     QCOMPARE(shown.plot().heatmap().shape().rows, std::int64_t{4});
-    // Keys before RoPE are unknown for this cache, and so not offered.
-    QCOMPARE(box(QStringLiteral("Quantity"))->count(), 5);
+    // Keys before RoPE are unknown for this cache, and so not offered; what the plan does is, after a separator.
+    const QComboBox* quantities = box(QStringLiteral("Quantity"));
+    QCOMPARE(quantities->count(), 5 + 1 + static_cast<int>(kAllPlanViews.size()));
+    QVERIFY(quantities->findText(QString::fromUtf8(nameOf(Quantity::KeyBeforeRope).data())) < 0);
 }
 
 void TestHeatmapPane::countsClippedCells() {
