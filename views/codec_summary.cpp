@@ -80,10 +80,12 @@ std::vector<SummaryFigure> summaryFigures(const EncodeReport& report, const std:
         figures.push_back({tr("%1 GB/s").arg(formatNumber(*speed, 3)), tr("decode, a core"),
                            tr("Bytes of the dump decoded a second of processor time (GB: 10^9 bytes).")});
     if (const auto share = report.encodeTimeToPrefill())
-        figures.push_back({tr("%1 %").arg(formatNumber(*share * 100, 3)), tr("of prefill"),
-                           tr("Encoding time on one core as a share of the time in which the prefill computes the same "
-                              "tokens at %1 tokens/s.")
-                               .arg(formatNumber(report.prefillTokensPerSecond.value_or(0)))});
+        figures.push_back(
+            {tr("%1 %").arg(formatNumber(*share * 100, 3)),
+             tr("of prefill at %1 tok/s").arg(formatCount(std::llround(report.prefillTokensPerSecond.value_or(0)))),
+             tr("Encoding time on one core as a share of the time in which the prefill computes the same "
+                "tokens at %1 tokens/s.")
+                 .arg(formatNumber(report.prefillTokensPerSecond.value_or(0)))});
     return figures;
 }
 

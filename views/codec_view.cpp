@@ -16,6 +16,8 @@ namespace kvscope::views {
 namespace {
 /// Drawing once for all planes that finish within a frame or two is enough.
 constexpr int kBurstMs = 15;
+/// Docks behind others are shown for a moment while the window is laid out; that is no reason to encode.
+constexpr int kSettleMs = 60;
 } // namespace
 
 CodecView::CodecView(Document* document, SelectionModel* selection, QWidget* parent)
@@ -27,7 +29,6 @@ CodecView::CodecView(Document* document, SelectionModel* selection, QWidget* par
     rows_->setContentsMargins(6, 4, 6, 4);
     rows_->setSpacing(4);
     displayTimer_.setSingleShot(true);
-    displayTimer_.setInterval(kBurstMs);
     connect(&displayTimer_, &QTimer::timeout, this, &CodecView::refresh);
     connect(session_, &CodecSession::changed, this, &CodecView::refreshSoon);
     connect(session_, &CodecSession::plansChanged, this, [this] {
@@ -103,7 +104,7 @@ void CodecView::refresh() {
 
 void CodecView::refreshSoon() {
     if (isVisible() && !displayTimer_.isActive())
-        displayTimer_.start();
+        displayTimer_.start(kBurstMs);
 }
 
 void CodecView::showError(const QString& text) {
@@ -147,8 +148,7 @@ QRectF CodecView::paintError(QPainter& painter, const QRectF& target) const {
 
 void CodecView::showEvent(QShowEvent* event) {
     QWidget::showEvent(event);
-    // Docks behind others are shown for a moment while the window is laid out; that is no reason to encode.
-    refreshSoon();
+    displayTimer_.start(kSettleMs);
 }
 
 void CodecView::hideEvent(QHideEvent* event) {

@@ -12,6 +12,9 @@ namespace kvscope::views {
 
 namespace {
 
+/// Docks behind others are shown for a moment while the window is laid out; that is no reason to encode.
+constexpr int kSettleMs = 60;
+
 QString kindName(PlaneKind kind) {
     const std::string_view name = nameOf(kind);
     return QString::fromUtf8(name.data(), static_cast<qsizetype>(name.size()));
@@ -26,6 +29,12 @@ double meanOf(const std::vector<double>& values) {
 EntropyView::EntropyView(Document* document, SelectionModel* selection, QWidget* parent)
     : SingleChartView(document, selection, parent)
     , session_(&CodecSession::of(*document)) {
+    askTimer_.setSingleShot(true);
+    askTimer_.setInterval(kSettleMs);
+    connect(&askTimer_, &QTimer::timeout, this, [this] {
+        if (session_ && isVisible())
+            session_->want(this, {.pinned = false, .first = planes()});
+    });
     connect(session_, &CodecSession::changed, this, [this] { refresh(); });
     connect(session_, &CodecSession::progressed, this, [this] {
         if (isVisible())
@@ -56,7 +65,7 @@ QString EntropyView::ownError() const {
 }
 
 bool EntropyView::isReady() const {
-    return SingleChartView::isReady() && session_ && session_->isIdle(this);
+    return SingleChartView::isReady() && !askTimer_.isActive() && session_ && session_->isIdle(this);
 }
 
 std::optional<EntropyView::Channels> EntropyView::channelsOf(PlaneKind kind) const {
@@ -67,12 +76,18 @@ std::optional<EntropyView::Channels> EntropyView::channelsOf(PlaneKind kind) con
     const auto count = static_cast<std::size_t>(plane->channels());
     Channels channels;
     channels.spent.assign(count, 0.0);
+    channels.coded.assign(count, 0.0);
     channels.entropy.assign(count, 0.0);
     for (const ChunkReport& chunk : plane->chunks) {
         if (chunk.channelBits.size() != count)
             return {};
-        for (std::size_t i = 0; i < count; ++i)
+        // All but the payload is shared out evenly.
+        const double beside = 8.0 * static_cast<double>(chunk.parts.total() - chunk.parts[BytePart::Payload]) /
+                              static_cast<double>(count);
+        for (std::size_t i = 0; i < count; ++i) {
             channels.spent[i] += static_cast<double>(chunk.channelBits[i]);
+            channels.coded[i] += static_cast<double>(chunk.channelBits[i]) - beside;
+        }
         if (chunk.channelEntropyBits.size() != channels.entropy.size()) {
             // A part without symbols has no entropy to compare with.
             channels.entropy.clear();
@@ -81,11 +96,12 @@ std::optional<EntropyView::Channels> EntropyView::channelsOf(PlaneKind kind) con
         for (std::size_t i = 0; i < channels.entropy.size(); ++i)
             channels.entropy[i] += static_cast<double>(chunk.channelEntropyBits[i]);
     }
-    for (auto* bits : {&channels.spent, &channels.entropy}) {
+    for (auto* bits : {&channels.spent, &channels.coded, &channels.entropy}) {
         for (double& value : *bits)
             value /= static_cast<double>(plane->tokens);
     }
     channels.meanSpent = meanOf(channels.spent);
+    channels.meanCoded = meanOf(channels.coded);
     channels.meanEntropy = meanOf(channels.entropy);
     return channels;
 }
@@ -100,9 +116,10 @@ void EntropyView::display() {
     chart.fromZero = true;
     chart.emptyText = tr("Encoding\u2026");
     chart.xName = [](double channel) { return tr("channel %1").arg(formatNumber(channel)); };
-    chart.explanation = tr("Dashed: the order-0 entropy of a channel's symbols, the least that a code with a table for "
-                           "this channel alone could spend. Solid: what was spent on the channel, with its table, "
-                           "scale and its share of the headers.");
+    chart.explanation =
+        tr("Dashed: the order-0 entropy of a channel's symbols, the least that a table for this channel "
+           "alone could spend. Solid: what the coder's own table spends on them. Where the lines part, "
+           "the table does not fit the channel. Tables, scales and headers come on top.");
     if (const auto& channels = selection().channels; channels && channels->size() == 1)
         chart.selected = static_cast<double>(channels->begin.value);
     QStringList sentences;
@@ -120,25 +137,25 @@ void EntropyView::display() {
                 series.x.push_back(static_cast<double>(i));
             chart.series.push_back(std::move(series));
         };
-        add(tr("%1 spent").arg(kindName(kind)), found->spent, ChartSeries::Look::Solid);
+        add(tr("%1 by its table").arg(kindName(kind)), found->coded, ChartSeries::Look::Solid);
         if (found->entropy.empty() || found->meanEntropy <= 0) {
             sentences
                 << tr("%1 %2 bits, no symbols to compare with").arg(kindName(kind), formatNumber(found->meanSpent, 3));
             continue;
         }
         add(tr("%1 entropy").arg(kindName(kind)), found->entropy, ChartSeries::Look::Dashed);
-        const double over = 100 * (found->meanSpent / found->meanEntropy - 1);
-        sentences << tr("%1 %2 bits spent, entropy %3 (%4%5%)")
-                         .arg(kindName(kind), formatNumber(found->meanSpent, 3), formatNumber(found->meanEntropy, 3),
+        const double over = 100 * (found->meanCoded / found->meanEntropy - 1);
+        sentences << tr("%1 entropy %2 bits a symbol, by its table %3 (%4%5 %), everything included %6")
+                         .arg(kindName(kind), formatNumber(found->meanEntropy, 3), formatNumber(found->meanCoded, 3),
                               over < 0 ? QStringLiteral("\u2212") : QStringLiteral("+"),
-                              formatNumber(std::abs(over), 2));
+                              formatNumber(std::abs(over), 2), formatNumber(found->meanSpent, 3));
     }
     this->chart().setData(std::move(chart), true);
     panel().setTable([this] { return numbers(); });
     panel().setSummary(sentences.isEmpty()
                            ? QString()
-                           : tr("Layer %1: %2. The entropy of a channel's symbols is what an ideal table of its own "
-                                "would spend, itself free of charge; the rest pays for tables, scales and headers.")
+                           : tr("Layer %1: %2. The entropy is what an ideal table for each channel would spend, itself "
+                                "free of charge.")
                                  .arg(formatCount(selection().layer().value), sentences.join(tr("; "))));
 }
 
@@ -153,6 +170,8 @@ StatisticsTable EntropyView::numbers() const {
             continue;
         table.columns.push_back({tr("%1 spent").arg(kindName(kind)), tr("bits a symbol"),
                                  tr("Everything included: coded symbols, tables, scales, headers")});
+        table.columns.push_back({tr("%1 by its table").arg(kindName(kind)), tr("bits a symbol"),
+                                 tr("What the coder's table spends on the channel's symbols alone")});
         table.columns.push_back({tr("%1 entropy").arg(kindName(kind)), tr("bits a symbol"),
                                  tr("Order-0 entropy of the channel's symbols")});
         rows = std::max(rows, channels->spent.size());
@@ -162,6 +181,7 @@ StatisticsTable EntropyView::numbers() const {
         std::vector<QVariant> row{static_cast<qlonglong>(i)};
         for (const Channels& kind : kinds) {
             row.push_back(i < kind.spent.size() ? QVariant(kind.spent[i]) : QVariant());
+            row.push_back(i < kind.coded.size() ? QVariant(kind.coded[i]) : QVariant());
             row.push_back(i < kind.entropy.size() ? QVariant(kind.entropy[i]) : QVariant());
         }
         table.rows.push_back(std::move(row));
@@ -174,13 +194,13 @@ QString EntropyView::exportName() const {
 }
 
 void EntropyView::showEvent(QShowEvent* event) {
-    if (session_)
-        session_->want(this, {.pinned = false, .first = planes()});
+    askTimer_.start();
     SingleChartView::showEvent(event);
 }
 
 void EntropyView::hideEvent(QHideEvent* event) {
     SingleChartView::hideEvent(event);
+    askTimer_.stop();
     if (session_)
         session_->release(this);
 }

@@ -4,13 +4,15 @@
 #include "views/codec_session.h"
 #include "views/single_chart_view.h"
 
+#include <QTimer>
+
 #include <optional>
 #include <vector>
 
 namespace kvscope::views {
 
 /// Bits a symbol of each channel of the selected layer: the order-0 entropy of the symbols that the current plan makes,
-/// and what its coder spends with its table, everything included.
+/// what its coder spends on them with its table, and that with everything else included.
 class EntropyView : public SingleChartView {
     Q_OBJECT
 
@@ -22,10 +24,14 @@ public:
 
     /// One plane, summed up over its chunks, in bits a symbol.
     struct Channels {
+        /// Everything included.
         std::vector<double> spent;
+        /// What the coder's table (its model of the symbols) costs: spent less tables, scales, exceptions and headers.
+        std::vector<double> coded;
         /// Empty where the plan's coder has no symbols (lossless and byte coders).
         std::vector<double> entropy;
         double meanSpent = 0;
+        double meanCoded = 0;
         double meanEntropy = 0;
     };
     /// Nothing while the plane is not encoded.
@@ -44,6 +50,8 @@ private:
     [[nodiscard]] std::vector<PlaneId> planes() const;
 
     QPointer<CodecSession> session_;
+    /// Asks the session for what is needed, soon after the view is shown.
+    QTimer askTimer_;
 };
 
 } // namespace kvscope::views

@@ -12,6 +12,9 @@ namespace kvscope::views {
 
 namespace {
 
+/// Docks behind others are shown for a moment while the window is laid out; that is no reason to encode.
+constexpr int kSettleMs = 60;
+
 QString kindName(PlaneKind kind) {
     const std::string_view name = nameOf(kind);
     return QString::fromUtf8(name.data(), static_cast<qsizetype>(name.size()));
@@ -34,6 +37,12 @@ RateHarmView::RateHarmView(Document* document, SelectionModel* selection, QWidge
     connect(stop_, &QToolButton::toggled, this, [this](bool stopped) {
         stop_->setText(stopped ? tr("Go on") : tr("Stop"));
         refresh();
+    });
+    askTimer_.setSingleShot(true);
+    askTimer_.setInterval(kSettleMs);
+    connect(&askTimer_, &QTimer::timeout, this, [this] {
+        if (session_ && isVisible())
+            session_->want(this, {});
     });
     connect(session_, &CodecSession::plansChanged, this, [this] {
         // A mouse drag ends before all its steps could be measured.
@@ -164,7 +173,8 @@ void RateHarmView::display() {
 }
 
 bool RateHarmView::isReady() const {
-    return SingleChartView::isReady() && session_ && (session_->planCount() > 0 || session_->error() != nullptr);
+    return SingleChartView::isReady() && !askTimer_.isActive() && session_ &&
+           (session_->planCount() > 0 || session_->error() != nullptr);
 }
 
 QString RateHarmView::exportName() const {
@@ -172,13 +182,13 @@ QString RateHarmView::exportName() const {
 }
 
 void RateHarmView::showEvent(QShowEvent* event) {
-    if (session_)
-        session_->want(this, {});
+    askTimer_.start();
     SingleChartView::showEvent(event);
 }
 
 void RateHarmView::hideEvent(QHideEvent* event) {
     SingleChartView::hideEvent(event);
+    askTimer_.stop();
     if (session_)
         session_->release(this);
 }

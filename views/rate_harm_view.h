@@ -5,6 +5,8 @@
 #include "views/rate_harm.h"
 #include "views/single_chart_view.h"
 
+#include <QTimer>
+
 class QToolButton;
 
 namespace kvscope::views {
@@ -34,6 +36,8 @@ private:
     [[nodiscard]] ChartData chartOf(bool attention) const;
 
     QPointer<CodecSession> session_;
+    /// Asks the session for what is needed, soon after the view is shown.
+    QTimer askTimer_;
     QToolButton* stop_;
 };
 

@@ -52,8 +52,15 @@ ScatterChart::ScatterChart(QWidget* parent)
 
 void ScatterChart::setData(ScatterData data, bool keepZoom) {
     const bool same = data.xTitle == data_.xTitle && data.yTitle == data_.yTitle && !data_.points.empty();
+    // The keys go on from the point where they were, if it is still there.
+    const std::optional<QString> name = cursor_ ? std::optional(data_.points[*cursor_].name) : std::nullopt;
     data_ = std::move(data);
     rebuild(keepZoom && same);
+    const auto found = name ? std::ranges::find(data_.points, *name, &ScatterPoint::name) : data_.points.end();
+    if (found == data_.points.end())
+        return;
+    cursor_ = static_cast<std::size_t>(found - data_.points.begin());
+    markCursor();
 }
 
 QPointF ScatterChart::pixelOf(const ScatterPoint& point) const {
@@ -319,19 +326,23 @@ std::optional<std::size_t> ScatterChart::nearest(const QPointF& inPlot) const {
     return best;
 }
 
-void ScatterChart::setCursorTo(std::optional<std::size_t> index, bool speak) {
-    if (cursor_ == index && !speak)
-        return;
-    cursor_ = index;
+void ScatterChart::markCursor() {
     for (int i = 0; i < plot_->graphCount(); ++i) {
         QCPGraph* graph = plot_->graph(i);
         if (graph->objectName() != QLatin1String("cursor"))
             continue;
         graph->data()->clear();
-        if (index)
-            graph->addData(data_.points[*index].x, data_.points[*index].y);
+        if (cursor_)
+            graph->addData(data_.points[*cursor_].x, data_.points[*cursor_].y);
     }
     plot_->replot(QCustomPlot::rpQueuedReplot);
+}
+
+void ScatterChart::setCursorTo(std::optional<std::size_t> index, bool speak) {
+    if (cursor_ == index && !speak)
+        return;
+    cursor_ = index;
+    markCursor();
     if (!index) {
         QToolTip::hideText();
         return;

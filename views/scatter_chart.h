@@ -91,6 +91,7 @@ private:
     void styleAxes();
     void fitTicks(const QSize& size);
     void computeHome();
+    void markCursor();
     void setCursorTo(std::optional<std::size_t> index, bool speak);
     [[nodiscard]] QPointF pixelOf(const ScatterPoint& point) const;
     [[nodiscard]] std::optional<std::size_t> nearest(const QPointF& inPlot) const;

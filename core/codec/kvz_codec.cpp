@@ -220,6 +220,7 @@ Result<EncodedChunk> encodeSteps(const Pipeline& pipeline, const PlaneCalibratio
     if (statistics) {
         chunk.channelBits = std::move(coded.channelBits);
         chunk.entropyBits = coded.entropyBits;
+        chunk.channelEntropyBits = std::move(coded.channelEntropyBits);
     }
     return chunk;
 }

@@ -223,6 +223,7 @@ private:
         chunk_.parts[BytePart::Header] = static_cast<std::int64_t>(out.size());
         if (statistics_) {
             chunk_.channelBits.assign(channels_, 0);
+            chunk_.channelEntropyBits.assign(channels_, 0);
             chunk_.entropyBits = 0;
         }
         likes_ = relations.likes;
@@ -348,6 +349,7 @@ private:
                     bits += count * learnt.tables[learnt.classes[c] - 1U].costs()[byte] / 65536;
             }
             chunk_.channelBits[c] += static_cast<float>(bits);
+            chunk_.channelEntropyBits[c] += static_cast<float>(entropy);
             *chunk_.entropyBits += entropy;
         }
     }

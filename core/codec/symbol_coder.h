@@ -28,6 +28,8 @@ struct EncodedSymbols {
     std::vector<float> channelBits;
     /// Sum over channels of the order-0 entropy of what is coded (after prediction), in bits.
     double entropyBits = 0;
+    /// The same channel by channel; filled where entropyBits is.
+    std::vector<float> channelEntropyBits;
     /// Sum over channels of what an ideal adaptive code (Krichevsky and Trofimov's estimator over the channel's range)
     /// would spend on the same, in bits; filled only when asked for.
     double adaptiveBits = 0;
@@ -36,7 +38,7 @@ struct EncodedSymbols {
 /// Further wishes of encodeSymbols.
 struct SymbolOptions {
     Predictor predictor = Predictor::Best;
-    /// Fills EncodedSymbols::channelBits and entropyBits; coding does without them.
+    /// Fills EncodedSymbols::channelBits, entropyBits and channelEntropyBits; coding does without them.
     bool statistics = true;
     /// Fills EncodedSymbols::adaptiveBits.
     bool adaptiveBits = false;

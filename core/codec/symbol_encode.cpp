@@ -205,7 +205,7 @@ private:
             }
         }
         if (options_.statistics || options_.adaptiveBits)
-            countEntropy(histograms);
+            countEntropy(c, histograms);
         return true;
     }
 
@@ -243,15 +243,13 @@ private:
     }
 
     /// Adds the entropies of a channel.
-    void countEntropy(const std::array<Histogram, kMostRowGroups>& histograms) {
+    void countEntropy(std::size_t c, const std::array<Histogram, kMostRowGroups>& histograms) {
         std::vector<std::int32_t> numbers;
         for (std::size_t g = 0; g < groups_.size(); ++g) {
             for (int symbol = histograms[g].first(); symbol <= histograms[g].last(); ++symbol)
                 numbers.insert(numbers.end(), histograms[g].counts()[symbol], symbol);
         }
-        const ChannelEntropy entropy = entropyOf(numbers, options_.adaptiveBits);
-        result_.entropyBits += entropy.entropy;
-        result_.adaptiveBits += entropy.adaptive;
+        addEntropy(c, entropyOf(numbers, options_.adaptiveBits), 0);
     }
 
     template <class Number> void takeResiduals(std::span<const Number> numbers) {
@@ -307,9 +305,15 @@ private:
         }
         if (!options_.statistics && !options_.adaptiveBits)
             return;
-        const ChannelEntropy entropy = entropyOf(left, options_.adaptiveBits);
-        result_.entropyBits += entropy.entropy + count * channel.shift;
-        result_.adaptiveBits += entropy.adaptive + count * channel.shift;
+        addEntropy(c, entropyOf(left, options_.adaptiveBits), count * channel.shift);
+    }
+
+    /// Adds what a channel's symbols hold, and the bits below them that are stored as they are.
+    void addEntropy(std::size_t c, const ChannelEntropy& entropy, double rawBits) {
+        result_.entropyBits += entropy.entropy + rawBits;
+        result_.adaptiveBits += entropy.adaptive + rawBits;
+        result_.channelEntropyBits.resize(channels_);
+        result_.channelEntropyBits[c] += static_cast<float>(entropy.entropy + rawBits);
     }
 
     /// The class whose tables code the symbols of a channel in the fewest bits.
@@ -520,6 +524,7 @@ Result<EncodedSymbols> encodePlane(const SymbolPlane& plane, const SymbolOptions
     if (coded.bytes.size() <= packed.bytes.size())
         return coded;
     packed.entropyBits = coded.entropyBits;
+    packed.channelEntropyBits = std::move(coded.channelEntropyBits);
     packed.adaptiveBits = coded.adaptiveBits;
     return packed;
 }

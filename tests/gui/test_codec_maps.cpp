@@ -32,6 +32,9 @@ private:
 
 namespace {
 
+/// Room for a pixel of its own for every token, whatever stands beside the map.
+constexpr QSize kWide{1600, 420};
+
 HeatmapSettings plane() {
     HeatmapSettings settings = HeatmapSettings::defaults(MapKind::TokenChannel, PlaneKind::Key);
     return settings;
@@ -76,7 +79,7 @@ void TestCodecMaps::theBoxOffersThePlan() {
 }
 
 void TestCodecMaps::decodedSharesTheRange() {
-    Shown shown(kShape, plane().withPlan(PlanView::Decoded));
+    Shown shown(kShape, plane().withPlan(PlanView::Decoded), kWide);
     QTRY_VERIFY_WITH_TIMEOUT(shown.pane.isReady(), 30000);
     coarsen(shown.document, {LayerIndex(0), PlaneKind::Key}, 1.5);
     QTRY_VERIFY_WITH_TIMEOUT(shown.pane.isReady(), 30000);
@@ -150,7 +153,7 @@ void TestCodecMaps::picturesFollowAnEdit() {
 void TestCodecMaps::theWipeMovesByMouseAndKeys() {
     HeatmapSettings settings = plane().withPlan(PlanView::Wipe);
     settings.markOutliers = false;
-    Shown shown(kShape, settings);
+    Shown shown(kShape, settings, kWide);
     QVERIFY(QTest::qWaitForWindowExposed(&shown.pane));
     QTRY_VERIFY_WITH_TIMEOUT(shown.pane.isReady(), 30000);
     QVERIFY(shown.pane.errorBar().isVisible());

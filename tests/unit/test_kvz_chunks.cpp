@@ -10,6 +10,8 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <map>
+#include <numeric>
 #include <random>
 #include <vector>
 
@@ -122,6 +124,30 @@ class TestKvzChunks : public QObject {
     Q_OBJECT
 
 private slots:
+    void entropyIsKnownChannelByChannel() {
+        const TestChunk chunk = makeChunk(DType::F32, 256, 2, 8, Content::Normal);
+        Pipeline pipeline = stepped(0.5);
+        pipeline.predictor = Predictor::None;
+        PlaneCalibration calibration;
+        calibration.centredRms = 1;
+        const auto encoded = encodeKvzChunk(pipeline, calibration, chunk.input());
+        QVERIFY(encoded);
+        QCOMPARE(encoded->channelEntropyBits.size(), std::size_t{16});
+        for (std::size_t c = 0; c < 16; ++c) {
+            std::map<long, int> counts;
+            for (std::size_t t = 0; t < 256; ++t)
+                ++counts[std::lrint(chunk.values[t * 16 + c] / 0.5F)];
+            double bits = 0;
+            for (const auto& [symbol, count] : counts)
+                bits -= count * std::log2(count / 256.0);
+            QVERIFY(std::abs(static_cast<double>(encoded->channelEntropyBits[c]) - bits) < 0.01);
+        }
+        const auto exact = encodeKvzChunk(lossless(), {}, chunk.input());
+        QVERIFY(exact);
+        QCOMPARE(exact->channelEntropyBits.size(), std::size_t{16});
+        QVERIFY(std::abs(std::accumulate(exact->channelEntropyBits.begin(), exact->channelEntropyBits.end(), 0.0) -
+                         *exact->entropyBits) < 1);
+    }
     void everything_data() {
         QTest::addColumn<int>("type");
         QTest::addColumn<int>("content");
