@@ -183,8 +183,11 @@ void MainWindow::showView(const QString& name) {
     QDockWidget* dock = docks_.value(name);
     if (dock == nullptr)
         return;
+    const bool opened = dock->isHidden();
     dock->show();
     dock->raise();
+    if (opened && dockWidgetArea(dock) == Qt::BottomDockWidgetArea)
+        resizeDocks({dock}, {height() * 55 / 100}, Qt::Vertical);
     showTabTitles();
     if (dock->widget() != nullptr)
         dock->widget()->setFocus();
@@ -227,13 +230,18 @@ void MainWindow::makeDocks() {
     for (const ViewEntry& entry : viewCatalogue()) {
         auto* dock = new QDockWidget(entry.title, this);
         dock->setObjectName(QStringLiteral("dock.") + entry.name);
+        docks_.insert(entry.name, dock);
+        dockOrder_.append(entry.name);
+        if (entry.wide) {
+            addDockWidget(Qt::BottomDockWidgetArea, dock);
+            dock->hide();
+            continue;
+        }
         addDockWidget(Qt::RightDockWidgetArea, dock);
         if (first == nullptr)
             first = dock;
         else
             tabifyDockWidget(first, dock);
-        docks_.insert(entry.name, dock);
-        dockOrder_.append(entry.name);
     }
     if (first != nullptr)
         first->raise();

@@ -12,6 +12,7 @@
 #include "views/position_view.h"
 #include "views/rate_harm_view.h"
 #include "views/statistics_jobs.h"
+#include "views/timeline_view.h"
 
 #include <QCoreApplication>
 
@@ -168,6 +169,14 @@ const QList<ViewEntry>& viewCatalogue() {
          QKeySequence(tr("Alt+0")),
          make<views::EntropyView>,
          {}},
+        {QStringLiteral("timeline"),
+         tr("Streaming"),
+         tr("How the context streams under every strategy while the bandwidth is dragged: which level for which chunk, "
+            "and when the first token comes"),
+         QKeySequence(tr("Alt+T")),
+         make<views::TimelineView>,
+         {},
+         true},
     };
     return entries;
 }

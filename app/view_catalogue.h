@@ -34,6 +34,8 @@ struct ViewEntry {
     QKeySequence shortcut;
     std::function<QWidget*(views::Document*, views::SelectionModel*)> make;
     QList<ViewPart> parts;
+    /// A wide view, below the maps over the whole width and hidden until it is asked for; the others stand beside them.
+    bool wide = false;
 };
 
 /// The statistics views, in the order of their tabs.

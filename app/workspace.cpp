@@ -5,6 +5,7 @@
 #include "core/kv/strided_cache.h"
 #include "views/codec_session.h"
 #include "views/run_async.h"
+#include "views/stream_session.h"
 
 #include <QUndoCommand>
 
@@ -154,8 +155,10 @@ void Workspace::install(Slot slot, Opened opened) {
     if (slot == Slot::Main) {
         undo_.clear();
         selectDefault();
-        if (auto* main = document(Slot::Main))
+        if (auto* main = document(Slot::Main)) {
             views::CodecSession::of(*main).setUndoStack(&undo_);
+            views::StreamSession::of(*main).setUndoStack(&undo_);
+        }
     }
     emit documentsChanged();
 }

@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "views/stream_session.h"
+
+#include "core/stream/model_geometry.h"
+#include "core/stream/oracle.h"
+#include "views/run_async.h"
+
+#include <QElapsedTimer>
+#include <QUndoCommand>
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+namespace kvscope::views {
+
+namespace {
+
+constexpr int kTickMs = 100;
+/// Playing goes on to the end of runs that miss the SLO by up to so many times.
+constexpr double kLatestShown = 3;
+
+bool isAdaptive(const std::string& name) {
+    return name == "kvscope" || name == "oracle" || name.starts_with("cachegen");
+}
+
+} // namespace
+
+struct StreamSession::Measuring {
+    std::stop_source stop;
+    Progress progress;
+};
+
+class StreamSession::Command final : public QUndoCommand {
+public:
+    Command(StreamSession& session, const QString& what, StreamSettings before, StreamSettings after)
+        : QUndoCommand(what)
+        , session_(session)
+        , before_(std::move(before))
+        , after_(std::move(after)) {}
+
+    void undo() override { session_.apply(before_); }
+    void redo() override { session_.apply(after_); }
+
+private:
+    StreamSession& session_;
+    StreamSettings before_;
+    StreamSettings after_;
+};
+
+StreamSession& StreamSession::of(Document& document) {
+    if (auto* session = document.findChild<StreamSession*>(QString(), Qt::FindDirectChildrenOnly))
+        return *session;
+    return *new StreamSession(document);
+}
+
+StreamSession::StreamSession(Document& document)
+    : QObject(&document)
+    , document_(document)
+    , undo_(new QUndoStack(this))
+    , settings_(defaultStreamSettings())
+    , curve_(settings_.trace) {
+    ticker_.setInterval(kTickMs);
+    connect(&ticker_, &QTimer::timeout, this, &StreamSession::progressed);
+    if (auto setup = makeStreamSetup(settings_))
+        setup_ = std::move(*setup);
+    player_.setEnd(settings_.sloSeconds);
+}
+
+StreamSession::~StreamSession() {
+    if (measuring_)
+        measuring_->stop.request_stop();
+}
+
+void StreamSession::setUndoStack(QUndoStack* stack) {
+    undo_ = stack;
+}
+
+Result<StreamInput> StreamSession::makeInput(const StreamSettings& settings) const {
+    if (settings.model.empty())
+        return ownInput(*rates_, settings.chunkTokens);
+    const ModelGeometry* model = findModelGeometry(settings.model);
+    if (model == nullptr)
+        return fail("there is no model called " + settings.model, "stream", "choose one of the list");
+    return kvscope::project(rates_->rates, {*model, settings.contextTokens, settings.chunkTokens});
+}
+
+Result<void> StreamSession::edit(const QString& what, const StreamSettings& settings) {
+    if (settings == settings_)
+        return {};
+    const auto refused = [this](Error error) -> Result<void> {
+        emit failed(error);
+        return tl::unexpected<Error>(std::move(error));
+    };
+    if (auto setup = makeStreamSetup(settings); !setup)
+        return refused(setup.error());
+    if (rates_ != nullptr) {
+        if (auto input = makeInput(settings); !input)
+            return refused(input.error());
+    }
+    if (stroke_)
+        apply(settings);
+    else
+        undo_->push(new Command(*this, what, settings_, settings));
+    return {};
+}
+
+void StreamSession::beginStroke(const QString& what) {
+    if (!stroke_)
+        stroke_ = Stroke{what, settings_};
+}
+
+void StreamSession::endStroke() {
+    if (!stroke_)
+        return;
+    const Stroke stroke = *std::exchange(stroke_, std::nullopt);
+    if (!(stroke.before == settings_))
+        undo_->push(new Command(*this, stroke.what, stroke.before, settings_));
+}
+
+void StreamSession::apply(const StreamSettings& settings) {
+    if (settings == settings_)
+        return;
+    const bool sameInput = settings.model == settings_.model && settings.contextTokens == settings_.contextTokens &&
+                           settings.chunkTokens == settings_.chunkTokens;
+    settings_ = settings;
+    if (auto setup = makeStreamSetup(settings_)) {
+        setup_ = std::move(*setup);
+        curve_ = setup_.link.paths.front().trace;
+    }
+    if (sameInput)
+        simulate();
+    else
+        project();
+}
+
+double StreamSession::bandwidth() const {
+    const double factor = settings_.pulls.empty() ? 1.0 : settings_.pulls.back().factor;
+    return settings_.trace->meanBitsPerSecond() * factor;
+}
+
+void StreamSession::setBandwidth(double bitsPerSecond) {
+    bitsPerSecond = std::clamp(bitsPerSecond, kLeastRate, kMostRate);
+    StreamSettings next = settings_;
+    if (player_.isActive()) {
+        const BandwidthPull pull{player_.nextGridPoint(), bitsPerSecond / settings_.trace->meanBitsPerSecond()};
+        std::erase_if(next.pulls, [&](const BandwidthPull& old) { return old.seconds >= pull.seconds; });
+        next.pulls.push_back(pull);
+    } else {
+        const auto scaled = settings_.trace->scaledToMean(bitsPerSecond);
+        if (!scaled) {
+            emit failed(scaled.error());
+            return;
+        }
+        next.trace = std::make_shared<const BandwidthTrace>(*scaled);
+        next.pulls.clear();
+    }
+    (void)edit(tr("bandwidth"), next);
+}
+
+void StreamSession::setTrace(const QString& what, BandwidthTrace trace) {
+    StreamSettings next = settings_;
+    next.trace = std::make_shared<const BandwidthTrace>(std::move(trace));
+    next.pulls.clear();
+    next.traceStart = 0;
+    (void)edit(what, next);
+}
+
+void StreamSession::editCurve(const QString& what, const Result<BandwidthTrace>& curve) {
+    if (!curve) {
+        emit failed(curve.error());
+        return;
+    }
+    setTrace(what, curve->withName("drawn by hand"));
+}
+
+void StreamSession::want(const QObject* who) {
+    if (wanted_.insert(who).second)
+        connect(who, &QObject::destroyed, this, [this, who] { wanted_.erase(who); });
+    measure();
+}
+
+void StreamSession::release(const QObject* who) {
+    if (wanted_.erase(who) > 0)
+        disconnect(who, &QObject::destroyed, this, nullptr);
+}
+
+void StreamSession::cancel() {
+    cancelled_ = true;
+    if (measuring_)
+        measuring_->stop.request_stop();
+    emit progressed();
+}
+
+void StreamSession::resume() {
+    cancelled_ = false;
+    measure();
+    emit progressed();
+}
+
+double StreamSession::progress() const {
+    return measuring_ ? measuring_->progress.fraction() : (rates_ ? 1.0 : 0.0);
+}
+
+void StreamSession::measure() {
+    if (measuring_ || rates_ || error_ || cancelled_ || wanted_.empty())
+        return;
+    measuring_ = std::make_shared<Measuring>();
+    ticker_.start();
+    runAsync(
+        document_.pool(), this,
+        [cache = document_.cache(), levels = levels_, &pool = document_.pool(), measuring = measuring_] {
+            return measureStreamRates(cache, levels, pool,
+                                      JobControl{measuring->stop.get_token(), &measuring->progress});
+        },
+        [this](Result<StreamRates> result) {
+            measuring_.reset();
+            ticker_.stop();
+            if (result) {
+                rates_ = std::make_shared<const StreamRates>(std::move(*result));
+                project();
+            } else if (result.error().kind != Error::Kind::Cancelled) {
+                error_ = result.error();
+                emit changed();
+            } else {
+                // Stopped, and perhaps asked for again before the job had noticed.
+                measure();
+            }
+            emit progressed();
+        });
+    emit progressed();
+}
+
+void StreamSession::project() {
+    if (rates_ == nullptr) {
+        emit changed();
+        return;
+    }
+    auto input = makeInput(settings_);
+    if (!input) {
+        error_ = input.error();
+        emit changed();
+        return;
+    }
+    error_.reset();
+    input_ = std::make_shared<const StreamInput>(std::move(*input));
+    policies_ = policiesFor(*input_);
+    if (chunk_ && *chunk_ >= input_->chunkCount())
+        chunk_.reset();
+    simulate();
+}
+
+void StreamSession::simulate() {
+    if (input_ == nullptr) {
+        emit changed();
+        return;
+    }
+    const int generation = ++generation_;
+    const auto run = [input = input_, setup = setup_, policies = policies_] {
+        QElapsedTimer clock;
+        clock.start();
+        auto timelines = simulateAll(*input, setup, policies);
+        return std::pair(std::move(timelines), static_cast<double>(clock.nsecsElapsed()) * 1e-6);
+    };
+    if (input_->chunkCount() <= kMostChunksInFrame) {
+        auto [timelines, milliseconds] = run();
+        adopt(std::move(timelines), milliseconds);
+        return;
+    }
+    ++simulating_;
+    runAsync(document_.pool(), this, run, [this, generation](std::pair<std::vector<Timeline>, double> result) {
+        --simulating_;
+        if (generation == generation_)
+            adopt(std::move(result.first), result.second);
+    });
+}
+
+void StreamSession::adopt(std::vector<Timeline> timelines, double milliseconds) {
+    simulationMs_ = milliseconds;
+    rows_.clear();
+    for (std::size_t i = 0; i < timelines.size(); ++i)
+        rows_.push_back({policies_[i].name, std::move(timelines[i]), isAdaptive(policies_[i].name), false});
+    rows_.insert(rows_.end(), measured_.begin(), measured_.end());
+    std::ranges::stable_sort(rows_, {}, [](const StreamRow& row) { return row.timeline.ttft; });
+    double end = settings_.sloSeconds;
+    for (const StreamRow& row : rows_) {
+        if (row.timeline.complete())
+            end = std::max(end, row.timeline.ttft);
+    }
+    player_.setEnd(std::min(end, kLatestShown * settings_.sloSeconds));
+    emit changed();
+}
+
+const StreamRow* StreamSession::row(const std::string& name, bool measured) const {
+    const auto found =
+        std::ranges::find_if(rows_, [&](const StreamRow& row) { return row.name == name && row.measured == measured; });
+    return found != rows_.end() ? &*found : nullptr;
+}
+
+void StreamSession::setMeasured(const std::string& name, Timeline timeline) {
+    std::erase_if(measured_, [&](const StreamRow& row) { return row.name == name; });
+    measured_.push_back({name, std::move(timeline), isAdaptive(name), true});
+    simulate();
+}
+
+void StreamSession::clearMeasured() {
+    measured_.clear();
+    if (focusMeasured_)
+        setFocus(focus_);
+    simulate();
+}
+
+void StreamSession::setFocus(const std::string& name, bool measured) {
+    if (name == focus_ && measured == focusMeasured_)
+        return;
+    focus_ = name;
+    focusMeasured_ = measured;
+    emit focusChanged();
+}
+
+void StreamSession::setChunk(std::optional<std::size_t> chunk) {
+    if (chunk == chunk_)
+        return;
+    chunk_ = chunk;
+    emit focusChanged();
+}
+
+TokenRange StreamSession::tokensOf(std::size_t chunk) const {
+    if (input_ == nullptr || chunk >= input_->chunkCount())
+        return {};
+    std::int64_t tokens = 0;
+    const KvGeometry& geometry = document_.cache().geometry();
+    for (const PlaneKind kind : geometry.kinds())
+        tokens = std::max(tokens, geometry.maxTokens(kind));
+    const auto place = [&](std::int64_t token) {
+        return static_cast<std::int64_t>(std::floor(static_cast<double>(token) * static_cast<double>(tokens) /
+                                                    static_cast<double>(input_->totalTokens())));
+    };
+    const std::int64_t begin = std::min(place(input_->tokensBefore(chunk)), tokens - 1);
+    const std::int64_t end = std::max(begin + 1, place(input_->tokensBefore(chunk + 1)));
+    return tokenRange(begin, end);
+}
+
+} // namespace kvscope::views

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "core/stream/policy.h"
+#include "core/stream/timeline.h"
+#include "views/document.h"
+#include "views/stream_player.h"
+#include "views/stream_rates.h"
+#include "views/stream_settings.h"
+
+#include <QObject>
+#include <QPointer>
+#include <QString>
+#include <QTimer>
+#include <QUndoStack>
+
+#include <memory>
+#include <optional>
+#include <set>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+namespace kvscope::views {
+
+/// One run that is shown: a strategy's simulation, or what was measured on a real link.
+struct StreamRow {
+    std::string name;
+    Timeline timeline;
+    /// Chooses by what it sees, or is the bound for those that do; the others send every chunk in one form.
+    bool adaptive = false;
+    bool measured = false;
+};
+
+/// Streaming one document's context under every strategy: the dump's measured rates, the settings, and the runs that
+/// follow from them, anew at each change. Edits are undo steps. Lives on the window's thread; measuring the dump, and
+/// simulating contexts of very many chunks, happen on the pool.
+class StreamSession : public QObject {
+    Q_OBJECT
+
+public:
+    /// Range of the mean bandwidth, bits per second.
+    static constexpr double kLeastRate = 0.1e9;
+    static constexpr double kMostRate = 400e9;
+    /// Contexts of more chunks are simulated on the pool.
+    static constexpr std::size_t kMostChunksInFrame = 256;
+    static constexpr const char* kFirstRow = "kvscope";
+
+    /// The document's session; made on first use and owned by the document. Costs nothing until a view wants it.
+    static StreamSession& of(Document& document);
+
+    explicit StreamSession(Document& document);
+    ~StreamSession() override;
+
+    [[nodiscard]] Document& document() const { return document_; }
+    /// Edits become commands of this stack; before it is set, of one of the session's own.
+    void setUndoStack(QUndoStack* stack);
+    [[nodiscard]] QUndoStack& undoStack() const { return *undo_; }
+
+    [[nodiscard]] const StreamSettings& settings() const { return settings_; }
+    /// Replaces the settings: one undo step, or part of the stroke under way. Refuses what cannot be simulated.
+    Result<void> edit(const QString& what, const StreamSettings& settings);
+    /// Edits from here to endStroke (a mouse drag) are one undo step.
+    void beginStroke(const QString& what);
+    void endStroke();
+    [[nodiscard]] bool inStroke() const { return stroke_.has_value(); }
+
+    /// What the bandwidth slider shows and sets, bits per second: the trace's mean, times the last pull's factor.
+    [[nodiscard]] double bandwidth() const;
+    /// Before the start (position 0): the trace's mean, pulls are forgotten. While a run is played or paused: from the
+    /// position on, what was before stays.
+    void setBandwidth(double bitsPerSecond);
+    /// Another shape; pulls are forgotten.
+    void setTrace(const QString& what, BandwidthTrace trace);
+    /// The bandwidth from the request on, as simulated.
+    [[nodiscard]] const BandwidthTrace& bandwidthCurve() const { return *curve_; }
+    /// The same as the shape to be edited: pulls and start become part of it.
+    void editCurve(const QString& what, const Result<BandwidthTrace>& curve);
+
+    /// Codec presets that contexts stream in, the finest first.
+    [[nodiscard]] const std::vector<std::string>& levels() const { return levels_; }
+
+    /// Measures the dump while somebody wants it; forgotten when `who` is destroyed.
+    void want(const QObject* who);
+    void release(const QObject* who);
+    /// Stops measuring until resume().
+    void cancel();
+    void resume();
+    [[nodiscard]] bool isCancelled() const { return cancelled_; }
+    /// Measuring has not ended, and nobody stopped it.
+    [[nodiscard]] bool isMeasuring() const { return measuring_ != nullptr; }
+    /// Share done in [0, 1].
+    [[nodiscard]] double progress() const;
+    /// Nothing is being measured or simulated.
+    [[nodiscard]] bool isIdle() const { return measuring_ == nullptr && simulating_ == 0; }
+    /// Why there are no runs; null when there are, or will be.
+    [[nodiscard]] const Error* error() const { return error_ ? &*error_ : nullptr; }
+
+    /// What was measured; null until it is.
+    [[nodiscard]] const StreamRates* rates() const { return rates_.get(); }
+    /// What is streamed, and its surroundings; null and empty until the dump is measured.
+    [[nodiscard]] const StreamInput* input() const { return input_.get(); }
+    [[nodiscard]] std::shared_ptr<const StreamInput> sharedInput() const { return input_; }
+    [[nodiscard]] const StreamSetup& setup() const { return setup_; }
+    /// All runs, the earliest first token first.
+    [[nodiscard]] const std::vector<StreamRow>& rows() const { return rows_; }
+    /// The run of that name that was simulated (or measured); null when there is none.
+    [[nodiscard]] const StreamRow* row(const std::string& name, bool measured = false) const;
+    /// Milliseconds that the latest simulation of all strategies took.
+    [[nodiscard]] double simulationMs() const { return simulationMs_; }
+
+    /// Shows a run that was measured on a real link among the simulated ones, until the next with that name; its
+    /// candidates must be those of input().
+    void setMeasured(const std::string& name, Timeline timeline);
+    void clearMeasured();
+
+    /// The run in focus: its arrivals fill the heatmap.
+    [[nodiscard]] const std::string& focusName() const { return focus_; }
+    [[nodiscard]] bool focusIsMeasured() const { return focusMeasured_; }
+    [[nodiscard]] const StreamRow* focusRow() const { return row(focus_, focusMeasured_); }
+    void setFocus(const std::string& name, bool measured = false);
+    /// The chunk of the run in focus that is explained.
+    [[nodiscard]] std::optional<std::size_t> chunk() const { return chunk_; }
+    void setChunk(std::optional<std::size_t> chunk);
+    /// The dump's tokens that stand for a chunk: the context's positions in proportion.
+    [[nodiscard]] TokenRange tokensOf(std::size_t chunk) const;
+
+    [[nodiscard]] StreamPlayer& player() { return player_; }
+    [[nodiscard]] const StreamPlayer& player() const { return player_; }
+
+signals:
+    /// Settings or runs are others.
+    void changed();
+    /// Another run or chunk is in focus.
+    void focusChanged();
+    /// Measuring got further, began or ended.
+    void progressed();
+    /// An edit was refused.
+    void failed(const kvscope::Error& error);
+
+private:
+    class Command;
+    struct Measuring;
+    struct Stroke {
+        QString what;
+        StreamSettings before;
+    };
+
+    void apply(const StreamSettings& settings);
+    void measure();
+    void project();
+    void simulate();
+    void adopt(std::vector<Timeline> timelines, double milliseconds);
+    [[nodiscard]] Result<StreamInput> makeInput(const StreamSettings& settings) const;
+
+    Document& document_;
+    QPointer<QUndoStack> undo_;
+    std::vector<std::string> levels_{"kvz-high", "kvz-medium", "kvz-low"};
+    StreamSettings settings_;
+    std::shared_ptr<const BandwidthTrace> curve_;
+    StreamSetup setup_;
+    std::optional<Stroke> stroke_;
+    std::set<const QObject*> wanted_;
+    std::shared_ptr<Measuring> measuring_;
+    bool cancelled_ = false;
+    std::shared_ptr<const StreamRates> rates_;
+    std::shared_ptr<const StreamInput> input_;
+    std::vector<PolicyName> policies_;
+    std::vector<StreamRow> rows_;
+    std::vector<StreamRow> measured_;
+    std::optional<Error> error_;
+    /// Simulations on the pool that have not come back, and the number of the newest.
+    int simulating_ = 0;
+    int generation_ = 0;
+    double simulationMs_ = 0;
+    std::string focus_ = kFirstRow;
+    bool focusMeasured_ = false;
+    std::optional<std::size_t> chunk_;
+    StreamPlayer player_;
+    QTimer ticker_;
+};
+
+} // namespace kvscope::views

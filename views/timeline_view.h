@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "views/exportable.h"
+#include "views/selection.h"
+#include "views/stream_session.h"
+
+#include <QPointer>
+#include <QWidget>
+
+class QLabel;
+class QProgressBar;
+class QTabWidget;
+class QToolButton;
+
+namespace kvscope::views {
+
+class StatisticsTableView;
+class TimelineCanvas;
+class TimelineControls;
+class TimelineWhy;
+
+/// How the context streams under every strategy, beside one another on one axis of time, with the bandwidth to be
+/// dragged, a summary, and the reasons for each chunk's form.
+class TimelineView : public QWidget, public ExportableView {
+    Q_OBJECT
+
+public:
+    TimelineView(Document* document, SelectionModel* selection, QWidget* parent = nullptr);
+
+    [[nodiscard]] StreamSession& session() const { return *session_; }
+    [[nodiscard]] TimelineCanvas& canvas() const { return *canvas_; }
+    [[nodiscard]] TimelineControls& controls() const { return *controls_; }
+    [[nodiscard]] TimelineWhy& why() const { return *why_; }
+    [[nodiscard]] StatisticsTableView& summary() const { return *summary_; }
+    /// The error that is shown; empty when there is none.
+    [[nodiscard]] QString errorText() const;
+    void showSummary();
+    void showWhy();
+
+    [[nodiscard]] QString exportName() const override;
+    void paintTo(QPainter& painter, const QRectF& target) override;
+    [[nodiscard]] QString toCsv() const override;
+    [[nodiscard]] bool isReady() const override;
+
+    [[nodiscard]] QSize sizeHint() const override { return {1200, 460}; }
+
+protected:
+    void showEvent(QShowEvent* event) override;
+    void hideEvent(QHideEvent* event) override;
+
+private:
+    void showState();
+    void selectTokensOf(std::size_t chunk);
+
+    QPointer<StreamSession> session_;
+    QPointer<SelectionModel> selection_;
+    TimelineControls* controls_;
+    TimelineCanvas* canvas_;
+    TimelineWhy* why_;
+    StatisticsTableView* summary_;
+    QTabWidget* tabs_;
+    QLabel* error_;
+    QProgressBar* progress_;
+    QToolButton* cancel_;
+    QString refused_;
+};
+
+} // namespace kvscope::views
