@@ -16,6 +16,7 @@
 #include <QCheckBox>
 #include <QCloseEvent>
 #include <QComboBox>
+#include <QDialog>
 #include <QDockWidget>
 #include <QDragEnterEvent>
 #include <QFileInfo>
@@ -145,6 +146,8 @@ MainWindow::MainWindow(QWidget* parent)
 MainWindow::~MainWindow() {
     // The views let go of the documents before the workspace, a member, destroys them.
     disconnect(&workspace_, nullptr, this, nullptr);
+    // Dialogs that stand beside the window stop their work before the pool waits for it.
+    qDeleteAll(findChildren<QDialog*>(QString(), Qt::FindDirectChildrenOnly));
     maps_->setDocuments(nullptr, nullptr, nullptr);
     for (QDockWidget* dock : docks_)
         delete dock->widget();
@@ -331,6 +334,7 @@ void MainWindow::rebuildViews() {
         action->setEnabled(workspace_.difference() != nullptr);
     if (QAction* action = commands_.find(QStringLiteral("file.closeCompared")))
         action->setEnabled(workspace_.document(Workspace::Slot::Compared) != nullptr);
+    updateCodecCommands();
     updateTitle();
 }
 

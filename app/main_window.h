@@ -83,6 +83,12 @@ private:
     void updateCompareBar();
     void makeMapCommands();
     void makeStatisticsCommands();
+    void makeCodecCommands();
+    /// Which of them make sense for what is open.
+    void updateCodecCommands();
+    void showSweep();
+    void showKvzExport();
+    void chooseLevel();
     /// Shows a statistics view and a part of it.
     void showPart(const QString& view, const std::function<void(QWidget*)>& show);
     void updateTitle();

@@ -53,6 +53,7 @@ void MainWindow::makeCommands() {
     makeViewCommands();
     makeMapCommands();
     makeStatisticsCommands();
+    makeCodecCommands();
     makeHelpCommands();
 }
 

@@ -82,6 +82,10 @@ const std::vector<LayoutCandidate>& Workspace::layouts(Slot slot) const {
     return slots_[static_cast<std::size_t>(slot)].layouts;
 }
 
+const DumpLevels& Workspace::levels(Slot slot) const {
+    return slots_[static_cast<std::size_t>(slot)].levels;
+}
+
 const OpenOptions& Workspace::options(Slot slot) const {
     return slots_[static_cast<std::size_t>(slot)].options;
 }
@@ -141,6 +145,7 @@ void Workspace::finish(const std::shared_ptr<Opening>& opening, Result<OpenedDum
     Opened opened;
     opened.document = std::make_unique<views::Document>(result->cache, pool_, overviewOptions());
     opened.layouts = std::move(result->layouts);
+    opened.levels = std::move(result->levels);
     opened.options = opening->options;
     const Slot slot = document(Slot::Main) == nullptr ? Slot::Main : opening->slot;
     install(slot, std::move(opened));

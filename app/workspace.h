@@ -42,6 +42,8 @@ public:
     [[nodiscard]] const Error* differenceError() const { return differenceError_ ? &*differenceError_ : nullptr; }
     /// How the main dump could be read otherwise.
     [[nodiscard]] const std::vector<LayoutCandidate>& layouts(Slot slot) const;
+    /// The levels of the file of a slot; none unless it is a .kvz.
+    [[nodiscard]] const DumpLevels& levels(Slot slot) const;
     /// What the dump of a slot was opened with.
     [[nodiscard]] const OpenOptions& options(Slot slot) const;
 
@@ -67,6 +69,7 @@ private:
     struct Opened {
         std::unique_ptr<views::Document> document;
         std::vector<LayoutCandidate> layouts;
+        DumpLevels levels;
         OpenOptions options;
     };
     struct Opening;

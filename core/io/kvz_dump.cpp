@@ -28,7 +28,10 @@ Result<OpenedDump> openKvz(const ByteSourcePtr& bytes, const std::filesystem::pa
     }
     const std::array<std::uint64_t, 2> identity{file->root().directoryHash, level};
     info.fingerprint = hashBytes(std::as_bytes(std::span(identity)));
-    return OpenedDump{makeDecodedCache(file->geometry(), std::move(info), file->store(level)), {}};
+    DumpLevels levels{{}, level};
+    for (const KvzLevel& one : file->levels())
+        levels.names.push_back(one.name);
+    return OpenedDump{makeDecodedCache(file->geometry(), std::move(info), file->store(level)), {}, std::move(levels)};
 }
 
 } // namespace kvscope

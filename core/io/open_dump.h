@@ -51,10 +51,17 @@ struct LayoutCandidate {
     std::string evidence;
 };
 
+/// The levels of a file that holds a cache at several of them, and which one is opened; none for other files.
+struct DumpLevels {
+    std::vector<std::string> names;
+    std::size_t shown = 0;
+};
+
 /// An opened dump and the other readings that its shape allows (empty when the format fixes the layout).
 struct OpenedDump {
     KvCache cache;
     std::vector<LayoutCandidate> layouts;
+    DumpLevels levels{};
 };
 
 /// Opens a dump of any known format: a file, or a folder as one dump. Formats with a signature are recognised by
