@@ -63,6 +63,11 @@ QString partName(const ViewEntry& entry, const ViewPart& part) {
     return entry.name + QLatin1Char('.') + part.name;
 }
 
+/// "window.tune": the whole window as it is arranged for that.
+QString windowName(Arrangement arrangement) {
+    return QLatin1String(kWindowView) + QLatin1Char('.') + nameOf(arrangement);
+}
+
 /// The part of a view with this name; null where the name is that of a whole view.
 const ViewPart* partNamed(const QString& name) {
     for (const ViewEntry& entry : viewCatalogue()) {
@@ -80,6 +85,8 @@ QStringList viewNames(const MainWindow& window) {
         for (const ViewPart& part : entry.parts)
             names.append(partName(entry, part));
     }
+    for (const Arrangement arrangement : kAllArrangements)
+        names.append(windowName(arrangement));
     return names << QLatin1String(kWindowView);
 }
 
@@ -90,7 +97,9 @@ int renderView(MainWindow& window, const QString& name, const QString& path, con
                             .arg(name)
                             .arg(request.timeoutSeconds));
     };
-    if (name == QLatin1String(kWindowView)) {
+    if (name.section(QLatin1Char('.'), 0, 0) == QLatin1String(kWindowView)) {
+        if (const auto arrangement = arrangementNamed(name.section(QLatin1Char('.'), 1)))
+            window.setArrangement(*arrangement);
         const bool ready = waitFor(
             [&] {
                 const auto views = window.exportableViews();
@@ -181,7 +190,9 @@ int runRender(int argc, char** argv) {
     parser.setApplicationDescription(QObject::tr("Draws a view of a dump into a file, without a display."));
     parser.addPositionalArgument(QStringLiteral("FILE"), QObject::tr("The dump; a second one is compared with it."),
                                  QStringLiteral("FILE [FILE]"));
-    QStringList names{QStringLiteral("window"), QStringLiteral("all")};
+    QStringList names{QStringLiteral("all"), QStringLiteral("window")};
+    for (const Arrangement arrangement : kAllArrangements)
+        names.append(windowName(arrangement));
     QStringList parts;
     for (const ViewEntry& entry : viewCatalogue()) {
         names.append(entry.name);

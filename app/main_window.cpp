@@ -114,7 +114,6 @@ MainWindow::MainWindow(QWidget* parent)
     makeStatusBar();
     makeCommands();
     makeMenus();
-    defaultLayout_ = saveState();
 
     connect(welcome_, &WelcomePage::openRequested, this, [this] { chooseFile(Workspace::Slot::Main); });
     connect(welcome_, &WelcomePage::openFolderRequested, this, &MainWindow::chooseFolder);
@@ -140,7 +139,7 @@ MainWindow::MainWindow(QWidget* parent)
 
     const QSettings settings;
     restoreGeometry(settings.value(QStringLiteral("geometry")).toByteArray());
-    arranged_ = restoreState(settings.value(QStringLiteral("dockLayout")).toByteArray());
+    restoreArrangements();
 }
 
 MainWindow::~MainWindow() {
@@ -181,21 +180,6 @@ void MainWindow::showError(const Error& error, const QString& path) {
         messages_->showError(text);
 }
 
-void MainWindow::showView(const QString& name) {
-    maps_->showNamed(name);
-    QDockWidget* dock = docks_.value(name);
-    if (dock == nullptr)
-        return;
-    const bool opened = dock->isHidden();
-    dock->show();
-    dock->raise();
-    if (opened && dockWidgetArea(dock) == Qt::BottomDockWidgetArea)
-        resizeDocks({dock}, {height() * 55 / 100}, Qt::Vertical);
-    showTabTitles();
-    if (dock->widget() != nullptr)
-        dock->widget()->setFocus();
-}
-
 QMap<QString, views::ExportableView*> MainWindow::exportableViews() const {
     QMap<QString, views::ExportableView*> views = maps_->exportableViews();
     for (auto dock = docks_.begin(); dock != docks_.end(); ++dock) {
@@ -221,52 +205,8 @@ void MainWindow::dropEvent(QDropEvent* event) {
 void MainWindow::closeEvent(QCloseEvent* event) {
     QSettings settings;
     settings.setValue(QStringLiteral("geometry"), saveGeometry());
-    settings.setValue(QStringLiteral("dockLayout"), saveState());
+    saveArrangements();
     QMainWindow::closeEvent(event);
-}
-
-void MainWindow::makeDocks() {
-    navigatorDock_ = new QDockWidget(tr("Dump"), this);
-    navigatorDock_->setObjectName(QStringLiteral("dock.navigator"));
-    addDockWidget(Qt::LeftDockWidgetArea, navigatorDock_);
-    QDockWidget* first = nullptr;
-    for (const ViewEntry& entry : viewCatalogue()) {
-        auto* dock = new QDockWidget(entry.title, this);
-        dock->setObjectName(QStringLiteral("dock.") + entry.name);
-        docks_.insert(entry.name, dock);
-        dockOrder_.append(entry.name);
-        if (entry.wide) {
-            addDockWidget(Qt::BottomDockWidgetArea, dock);
-            dock->hide();
-            continue;
-        }
-        addDockWidget(Qt::RightDockWidgetArea, dock);
-        if (first == nullptr)
-            first = dock;
-        else
-            tabifyDockWidget(first, dock);
-    }
-    if (first != nullptr)
-        first->raise();
-    arrangeDefault();
-}
-
-void MainWindow::arrangeDefault() {
-    QList<QDockWidget*> columns{navigatorDock_};
-    QList<int> widths{std::clamp(width() / 6, 210, 280)};
-    if (!dockOrder_.isEmpty()) {
-        columns.append(docks_.value(dockOrder_.front()));
-        widths.append(width() * 34 / 100);
-    }
-    resizeDocks(columns, widths, Qt::Horizontal);
-}
-
-void MainWindow::showTabTitles() {
-    // Qt cuts the titles of docks off when there are many; people find a view by its whole name.
-    for (QTabBar* tabs : findChildren<QTabBar*>(QString(), Qt::FindDirectChildrenOnly)) {
-        tabs->setElideMode(Qt::ElideNone);
-        tabs->setUsesScrollButtons(true);
-    }
 }
 
 void MainWindow::makeStatusBar() {
@@ -326,7 +266,8 @@ void MainWindow::rebuildViews() {
             action->setEnabled(main != nullptr);
     }
     for (QAction* action : commands_.actions()) {
-        if (action->objectName().startsWith(QLatin1String("map.")) ||
+        if (action->objectName().startsWith(QLatin1String("arrangement.")) ||
+            action->objectName().startsWith(QLatin1String("map.")) ||
             action->objectName().startsWith(QLatin1String("statistics.")))
             action->setEnabled(main != nullptr);
     }

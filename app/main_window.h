@@ -2,12 +2,14 @@
 #pragma once
 
 #include "app/command_table.h"
+#include "app/view_catalogue.h"
 #include "app/workspace.h"
 
 #include <QMainWindow>
 #include <QMap>
 #include <QPointer>
 
+#include <array>
 #include <functional>
 #include <vector>
 
@@ -47,7 +49,10 @@ public:
 
     /// Brings a statistics view to the front; does nothing for maps, which are always there.
     void showView(const QString& name);
-    /// Gives navigator, maps and statistics their default shares of the width.
+    /// Shows the views of one arrangement, as they were left when it was last shown.
+    void setArrangement(Arrangement arrangement);
+    [[nodiscard]] Arrangement arrangement() const { return arrangement_; }
+    /// Puts the docks of the present arrangement where they are at first, with their shares of the window.
     void arrangeDefault();
 
     /// All views that can be exported, by the name `kvscope render --view` takes; those of docks that are hidden too.
@@ -68,6 +73,7 @@ private:
     void makeStatusBar();
     void makeDocks();
     void showTabTitles();
+    void updateMapsRoom();
 
     void chooseFile(Workspace::Slot slot);
     void chooseFolder();
@@ -99,7 +105,13 @@ private:
     void showShortcuts();
     void showAbout();
     void saveLayout();
-    void restoreLayout(const QByteArray& state);
+    void restoreLayout(const QString& name);
+    [[nodiscard]] int layoutVersion() const;
+    void makeArrangementCommands(const QString& menu);
+    /// A button of each arrangement at the right end of the menu bar.
+    void makeArrangementBar();
+    void saveArrangements();
+    void restoreArrangements();
     void updateLayoutMenu();
     void showHover();
 
@@ -127,7 +139,9 @@ private:
     /// Paths still to be opened, and where the next one goes.
     QStringList waiting_;
     Workspace::Slot nextSlot_ = Workspace::Slot::Main;
-    QByteArray defaultLayout_;
+    Arrangement arrangement_ = Arrangement::Explore;
+    /// Where the docks of each arrangement were when it was last left; empty: their default places.
+    std::array<QByteArray, kAllArrangements.size()> arrangements_;
     /// The docks have got their widths, from the user's last layout or from the first dump.
     bool arranged_ = false;
 };

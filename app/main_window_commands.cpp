@@ -23,7 +23,6 @@
 #include <QFileDialog>
 #include <QFileInfo>
 #include <QHeaderView>
-#include <QInputDialog>
 #include <QMenu>
 #include <QMenuBar>
 #include <QMessageBox>
@@ -37,7 +36,6 @@ namespace kvscope::app {
 
 namespace {
 
-constexpr auto kLayouts = "layouts";
 constexpr int kExportPollMs = 20;
 constexpr qint64 kLongestExportWaitMs = 60000;
 
@@ -116,6 +114,7 @@ void MainWindow::makeEditCommands() {
 
 void MainWindow::makeViewCommands() {
     const QString menu = tr("&View");
+    makeArrangementCommands(menu);
     commands_.add(
         {QStringLiteral("view.nextOutlier"), menu, tr("&Next outlier"),
          tr("Go to the next outlier of the selected kind (K or V), the largest first: |value| in multiples of "
@@ -167,7 +166,6 @@ void MainWindow::makeViewCommands() {
     commands_.add({QStringLiteral("view.defaultLayout"), menu, tr("&Restore default layout"),
                    tr("Put every dock and map back"), QKeySequence(tr("Ctrl+Alt+R"))},
                   [this] {
-                      restoreState(defaultLayout_);
                       maps_->resetSettings();
                       arrangeDefault();
                   });
@@ -266,6 +264,7 @@ void MainWindow::makeMenus() {
             } else if (action->objectName() == QLatin1String("file.close") ||
                        action->objectName() == QLatin1String("file.forgetRecent") ||
                        action->objectName() == QLatin1String("edit.redo") ||
+                       action->objectName() == QStringLiteral("arrangement.") + nameOf(kAllArrangements.back()) ||
                        action->objectName() == QLatin1String("view.onePane") ||
                        (!dockOrder_.isEmpty() && action->objectName() == QStringLiteral("view.") + dockOrder_.back()) ||
                        action->objectName() == QLatin1String("view.themeDark")) {
@@ -275,6 +274,7 @@ void MainWindow::makeMenus() {
     }
     // A shortcut works wherever the focus is, also while its menu has never been open.
     addActions(commands_.actions());
+    makeArrangementBar();
     updateRecentMenu();
     updateLayoutMenu();
 }
@@ -417,39 +417,6 @@ void MainWindow::showAbout() {
         tr("<b>KVScope %1</b><p>Inspector and streaming visualiser for the KV caches of language models.</p>"
            "<p>Licence: GPL-3.0-or-later. Built on Qt %2 and QCustomPlot.</p>")
             .arg(QApplication::applicationVersion(), QString::fromLatin1(qVersion())));
-}
-
-void MainWindow::saveLayout() {
-    bool accepted = false;
-    const QString name =
-        QInputDialog::getText(this, tr("Save layout"), tr("Name"), QLineEdit::Normal, {}, &accepted).trimmed();
-    if (!accepted || name.isEmpty())
-        return;
-    QSettings settings;
-    settings.beginGroup(QLatin1String(kLayouts));
-    settings.setValue(name + QStringLiteral("/docks"), saveState());
-    settings.setValue(name + QStringLiteral("/maps"), maps_->saveSettings());
-    settings.endGroup();
-    updateLayoutMenu();
-}
-
-void MainWindow::restoreLayout(const QByteArray& state) {
-    restoreState(state);
-}
-
-void MainWindow::updateLayoutMenu() {
-    layoutMenu_->clear();
-    QSettings settings;
-    settings.beginGroup(QLatin1String(kLayouts));
-    for (const QString& name : settings.childGroups()) {
-        connect(layoutMenu_->addAction(name), &QAction::triggered, this, [this, name] {
-            QSettings saved;
-            saved.beginGroup(QLatin1String(kLayouts));
-            restoreLayout(saved.value(name + QStringLiteral("/docks")).toByteArray());
-            maps_->restoreSettings(saved.value(name + QStringLiteral("/maps")).toByteArray());
-        });
-    }
-    layoutMenu_->setEnabled(!layoutMenu_->isEmpty());
 }
 
 } // namespace kvscope::app

@@ -161,7 +161,10 @@ void MapsArea::updateVisible() {
     };
     const bool right = comparing_ || (has(PlaneKind::Key) && has(PlaneKind::Value));
     for (const Place place : {Left, Right, Bottom}) {
-        const bool wanted = single ? place == current_ : place != Right || right;
+        const bool wanted = single            ? place == current_
+                            : place == Right  ? right
+                            : place == Bottom ? lowerOffered_ || comparing_
+                                              : true;
         panes_[place]->setVisible(wanted && (place != Bottom || panes_[Bottom]->document() != nullptr));
     }
     top_->setVisible(panes_[Left]->isVisibleTo(top_) || panes_[Right]->isVisibleTo(top_));
@@ -285,6 +288,13 @@ void MapsArea::editCurrent(const std::function<void(HeatmapSettings&)>& change) 
 
 void MapsArea::paintBits() {
     currentPane()->openBrush();
+}
+
+void MapsArea::setLowerMapOffered(bool on) {
+    if (lowerOffered_ == on)
+        return;
+    lowerOffered_ = on;
+    updateVisible();
 }
 
 void MapsArea::setSinglePane(bool on) {

@@ -66,6 +66,8 @@ public:
     void editCurrent(const std::function<void(views::HeatmapSettings&)>& change);
     /// Takes the brush that paints bits of the codec's plan in the current pane.
     void paintBits();
+    /// Whether there is room for the lower map of one dump; the difference of two is always shown.
+    void setLowerMapOffered(bool on);
     /// Gives all the room to the current pane.
     void setSinglePane(bool on);
 
@@ -102,6 +104,7 @@ private:
     views::Document* main_ = nullptr;
     bool comparing_ = false;
     bool single_ = false;
+    bool lowerOffered_ = true;
     bool alike_ = true;
     Place current_ = Left;
     std::unique_ptr<views::HeatmapLink> link_;

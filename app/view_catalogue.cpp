@@ -16,6 +16,8 @@
 
 #include <QCoreApplication>
 
+#include <algorithm>
+
 namespace kvscope::app {
 
 namespace {
@@ -122,6 +124,24 @@ QList<ViewPart> positionsParts() {
 
 } // namespace
 
+QString nameOf(Arrangement arrangement) {
+    switch (arrangement) {
+    case Arrangement::Explore:
+        break;
+    case Arrangement::Tune:
+        return QStringLiteral("tune");
+    case Arrangement::Stream:
+        return QStringLiteral("stream");
+    }
+    return QStringLiteral("explore");
+}
+
+std::optional<Arrangement> arrangementNamed(const QString& name) {
+    const auto* found = std::find_if(kAllArrangements.begin(), kAllArrangements.end(),
+                                     [&name](Arrangement one) { return nameOf(one) == name; });
+    return found != kAllArrangements.end() ? std::optional(*found) : std::nullopt;
+}
+
 const QList<ViewEntry>& viewCatalogue() {
     static const QList<ViewEntry> entries{
         {QStringLiteral("distribution"), tr("Distribution"), tr("Histograms of values and of their deltas, with fits"),
@@ -144,31 +164,36 @@ const QList<ViewEntry>& viewCatalogue() {
          tr("Settings of the codec for every layer, what they cost and what they lose"),
          QKeySequence(tr("Alt+6")),
          make<views::CodecPanel>,
-         {}},
+         {},
+         Arrangement::Tune},
         {QStringLiteral("codec-layers"),
          tr("Codec layers"),
          tr("Ratio, error and bits by part of every layer, for up to four plans side by side"),
          QKeySequence(tr("Alt+7")),
          make<views::CodecLayersView>,
-         {}},
+         {},
+         Arrangement::Tune},
         {QStringLiteral("pareto"),
          tr("Pareto"),
          tr("Ratio against error of every preset and every plan tried; a click loads one"),
          QKeySequence(tr("Alt+8")),
          make<views::ParetoView>,
-         {}},
+         {},
+         Arrangement::Tune},
         {QStringLiteral("rate-harm"),
          tr("Rate and harm"),
          tr("Bits a value against the error of every layer's K and V at finer and coarser steps than the plan's"),
          QKeySequence(tr("Alt+9")),
          make<views::RateHarmView>,
-         {}},
+         {},
+         Arrangement::Tune},
         {QStringLiteral("entropy"),
          tr("Symbol entropy"),
          tr("Real bits a symbol of every channel against what the plan's coder spends"),
          QKeySequence(tr("Alt+0")),
          make<views::EntropyView>,
-         {}},
+         {},
+         Arrangement::Tune},
         {QStringLiteral("timeline"),
          tr("Streaming"),
          tr("How the context streams under every strategy while the bandwidth is dragged: which level for which chunk, "
@@ -176,7 +201,7 @@ const QList<ViewEntry>& viewCatalogue() {
          QKeySequence(tr("Alt+T")),
          make<views::TimelineView>,
          {},
-         true},
+         Arrangement::Stream},
     };
     return entries;
 }

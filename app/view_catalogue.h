@@ -6,7 +6,10 @@
 #include <QString>
 #include <QWidget>
 
+#include <array>
+#include <cstdint>
 #include <functional>
+#include <optional>
 
 namespace kvscope::views {
 class Document;
@@ -14,6 +17,15 @@ class SelectionModel;
 } // namespace kvscope::views
 
 namespace kvscope::app {
+
+/// What the window is arranged for; each shows the views of its own beside or below the maps.
+enum class Arrangement : std::uint8_t { Explore, Tune, Stream };
+
+inline constexpr std::array kAllArrangements{Arrangement::Explore, Arrangement::Tune, Arrangement::Stream};
+
+/// Its name in settings and on the command line, e.g. "explore".
+QString nameOf(Arrangement arrangement);
+std::optional<Arrangement> arrangementNamed(const QString& name);
 
 /// One of the things that a statistics view can show: how menus, the palette and `kvscope render` name it.
 struct ViewPart {
@@ -34,8 +46,8 @@ struct ViewEntry {
     QKeySequence shortcut;
     std::function<QWidget*(views::Document*, views::SelectionModel*)> make;
     QList<ViewPart> parts;
-    /// A wide view, below the maps over the whole width and hidden until it is asked for; the others stand beside them.
-    bool wide = false;
+    /// The arrangement of the window that it belongs to.
+    Arrangement arrangement = Arrangement::Explore;
 };
 
 /// The statistics views, in the order of their tabs.

@@ -11,6 +11,7 @@
 #include <QDockWidget>
 #include <QDropEvent>
 #include <QFile>
+#include <QInputDialog>
 #include <QLabel>
 #include <QLineEdit>
 #include <QListWidget>
@@ -22,6 +23,8 @@
 #include <QTabBar>
 #include <QTemporaryDir>
 #include <QTest>
+#include <QTimer>
+#include <QToolButton>
 #include <QTreeWidget>
 #include <QUrl>
 
@@ -242,6 +245,72 @@ private slots:
                     .startsWith(QStringLiteral("entropy")));
     }
 
+    void eachArrangementShowsItsOwnViews() {
+        window_->resize(1280, 720);
+        open("prose.safetensors");
+        const auto shown = [this](const char* name) {
+            return window_->findChild<QDockWidget*>(QStringLiteral("dock.") + QLatin1String(name))->isVisible();
+        };
+        const auto key = [this](Qt::Key pressed) { QTest::keyClick(window_.get(), pressed); };
+        QTRY_VERIFY(shown("distribution") && !shown("pareto") && !shown("timeline"));
+        noTabIsCut();
+        key(Qt::Key_F6);
+        QCOMPARE(window_->arrangement(), app::Arrangement::Tune);
+        QTRY_VERIFY(shown("codec") && !shown("distribution"));
+        noTabIsCut();
+        QTest::mouseClick(arrangementButton("Stream"), Qt::LeftButton);
+        QTRY_VERIFY(shown("timeline") && !shown("codec"));
+        QVERIFY(arrangementButton("Stream")->isChecked());
+        // A view of another arrangement brings that with it.
+        window_->commands().find(QStringLiteral("view.correlation"))->trigger();
+        QCOMPARE(window_->arrangement(), app::Arrangement::Explore);
+        QVERIFY(arrangementButton("Explore")->isChecked());
+        auto* correlation = window_->findChild<QDockWidget*>(QStringLiteral("dock.correlation"));
+        QTRY_VERIFY(!correlation->visibleRegion().isEmpty());
+    }
+
+    void anArrangementIsAsItWasLeft() {
+        open("prose.safetensors");
+        auto* navigator = window_->findChild<QDockWidget*>(QStringLiteral("dock.navigator"));
+        QTest::keyClick(window_.get(), Qt::Key_F2);
+        QVERIFY(!navigator->isVisible());
+        QTest::keyClick(window_.get(), Qt::Key_F6);
+        QTRY_VERIFY(navigator->isVisible());
+        QTest::keyClick(window_.get(), Qt::Key_F5);
+        QTRY_VERIFY(!navigator->isVisible());
+        // Also by the next window.
+        window_->close();
+        window_ = std::make_unique<MainWindow>();
+        window_->show();
+        QVERIFY(!window_->findChild<QDockWidget*>(QStringLiteral("dock.navigator"))->isVisible());
+        window_->commands().find(QStringLiteral("view.defaultLayout"))->trigger();
+        QTRY_VERIFY(window_->findChild<QDockWidget*>(QStringLiteral("dock.navigator"))->isVisible());
+    }
+
+    void aSavedLayoutComesBack() {
+        open("prose.safetensors");
+        QTest::keyClick(window_.get(), Qt::Key_F6);
+        window_->commands().find(QStringLiteral("map.reduction1"))->trigger();
+        const auto reduction = window_->maps()->panes()[0]->settings().reduction;
+        QTimer::singleShot(0, this, [] {
+            auto* dialog = qobject_cast<QInputDialog*>(QApplication::activeModalWidget());
+            QVERIFY(dialog != nullptr);
+            QTest::keyClicks(dialog->findChild<QLineEdit*>(), QStringLiteral("mine"));
+            QTest::keyClick(dialog->findChild<QLineEdit*>(), Qt::Key_Return);
+        });
+        window_->commands().find(QStringLiteral("view.saveLayout"))->trigger();
+        window_->commands().find(QStringLiteral("map.reduction0"))->trigger();
+        QVERIFY(window_->maps()->panes()[0]->settings().reduction != reduction);
+        QTest::keyClick(window_.get(), Qt::Key_F5);
+        QAction* mine = nullptr;
+        for (auto* action : window_->findChildren<QAction*>())
+            mine = action->text() == QStringLiteral("mine") ? action : mine;
+        QVERIFY(mine != nullptr);
+        mine->trigger();
+        QCOMPARE(window_->arrangement(), app::Arrangement::Tune);
+        QCOMPARE(window_->maps()->panes()[0]->settings().reduction, reduction);
+    }
+
     void anUnrecognisedFileIsOpenedWithAnExample() {
         app::OpenDialog dialog(QStringLiteral("/somewhere/cache.bin"), {}, {}, false);
         dialog.show();
@@ -303,6 +372,25 @@ private slots:
     }
 
 private:
+    /// Every visible bar of dock titles shows the whole of all its titles.
+    void noTabIsCut() const {
+        for (const auto* bar : window_->findChildren<QTabBar*>(QString(), Qt::FindDirectChildrenOnly)) {
+            if (!bar->isVisible())
+                continue;
+            QTRY_VERIFY2(bar->tabRect(bar->count() - 1).right() <= bar->width() && bar->tabRect(0).left() >= 0,
+                         qPrintable(bar->tabText(bar->count() - 1)));
+        }
+    }
+
+    [[nodiscard]] QToolButton* arrangementButton(const char* name) const {
+        for (auto* button :
+             window_->findChild<QWidget*>(QStringLiteral("arrangements"))->findChildren<QToolButton*>()) {
+            if (button->text() == QLatin1String(name))
+                return button;
+        }
+        return nullptr;
+    }
+
     [[nodiscard]] views::Document* document() const { return window_->workspace().document(Workspace::Slot::Main); }
 
     void open(const char* name) {
