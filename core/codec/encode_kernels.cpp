@@ -182,6 +182,118 @@ void moments(const std::int16_t* numbers, const ModeRows& rows, std::size_t chan
     }
 }
 
+/// Channels c and on of some rows, one vector of 16-bit numbers or a single channel at a time.
+void planeMomentsOne(const std::int16_t* numbers, int rows, std::size_t channels, const std::int16_t* before,
+                     std::size_t c, const MomentSums& sums) {
+    const auto bounded = [](int number) {
+        return std::clamp<int>(number, -kMostInNarrowMoments, kMostInNarrowMoments);
+    };
+    int previous = before != nullptr ? bounded(before[c]) : 0;
+    int anchor = 0;
+    sums.own[c] = sums.product[c] = sums.anchor[c] = 0;
+    for (int t = 0; t < rows; ++t) {
+        const int raw = numbers[static_cast<std::size_t>(t) * channels + c];
+        const int number = bounded(raw);
+        if (t % kAnchorGroup == 0)
+            anchor = 0;
+        const int left = bounded(raw - anchor);
+        if (t % kAnchorGroup == 0)
+            anchor = raw;
+        sums.own[c] += number * number;
+        sums.product[c] += number * previous;
+        sums.anchor[c] += left * left;
+        previous = number;
+    }
+}
+
+void planeMoments(const std::int16_t* numbers, int rows, std::size_t channels, const std::int16_t* before,
+                  const MomentSums& sums) {
+    std::size_t c = 0;
+#if HWY_TARGET != HWY_SCALAR && HWY_ARCH_X86
+    const hn::ScalableTag<std::int16_t> tag;
+    const hn::ScalableTag<std::int32_t> wide;
+    const std::size_t lanes = hn::Lanes(tag);
+    const auto most = hn::Set(tag, kMostInNarrowMoments);
+    const auto least = hn::Set(tag, -kMostInNarrowMoments);
+    const auto zero = hn::Zero(tag);
+    const auto clamped = [&](auto number) HWY_ATTR { return hn::Min(hn::Max(number, least), most); };
+    // Sums of the lower and the upper half of every 128 bits.
+    struct Halves {
+        decltype(hn::Zero(wide)) lower;
+        decltype(hn::Zero(wide)) upper;
+    };
+    // The instructions that add the products of pairs leave everything in the first sum.
+    auto unused = hn::Zero(wide);
+    const auto add = [&](Halves& sum, auto a, auto b, auto x, auto y) HWY_ATTR {
+        sum.lower = hn::ReorderWidenMulAccumulate(wide, hn::InterleaveLower(tag, a, b), hn::InterleaveLower(tag, x, y),
+                                                  sum.lower, unused);
+        sum.upper = hn::ReorderWidenMulAccumulate(wide, hn::InterleaveUpper(tag, a, b), hn::InterleaveUpper(tag, x, y),
+                                                  sum.upper, unused);
+    };
+    const auto store = [&](const Halves& sum, std::int32_t* to) HWY_ATTR {
+        constexpr std::size_t kBlock = 4;
+        alignas(64) std::int32_t lower[hn::MaxLanes(wide)];
+        alignas(64) std::int32_t upper[hn::MaxLanes(wide)];
+        hn::Store(sum.lower, wide, lower);
+        hn::Store(sum.upper, wide, upper);
+        for (std::size_t i = 0; i < hn::Lanes(wide); i += kBlock) {
+            std::copy_n(lower + i, kBlock, to + 2 * i);
+            std::copy_n(upper + i, kBlock, to + 2 * i + kBlock);
+        }
+    };
+    for (; c + lanes <= channels; c += lanes) {
+        Halves own{hn::Zero(wide), hn::Zero(wide)};
+        Halves product = own;
+        Halves fromAnchor = own;
+        auto previous = before != nullptr ? clamped(hn::LoadU(tag, before + c)) : zero;
+        auto anchor = zero;
+        for (int t = 0; t < rows; t += 2) {
+            const std::int16_t* row = numbers + static_cast<std::size_t>(t) * channels + c;
+            const bool isLast = t + 1 == rows;
+            const auto rawFirst = hn::LoadU(tag, row);
+            const auto rawSecond = isLast ? zero : hn::LoadU(tag, row + channels);
+            const auto first = clamped(rawFirst);
+            const auto second = clamped(rawSecond);
+            add(own, first, second, first, second);
+            add(product, first, second, previous, first);
+            const bool isAnchor = t % kAnchorGroup == 0;
+            const auto leftFirst = isAnchor ? first : clamped(hn::Sub(rawFirst, anchor));
+            if (isAnchor)
+                anchor = rawFirst;
+            const auto leftSecond = isLast ? zero : clamped(hn::Sub(rawSecond, anchor));
+            add(fromAnchor, leftFirst, leftSecond, leftFirst, leftSecond);
+            previous = second;
+        }
+        store(own, sums.own + c);
+        store(product, sums.product + c);
+        store(fromAnchor, sums.anchor + c);
+    }
+#endif
+    for (; c < channels; ++c)
+        planeMomentsOne(numbers, rows, channels, before, c, sums);
+}
+
+float score(const std::int32_t* products, const float* shares, std::size_t count, float* scores) {
+    const hn::ScalableTag<float> floats;
+    const hn::RebindToSigned<decltype(floats)> ints;
+    const std::size_t lanes = hn::Lanes(floats);
+    auto largest = hn::Zero(floats);
+    std::size_t u = 0;
+    for (; u + lanes <= count; u += lanes) {
+        const auto product = hn::ConvertTo(floats, hn::Max(hn::LoadU(ints, products + u), hn::Zero(ints)));
+        const auto one = hn::Mul(hn::Mul(product, product), hn::LoadU(floats, shares + u));
+        hn::StoreU(one, floats, scores + u);
+        largest = hn::Max(largest, one);
+    }
+    float most = u > 0 ? hn::GetLane(hn::MaxOfLanes(floats, largest)) : 0.0F;
+    for (; u < count; ++u) {
+        const auto product = static_cast<float>(std::max(products[u], 0));
+        scores[u] = product * product * shares[u];
+        most = std::max(most, scores[u]);
+    }
+    return most;
+}
+
 void products(const std::int16_t* a, std::size_t pairCount, const std::int16_t* pairs, std::size_t stride,
               std::size_t count, std::int32_t* sums) {
     for (std::size_t u = 0; u < count; ++u)
@@ -195,19 +307,39 @@ void products(const std::int16_t* a, std::size_t pairCount, const std::int16_t* 
     const hn::ScalableTag<std::int32_t> tag;
     const hn::ScalableTag<std::int16_t> shorts;
     const std::size_t lanes = hn::Lanes(tag);
+    const auto pairOf = [&](std::size_t k) HWY_ATTR {
+        const auto both = static_cast<std::uint32_t>(static_cast<std::uint16_t>(a[2 * k])) |
+                          static_cast<std::uint32_t>(a[2 * k + 1]) << 16;
+        return hn::BitCast(shorts, hn::Set(tag, static_cast<std::int32_t>(both)));
+    };
+    // The instructions that add the products of pairs leave everything in the first sum.
+    auto other = hn::Zero(tag);
+    const auto add = [&](auto pair, std::size_t k, std::size_t u, auto sum) HWY_ATTR {
+        return hn::ReorderWidenMulAccumulate(tag, pair, hn::LoadU(shorts, pairs + k * stride + 2 * u), sum, other);
+    };
     std::size_t u = 0;
+    for (; u + 4 * lanes <= count; u += 4 * lanes) {
+        auto sum0 = hn::Zero(tag);
+        auto sum1 = sum0;
+        auto sum2 = sum0;
+        auto sum3 = sum0;
+        for (std::size_t k = 0; k < pairCount; ++k) {
+            const auto pair = pairOf(k);
+            sum0 = add(pair, k, u, sum0);
+            sum1 = add(pair, k, u + lanes, sum1);
+            sum2 = add(pair, k, u + 2 * lanes, sum2);
+            sum3 = add(pair, k, u + 3 * lanes, sum3);
+        }
+        hn::StoreU(sum0, tag, sums + u);
+        hn::StoreU(sum1, tag, sums + u + lanes);
+        hn::StoreU(sum2, tag, sums + u + 2 * lanes);
+        hn::StoreU(sum3, tag, sums + u + 3 * lanes);
+    }
     for (; u + lanes <= count; u += lanes) {
         auto sum = hn::Zero(tag);
-        auto other = hn::Zero(tag);
-        for (std::size_t k = 0; k < pairCount; ++k) {
-            const auto both =
-                static_cast<std::int32_t>(static_cast<std::uint32_t>(static_cast<std::uint16_t>(a[2 * k])) |
-                                          static_cast<std::uint32_t>(a[2 * k + 1]) << 16);
-            sum = hn::ReorderWidenMulAccumulate(tag, hn::BitCast(shorts, hn::Set(tag, both)),
-                                                hn::LoadU(shorts, pairs + k * stride + 2 * u), sum, other);
-        }
-        // The instructions that add the products of pairs leave everything in the first sum.
-        hn::StoreU(hn::Add(sum, other), tag, sums + u);
+        for (std::size_t k = 0; k < pairCount; ++k)
+            sum = add(pairOf(k), k, u, sum);
+        hn::StoreU(sum, tag, sums + u);
     }
     for (; u < count; ++u) {
         for (std::size_t k = 0; k < pairCount; ++k)
@@ -241,6 +373,8 @@ HWY_EXPORT(add);
 HWY_EXPORT(steps);
 HWY_EXPORT(symbolsOf);
 HWY_EXPORT(moments);
+HWY_EXPORT(planeMoments);
+HWY_EXPORT(score);
 HWY_EXPORT(products);
 HWY_EXPORT(costs);
 
@@ -263,6 +397,15 @@ bool symbolsOfRow(const std::int16_t* numbers, const ModeFactors& factors, const
 
 void addMoments(const std::int16_t* numbers, const ModeRows& rows, std::size_t channels, const MomentSums& sums) {
     HWY_DYNAMIC_DISPATCH(moments)(numbers, rows, channels, sums);
+}
+
+void planeMoments(const std::int16_t* numbers, int rows, std::size_t channels, const std::int16_t* before,
+                  const MomentSums& sums) {
+    HWY_DYNAMIC_DISPATCH(planeMoments)(numbers, rows, channels, before, sums);
+}
+
+float scoreProducts(const std::int32_t* products, const float* shares, std::size_t count, float* scores) {
+    return HWY_DYNAMIC_DISPATCH(score)(products, shares, count, scores);
 }
 
 void pairProducts(const std::int16_t* a, std::size_t pairCount, const std::int16_t* pairs, std::size_t stride,

@@ -42,6 +42,17 @@ inline constexpr int kMomentRows = 256;
 /// sums.reference null references are left out.
 void addMoments(const std::int16_t* numbers, const ModeRows& rows, std::size_t channels, const MomentSums& sums);
 
+/// Rows of a plane that planeMoments() takes at a time: whole groups of anchors.
+inline constexpr int kPlaneMomentRows = 250;
+
+/// What `rows` consecutive rows add to `own`, `product` and `anchor` of MomentSums (lagged and reference are left
+/// alone), set rather than added; the first row is an anchor. `before`: the row before, or null.
+void planeMoments(const std::int16_t* numbers, int rows, std::size_t channels, const std::int16_t* before,
+                  const MomentSums& sums);
+
+/// scores[u] = max(products[u], 0)^2 * shares[u] in float32; the largest of them and 0.
+float scoreProducts(const std::int32_t* products, const float* shares, std::size_t count, float* scores);
+
 /// sums[u] = sum over k of pairs[k][u][0] * a[2 k] + pairs[k][u][1] * a[2 k + 1] for u < count; pairs[k] has `stride` /
 /// 2 places of two numbers.
 void pairProducts(const std::int16_t* a, std::size_t pairCount, const std::int16_t* pairs, std::size_t stride,

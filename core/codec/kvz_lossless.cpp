@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/codec/kvz_lossless.h"
 
-#include "core/base/hash.h"
+#include "core/codec/kvz_pairs.h"
 #include "core/codec/learnt_tables.h"
 #include "core/codec/rans.h"
 #include "core/codec/raw_vector.h"
-#include "core/codec/side_bits.h"
+#include "core/codec/row_relations.h"
 #include "core/codec/side_bytes.h"
 #include "core/codec/symbol_kernels.h"
 
@@ -15,7 +15,6 @@
 #include <cstring>
 #include <numeric>
 #include <string>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -24,9 +23,13 @@ namespace kvscope {
 namespace {
 
 /// First byte.
-enum class LosslessForm : std::uint8_t { Stored = 1, Planes = 2 };
+enum class LosslessForm : std::uint8_t { Stored = 1, Planes = 2, Pairs = 3 };
 /// Bytes of a value, most significant first, are coded each in planes [channel][coded row].
 constexpr std::size_t kMostPlanes = 8;
+/// Chunks of so many values are not coded in two ways when the fast one is near its bound.
+constexpr std::int64_t kManyValues = 65536;
+/// How much larger pairs may be than planes.
+constexpr double kWorthPairs = 1.01;
 
 /// Whether the sign goes from the top of a value to its bottom, so that the top byte holds the exponent.
 bool rotatesSign(DType type) {
@@ -39,140 +42,6 @@ template <class Word> Word toPlanes(Word word, bool rotate) {
 
 template <class Word> Word fromPlanes(Word word, bool rotate) {
     return rotate ? std::rotr(word, 1) : word;
-}
-
-/// For every row the earlier one that it equals, or itself.
-std::vector<std::uint32_t> findTwins(std::span<const std::byte> native, std::size_t tokens) {
-    std::vector<std::uint32_t> twins(tokens);
-    const std::size_t rowBytes = tokens > 0 ? native.size() / tokens : 0;
-    std::unordered_map<std::uint64_t, std::uint32_t> seen;
-    seen.reserve(tokens);
-    for (std::size_t t = 0; t < tokens; ++t) {
-        const auto row = native.subspan(t * rowBytes, rowBytes);
-        const auto [at, isNew] = seen.try_emplace(hashBytes(row), static_cast<std::uint32_t>(t));
-        const bool equal = !isNew && std::memcmp(row.data(), native.data() + at->second * rowBytes, rowBytes) == 0;
-        twins[t] = equal ? at->second : static_cast<std::uint32_t>(t);
-    }
-    return twins;
-}
-
-/// For every row that equals no other the earlier one that shares most of its leading bytes, as far as these are many;
-/// else itself.
-std::vector<std::uint32_t> findLikes(std::span<const std::byte> native, std::size_t valueBytes, bool rotate,
-                                     const std::vector<std::uint32_t>& twins) {
-    constexpr std::size_t kSketch = 64;
-    constexpr std::size_t kMostBefore = 512;
-    const std::size_t tokens = twins.size();
-    const std::size_t channels = tokens > 0 ? native.size() / tokens / valueBytes : 0;
-    const std::size_t width = std::min(channels, kSketch);
-    std::vector<std::uint8_t> sketch(tokens * width);
-    for (std::size_t t = 0; t < tokens; ++t) {
-        for (std::size_t i = 0; i < width; ++i) {
-            const std::byte* value = native.data() + (t * channels + i * channels / width) * valueBytes;
-            const auto top = std::to_integer<unsigned>(value[valueBytes - 1]);
-            const auto next = valueBytes > 1 ? std::to_integer<unsigned>(value[valueBytes - 2]) : 0U;
-            sketch[t * width + i] = static_cast<std::uint8_t>(rotate ? top << 1 | next >> 7 : top);
-        }
-    }
-    std::vector<std::uint32_t> likes(tokens);
-    for (std::size_t t = 0; t < tokens; ++t) {
-        likes[t] = static_cast<std::uint32_t>(t);
-        std::size_t most = (width + 2) / 3;
-        for (std::size_t u = t; twins[t] == t && u-- > (t > kMostBefore ? t - kMostBefore : 0);) {
-            std::size_t same = 0;
-            for (std::size_t i = 0; i < width; ++i)
-                same += sketch[t * width + i] == sketch[u * width + i] ? 1 : 0;
-            if (same > most) {
-                most = same;
-                likes[t] = static_cast<std::uint32_t>(u);
-            }
-        }
-    }
-    return likes;
-}
-
-/// Whether any row is related to another.
-bool anyOther(const std::vector<std::uint32_t>& relation) {
-    for (std::size_t t = 0; t < relation.size(); ++t) {
-        if (relation[t] != t)
-            return true;
-    }
-    return false;
-}
-
-/// For rows of which `counts` says so, which earlier row they are related to.
-template <class Counts>
-void putRelation(SideBitWriter& writer, const std::vector<std::uint32_t>& relation, const Counts& counts) {
-    const bool any = anyOther(relation);
-    writer.put(any ? 1 : 0, 1);
-    for (std::size_t t = 1; any && t < relation.size(); ++t) {
-        if (!counts(t))
-            continue;
-        writer.put(relation[t] != t ? 1 : 0, 1);
-        if (relation[t] != t)
-            writer.put(relation[t], std::bit_width(t - 1));
-    }
-}
-
-/// False when a row is related to a later one.
-template <class Counts>
-bool getRelation(SideBitReader& reader, std::vector<std::uint32_t>& relation, const Counts& counts) {
-    std::iota(relation.begin(), relation.end(), 0U);
-    if (reader.get(1) == 0)
-        return true;
-    for (std::size_t t = 1; t < relation.size() && reader.good(); ++t) {
-        if (!counts(t) || reader.get(1) == 0)
-            continue;
-        relation[t] = reader.get(std::bit_width(t - 1));
-        if (relation[t] >= t)
-            return false;
-    }
-    return true;
-}
-
-/// How the rows of a chunk are related: rows that equal an earlier one are not coded, rows that are like an earlier one
-/// are coded as differences.
-struct RowRelations {
-    std::vector<std::uint32_t> twins;
-    std::vector<std::uint32_t> likes;
-
-    /// Rows that are coded as they are (false) or as differences (true).
-    [[nodiscard]] std::vector<std::uint32_t> rows(bool differences) const {
-        std::vector<std::uint32_t> chosen;
-        for (std::size_t t = 0; t < twins.size(); ++t) {
-            if (twins[t] == t && (likes[t] != t) == differences)
-                chosen.push_back(static_cast<std::uint32_t>(t));
-        }
-        return chosen;
-    }
-};
-
-void putRelations(const RowRelations& relations, std::vector<std::byte>& out) {
-    SideBitWriter writer(out);
-    putRelation(writer, relations.twins, [](std::size_t) { return true; });
-    putRelation(writer, relations.likes, [&](std::size_t t) { return relations.twins[t] == t; });
-    writer.finish();
-}
-
-struct ReadRelations {
-    RowRelations relations;
-    std::size_t bytes = 0;
-};
-
-Result<ReadRelations> getRelations(std::span<const std::byte> bytes, std::size_t tokens) {
-    SideBitReader reader(bytes);
-    ReadRelations read;
-    std::vector<std::uint32_t>& twins = read.relations.twins;
-    std::vector<std::uint32_t>& likes = read.relations.likes;
-    twins.resize(tokens);
-    likes.resize(tokens);
-    if (!getRelation(reader, twins, [](std::size_t) { return true; }) ||
-        !getRelation(reader, likes, [&](std::size_t t) { return twins[t] == t; }))
-        return damagedChunk("equal rows", "a row is said to be like a later one");
-    if (!reader.good())
-        return damagedChunk("equal rows", "the bytes end too early");
-    read.bytes = reader.bytesRead();
-    return read;
 }
 
 /// Rows with a table, by table, those of a table in order.
@@ -201,9 +70,9 @@ public:
         , planeCount_(static_cast<std::size_t>(sizeOf(shape.plane.dtype)))
         , rotate_(rotatesSign(shape.plane.dtype)) {}
 
-    Result<EncodedChunk> encode() {
+    Result<EncodedChunk> encode(const std::vector<std::uint32_t>& twins) {
         RowRelations relations;
-        relations.twins = findTwins(native_, tokens_);
+        relations.twins = twins;
         relations.likes.resize(tokens_);
         std::iota(relations.likes.begin(), relations.likes.end(), 0U);
         KVSCOPE_ASSIGN(auto plain, encode(relations));
@@ -547,7 +416,18 @@ Result<EncodedChunk> encodeKvzLossless(const ChunkShape& shape, std::span<const 
     // Counts of a channel are kept in 16 bits.
     if (native.empty() || shape.tokens.size() > 65535)
         return stored;
-    KVSCOPE_ASSIGN(auto coded, Encoder(shape, native, statistics).encode());
+    const auto twins = findTwins(native, static_cast<std::size_t>(shape.tokens.size()));
+    KVSCOPE_ASSIGN(auto pairs, encodePairs(shape, native, twins, statistics));
+    if (pairs) {
+        pairs->chunk.bytes.insert(pairs->chunk.bytes.begin(), static_cast<std::byte>(LosslessForm::Pairs));
+        ++pairs->chunk.parts[BytePart::Header];
+        if (pairs->nearBound && shape.values() >= kManyValues)
+            return std::move(pairs->chunk);
+    }
+    KVSCOPE_ASSIGN(auto coded, Encoder(shape, native, statistics).encode(twins));
+    // Pairs decode several times as fast.
+    if (pairs && static_cast<double>(pairs->chunk.bytes.size()) < kWorthPairs * static_cast<double>(coded.bytes.size()))
+        coded = std::move(pairs->chunk);
     return coded.bytes.size() < stored.bytes.size() ? std::move(coded) : std::move(stored);
 }
 
@@ -566,6 +446,8 @@ Result<void> decodeKvzLossless(const ChunkShape& shape, std::span<const std::byt
         if (native.empty())
             return damagedChunk("lossless header", "an empty chunk is coded");
         return Decoder(shape, native).decode(body);
+    case LosslessForm::Pairs:
+        return decodePairs(shape, body, native);
     }
     return damagedChunk("lossless header",
                         "the form " + std::to_string(std::to_integer<int>(bytes.front())) + " is not known");

@@ -374,8 +374,10 @@ void decodeAvx512(DecodeLane* streams, int count, std::int64_t steps) {
     const bool byRank = __builtin_cpu_supports("avx512vbmi") && table->corrections > 0;
     if (shared && byRank && table->corrections == 1) {
         decodeByRank<1>(streams, count, steps);
-    } else if (shared && byRank) {
+    } else if (shared && byRank && table->corrections == 2) {
         decodeByRank<2>(streams, count, steps);
+    } else if (shared && byRank) {
+        decodeByRank<3>(streams, count, steps);
     } else if (byRank) {
         decodeAvx512(streams, count / 2, steps);
         decodeAvx512(streams + count / 2, count / 2, steps);

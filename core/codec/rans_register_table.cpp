@@ -11,7 +11,7 @@ namespace {
 
 /// A frequency of which a bucket meets at most two others.
 constexpr std::uint32_t kRare = RansRegisterTable::kBucketSlots / 2;
-constexpr std::uint32_t kMostCorrections = 2;
+constexpr std::uint32_t kMostCorrections = 3;
 
 /// How many symbols at most begin inside of one bucket behind the direct slots, ranks begun at `begin`.
 std::uint32_t correctionsFrom(std::span<const std::uint16_t> frequencies, std::size_t begin) {
@@ -59,6 +59,7 @@ RansRegisterTable makeRegisterTable(const std::array<std::uint16_t, 256>& freque
     table.corrections = static_cast<std::uint8_t>(corrections);
     for (std::size_t i = 0; i < begin; ++i)
         table.start = static_cast<std::uint16_t>(table.start + present[i]);
+    constexpr std::uint32_t kBucket = RansRegisterTable::kBucketSlots;
     std::uint32_t slot = 0;
     for (std::size_t rank = 0; rank < present.size(); ++rank) {
         const std::size_t from = (begin + rank) % present.size();
@@ -67,12 +68,11 @@ RansRegisterTable makeRegisterTable(const std::array<std::uint16_t, 256>& freque
         table.frequency[rank] = present[from];
         table.first[rank] = static_cast<std::uint16_t>(slot);
         table.next[rank] = static_cast<std::uint16_t>(end);
-        for (; slot < end; ++slot) {
-            if (slot < RansRegisterTable::kDirectSlots)
-                table.direct[slot] = static_cast<std::uint8_t>(rank);
-            if (slot % RansRegisterTable::kBucketSlots == 0)
-                table.bucket[slot / RansRegisterTable::kBucketSlots] = static_cast<std::uint8_t>(rank);
-        }
+        for (std::uint32_t at = slot; at < std::min(end, RansRegisterTable::kDirectSlots); ++at)
+            table.direct[at] = static_cast<std::uint8_t>(rank);
+        for (std::uint32_t at = (slot + kBucket - 1) / kBucket; at * kBucket < end; ++at)
+            table.bucket[at] = static_cast<std::uint8_t>(rank);
+        slot = end;
     }
     return table;
 }

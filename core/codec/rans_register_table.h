@@ -12,7 +12,7 @@ namespace kvscope {
 /// A table of at most 64 symbols laid out for permutations of registers, which take the place of memory lookups when
 /// decoding (on some processors a gather takes longer than all the rest). Symbols are known by rank: their order by
 /// slot, begun at one whose rare neighbours all fall in the first 128 slots. Those are looked up one by one, the
-/// others by 32-slot buckets, whose first symbol is right or one or two short.
+/// others by 32-slot buckets, whose first symbol is right or at most three short.
 struct RansRegisterTable {
     static constexpr std::size_t kMostSymbols = 64;
     static constexpr std::uint32_t kDirectSlots = 128;
@@ -27,7 +27,7 @@ struct RansRegisterTable {
     alignas(64) std::array<std::uint8_t, kMostSymbols> symbol{};
     /// The slot that counts as the first.
     std::uint16_t start = 0;
-    /// How many ranks a bucket's symbol may be short, 1 or 2; 0 when the table does not fit this layout.
+    /// How many ranks a bucket's symbol may be short, 1 to 3; 0 when the table does not fit this layout.
     std::uint8_t corrections = 0;
 };
 

@@ -149,7 +149,7 @@ Result<RansFrequencies> normaliseCounts(const RansCounts& counts) {
     }
 }
 
-Result<RansTable> RansTable::fromFrequencies(const RansFrequencies& frequencies) {
+Result<RansTable> RansTable::fromFrequencies(const RansFrequencies& frequencies, const RansNames* names) {
     const std::uint32_t sum = std::accumulate(frequencies.begin(), frequencies.end(), 0U);
     if (sum != kRansTotal)
         return badTable("frequencies add up to " + std::to_string(sum) + " instead of " + std::to_string(kRansTotal));
@@ -171,11 +171,18 @@ Result<RansTable> RansTable::fromFrequencies(const RansFrequencies& frequencies)
         lookup->lastSymbol = static_cast<std::uint8_t>(symbol);
         if (frequency == kRansTotal)
             continue;
+        const std::uint32_t name = names != nullptr ? (*names)[symbol] : symbol;
         for (std::uint32_t offset = 0; offset < frequency; ++offset)
-            lookup->entries[slot++] = ransEntry(frequency, offset, symbol);
+            lookup->entries[slot++] = ransEntry(frequency, offset, name);
     }
-    if (lookup->firstSymbol != lookup->lastSymbol)
+    lookup->isConstant = lookup->firstSymbol == lookup->lastSymbol;
+    if (!lookup->isConstant)
         lookup->registers = makeRegisterTable(frequencies);
+    if (names != nullptr) {
+        for (std::uint8_t& symbol : lookup->registers.symbol)
+            symbol = (*names)[symbol];
+        lookup->firstSymbol = (*names)[lookup->firstSymbol];
+    }
     return RansTable(std::move(lookup));
 }
 
@@ -202,7 +209,7 @@ void writeRansTable(const RansTable& table, std::vector<std::byte>& out) {
     writer.finish();
 }
 
-Result<ReadRansTable> readRansTable(std::span<const std::byte> bytes) {
+Result<ReadRansTable> readRansTable(std::span<const std::byte> bytes, const RansNames* names) {
     BitReader reader(bytes);
     const std::uint32_t first = reader.get(8);
     const std::uint32_t last = reader.get(8);
@@ -229,7 +236,7 @@ Result<ReadRansTable> readRansTable(std::span<const std::byte> bytes) {
     if (reader.rest() != 0 || (first < last && frequencies[first] == 0))
         return badTable("a frequency table is not in its shortest form");
     frequencies[last] = static_cast<std::uint16_t>(static_cast<std::int32_t>(kRansTotal) - sum);
-    KVSCOPE_ASSIGN(auto table, RansTable::fromFrequencies(frequencies));
+    KVSCOPE_ASSIGN(auto table, RansTable::fromFrequencies(frequencies, names));
     return ReadRansTable{std::move(table), reader.bytesRead()};
 }
 

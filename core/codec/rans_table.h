@@ -24,14 +24,18 @@ using RansFrequencies = std::array<std::uint16_t, kRansSymbols>;
 /// in integers. Fails when nothing was counted.
 Result<RansFrequencies> normaliseCounts(const RansCounts& counts);
 
+/// What symbols are decoded as.
+using RansNames = std::array<std::uint8_t, kRansSymbols>;
+
 /// What the rANS coder knows about the symbols of a row. Immutable; 19 KiB on the heap.
 class RansTable {
 public:
-    /// Fails unless the frequencies add up to 4096.
-    static Result<RansTable> fromFrequencies(const RansFrequencies& frequencies);
+    /// Fails unless the frequencies add up to 4096. With `names`, one for each possible symbol, symbol i is decoded as
+    /// names[i]; such a table is for decoding only.
+    static Result<RansTable> fromFrequencies(const RansFrequencies& frequencies, const RansNames* names = nullptr);
 
     /// A row whose symbols are all the same costs nothing and touches no state.
-    [[nodiscard]] bool isConstant() const { return lookup_->frequency[lookup_->firstSymbol] == kRansTotal; }
+    [[nodiscard]] bool isConstant() const { return lookup_->isConstant; }
     /// The smallest and the largest symbol that has a frequency.
     [[nodiscard]] std::uint8_t firstSymbol() const { return lookup_->firstSymbol; }
     [[nodiscard]] std::uint8_t lastSymbol() const { return lookup_->lastSymbol; }
@@ -60,6 +64,7 @@ private:
         alignas(64) RansFrequencies first{};
         RansRegisterTable registers;
         std::array<std::uint32_t, kRansSymbols> cost{};
+        bool isConstant = false;
         std::uint8_t firstSymbol = 0;
         std::uint8_t firstSymbolButZero = 0;
         std::uint8_t lastSymbol = 0;
@@ -81,7 +86,7 @@ struct ReadRansTable {
     std::size_t bytes = 0;
 };
 
-/// Reads a table from the front of the bytes; fails when they are no table.
-Result<ReadRansTable> readRansTable(std::span<const std::byte> bytes);
+/// Reads a table from the front of the bytes; fails when they are no table. `names`: as for fromFrequencies().
+Result<ReadRansTable> readRansTable(std::span<const std::byte> bytes, const RansNames* names = nullptr);
 
 } // namespace kvscope

@@ -35,58 +35,91 @@ struct ChannelEntropy {
     double adaptive = 0;
 };
 
+/// Adds up what the numbers of a channel tell, one distinct number after the other.
+class EntropySum {
+public:
+    explicit EntropySum(bool adaptive)
+        : adaptive_(adaptive) {}
+
+    /// A number that occurs so often.
+    void add(std::uint32_t count) {
+        if (count == 0)
+            return;
+        const auto times = static_cast<double>(count);
+        total_ += times;
+        logs_ += times * std::log2(times);
+        if (adaptive_)
+            gammas_ += logGamma2(times + 0.5) - logGamma2(0.5);
+    }
+
+    /// The numbers lay within `range` neighbours.
+    [[nodiscard]] ChannelEntropy result(double range) const {
+        if (total_ == 0)
+            return {};
+        const double adaptive = adaptive_ ? logGamma2(total_ + range / 2) - logGamma2(range / 2) - gammas_ : 0;
+        return {total_ * std::log2(total_) - logs_, adaptive};
+    }
+
+private:
+    bool adaptive_;
+    double total_ = 0;
+    double logs_ = 0;
+    double gammas_ = 0;
+};
+
 ChannelEntropy entropyOf(std::vector<std::int32_t>& numbers, bool adaptive) {
-    std::ranges::sort(numbers);
-    const auto total = static_cast<double>(numbers.size());
-    ChannelEntropy result;
     if (numbers.empty())
-        return result;
-    const double range = static_cast<double>(numbers.back()) - numbers.front() + 1;
+        return {};
+    std::ranges::sort(numbers);
+    EntropySum sum(adaptive);
     for (std::size_t i = 0; i < numbers.size();) {
         std::size_t end = i;
         while (end < numbers.size() && numbers[end] == numbers[i])
             ++end;
-        const auto count = static_cast<double>(end - i);
-        result.entropy -= count * std::log2(count / total);
-        if (adaptive)
-            result.adaptive -= logGamma2(count + 0.5) - logGamma2(0.5);
+        sum.add(static_cast<std::uint32_t>(end - i));
         i = end;
     }
-    if (adaptive)
-        result.adaptive += logGamma2(total + range / 2) - logGamma2(range / 2);
-    return result;
+    return sum.result(static_cast<double>(numbers.back()) - numbers.front() + 1);
 }
 
 /// How often each symbol occurs in up to 65,535 of them.
 class Histogram {
 public:
     void count(const std::uint8_t* symbols, std::size_t number) {
-        counts_[0].fill(0);
-        counts_[1].fill(0);
-        std::size_t i = 0;
-        for (; i + 2 <= number; i += 2) {
-            ++counts_[0][symbols[i]];
-            ++counts_[1][symbols[i + 1]];
+        std::uint8_t least = 255;
+        std::uint8_t most = 0;
+        for (std::size_t i = 0; i < number; ++i) {
+            least = std::min(least, symbols[i]);
+            most = std::max(most, symbols[i]);
         }
-        if (i < number)
+        first_ = std::min(least, most);
+        last_ = most;
+        const auto range = static_cast<std::size_t>(last_ - first_ + 1);
+        for (auto& counts : counts_)
+            std::fill_n(counts.begin() + first_, range, std::uint16_t{0});
+        std::size_t i = 0;
+        for (; i + counts_.size() <= number; i += counts_.size()) {
+            for (std::size_t k = 0; k < counts_.size(); ++k)
+                ++counts_[k][symbols[i + k]];
+        }
+        for (; i < number; ++i)
             ++counts_[0][symbols[i]];
-        for (std::size_t symbol = 0; symbol < kRansSymbols; ++symbol)
-            counts_[0][symbol] = static_cast<std::uint16_t>(counts_[0][symbol] + counts_[1][symbol]);
-        first_ = 0;
-        last_ = kRansSymbols - 1;
-        while (first_ < last_ && counts_[0][static_cast<std::size_t>(first_)] == 0)
-            ++first_;
-        while (last_ > first_ && counts_[0][static_cast<std::size_t>(last_)] == 0)
-            --last_;
+        for (int symbol = first_; symbol <= last_; ++symbol) {
+            for (std::size_t k = 1; k < counts_.size(); ++k)
+                counts_[0][static_cast<std::size_t>(symbol)] = static_cast<std::uint16_t>(
+                    counts_[0][static_cast<std::size_t>(symbol)] + counts_[k][static_cast<std::size_t>(symbol)]);
+        }
     }
 
+    /// Set from first() to last() only.
     [[nodiscard]] const std::uint16_t* counts() const { return counts_[0].data(); }
     /// The smallest and the largest symbol that occur; 0 and 0 without symbols.
     [[nodiscard]] int first() const { return first_; }
     [[nodiscard]] int last() const { return last_; }
 
 private:
-    std::array<std::array<std::uint16_t, kRansSymbols>, 2> counts_;
+    /// Neighbours are often equal: counting them in one place would wait for the memory each time.
+    std::array<std::array<std::uint16_t, kRansSymbols>, 4> counts_;
     int first_ = 0;
     int last_ = 0;
 };
@@ -244,12 +277,23 @@ private:
 
     /// Adds the entropies of a channel.
     void countEntropy(std::size_t c, const std::array<Histogram, kMostRowGroups>& histograms) {
-        std::vector<std::int32_t> numbers;
+        std::array<std::uint32_t, kRansSymbols> counts{};
+        int first = kRansSymbols - 1;
+        int last = 0;
         for (std::size_t g = 0; g < groups_.size(); ++g) {
+            if (groups_[g].rows.empty())
+                continue;
+            first = std::min(first, histograms[g].first());
+            last = std::max(last, histograms[g].last());
             for (int symbol = histograms[g].first(); symbol <= histograms[g].last(); ++symbol)
-                numbers.insert(numbers.end(), histograms[g].counts()[symbol], symbol);
+                counts[static_cast<std::size_t>(symbol)] += histograms[g].counts()[symbol];
         }
-        addEntropy(c, entropyOf(numbers, options_.adaptiveBits), 0);
+        if (first > last)
+            return;
+        EntropySum sum(options_.adaptiveBits);
+        for (int symbol = first; symbol <= last; ++symbol)
+            sum.add(counts[static_cast<std::size_t>(symbol)]);
+        addEntropy(c, sum.result(last - first + 1), 0);
     }
 
     template <class Number> void takeResiduals(std::span<const Number> numbers) {

@@ -11,6 +11,8 @@
 #include <cstring>
 #include <limits>
 #include <numeric>
+#include <optional>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -20,7 +22,7 @@ namespace {
 
 /// Numbers are clamped to this before they are squared and summed.
 constexpr std::int32_t kMostInMoments = 1 << 18;
-/// Channels that are compared to find rows that resemble each other.
+/// Channels that are compared to find rows that resemble each other, as many again to see whether they really do.
 constexpr std::size_t kSketchChannels = 64;
 /// What the states of a further group cost, in bits.
 constexpr std::int64_t kGroupBits = 640;
@@ -50,35 +52,45 @@ template <class Number> struct Plane {
 /// Rows with a few channels each, every channel at about the same size, in eight bits.
 class Sketch {
 public:
+    /// `between`: of the channels between those that a sketch takes otherwise.
     template <class Number>
-    explicit Sketch(const Plane<Number>& plane)
+    explicit Sketch(const Plane<Number>& plane, bool between = false)
         : pairs_((std::min(plane.channels, kSketchChannels) + 1) / 2)
         , rows_(plane.tokens * pairs_ * 2)
         , columns_(plane.tokens * pairs_ * 2)
         , norms_(plane.tokens)
         , shares_(plane.tokens) {
+        // Narrow numbers leave room in 32 bits.
+        using Wide = std::conditional_t<sizeof(Number) == sizeof(std::int16_t), std::int32_t, std::int64_t>;
         const std::size_t width = std::min(plane.channels, kSketchChannels);
-        const auto count = static_cast<std::int64_t>(plane.tokens);
-        std::vector<std::int64_t> sizes(width);
+        const std::size_t shift = between ? plane.channels / width / 2 : 0;
+        std::vector<std::size_t> taken(width);
+        for (std::size_t i = 0; i < width; ++i)
+            taken[i] = i * plane.channels / width + shift;
+        std::vector<std::int64_t> sums(width);
         for (std::size_t t = 0; t < plane.tokens; ++t) {
             const Number* row = plane.row(t);
             for (std::size_t i = 0; i < width; ++i)
-                sizes[i] += std::abs(plane.clamped(row[i * plane.channels / width]));
+                sums[i] += std::abs(plane.clamped(row[taken[i]]));
         }
+        const auto count = static_cast<std::int64_t>(plane.tokens);
+        std::vector<Wide> sizes(width);
         for (std::size_t i = 0; i < width; ++i)
-            sizes[i] = 4096 * count / (sizes[i] + count / 2 + 1);
+            sizes[i] = static_cast<Wide>(4096 * count / (sums[i] + count / 2 + 1));
+        std::vector<std::int16_t> cells(pairs_ * 2);
         for (std::size_t t = 0; t < plane.tokens; ++t) {
             const Number* row = plane.row(t);
-            std::int64_t norm = 0;
+            std::int32_t norm = 0;
             for (std::size_t i = 0; i < width; ++i) {
-                const std::int64_t number = plane.clamped(row[i * plane.channels / width]) * sizes[i] >> 8;
-                const auto cell = static_cast<std::int16_t>(std::clamp<std::int64_t>(number, -127, 127));
-                norm += cell * cell;
-                rows_[t * pairs_ * 2 + i] = cell;
-                columns_[(i / 2 * plane.tokens + t) * 2 + i % 2] = cell;
+                const Wide number = static_cast<Wide>(plane.clamped(row[taken[i]])) * sizes[i] >> 8;
+                cells[i] = static_cast<std::int16_t>(std::clamp<Wide>(number, -127, 127));
+                norm += cells[i] * cells[i];
             }
+            std::copy(cells.begin(), cells.end(), rows_.begin() + static_cast<std::ptrdiff_t>(t * pairs_ * 2));
+            for (std::size_t i = 0; i < pairs_; ++i)
+                std::copy_n(cells.data() + 2 * i, 2, columns_.data() + (i * plane.tokens + t) * 2);
             norms_[t] = norm;
-            shares_[t] = 1.0F / static_cast<float>(std::max<std::int64_t>(norm, 1));
+            shares_[t] = 1.0F / static_cast<float>(std::max(norm, 1));
         }
     }
 
@@ -87,9 +99,20 @@ public:
         pairProducts(rows_.data() + t * pairs_ * 2, pairs_, columns_.data() + first * 2, norms_.size() * 2, t - first,
                      products.data());
     }
+    [[nodiscard]] std::int64_t product(std::size_t t, std::size_t u) const {
+        const auto row = rows_.begin() + static_cast<std::ptrdiff_t>(t * pairs_ * 2);
+        const auto other = rows_.begin() + static_cast<std::ptrdiff_t>(u * pairs_ * 2);
+        return std::inner_product(row, row + static_cast<std::ptrdiff_t>(pairs_ * 2), other, std::int64_t{0});
+    }
     [[nodiscard]] std::int64_t norm(std::size_t t) const { return norms_[t]; }
-    /// 1 / norm.
-    [[nodiscard]] float share(std::size_t t) const { return shares_[t]; }
+    /// What row u with a weight leaves of row t.
+    [[nodiscard]] std::int64_t rest(std::size_t t, std::int64_t weight, std::int64_t product, std::int64_t norm) const {
+        return std::max<std::int64_t>(norms_[t] - (2 * kWholeWeight * weight * product - weight * weight * norm) /
+                                                      (kWholeWeight * kWholeWeight),
+                                      0);
+    }
+    /// 1 / norm of each row.
+    [[nodiscard]] const float* shares() const { return shares_.data(); }
 
 private:
     std::size_t pairs_;
@@ -100,11 +123,26 @@ private:
     std::vector<float> shares_;
 };
 
-/// Finds the earlier row that each row resembles most, as far as that saves bits. Returns what is left of each row, in
-/// squares of the sketch.
-template <class Number> std::vector<std::int64_t> findReferences(const Plane<Number>& plane, SymbolLayout& layout) {
+struct ReferenceGain {
+    /// What is left of each row, in squares of the sketch.
+    std::vector<std::int64_t> left;
+    /// Bits (times 2^8) that the references save where rows are coded as they are.
+    std::int64_t saved = 0;
+};
+
+/// Finds the earlier row that each row resembles most, as far as that saves bits.
+template <class Number> ReferenceGain findReferences(const Plane<Number>& plane, SymbolLayout& layout) {
     const Sketch sketch(plane);
-    std::vector<std::int64_t> left(plane.tokens);
+    // The best of many rows resembles a row by chance; in other channels it does not.
+    const bool verifies = plane.channels >= 2 * kSketchChannels;
+    const auto check = verifies ? std::optional<Sketch>(std::in_place, plane, true) : std::nullopt;
+    const auto savedBits = [&](std::int64_t before, std::int64_t rest) {
+        return static_cast<std::int64_t>(plane.channels) *
+               (log2Q8(static_cast<std::uint64_t>(before) + 64) - log2Q8(static_cast<std::uint64_t>(rest) + 64)) / 2;
+    };
+    ReferenceGain gain;
+    std::vector<std::int64_t>& left = gain.left;
+    left.resize(plane.tokens);
     std::vector<std::int32_t> products(kMostReferenceDistance);
     std::vector<float> scores(kMostReferenceDistance);
     for (std::size_t t = 0; t < plane.tokens; ++t) {
@@ -112,13 +150,8 @@ template <class Number> std::vector<std::int64_t> findReferences(const Plane<Num
         const std::size_t first = t > kMostReferenceDistance ? t - kMostReferenceDistance : 0;
         std::size_t best = t;
         // product^2 / norm is what the best takes away.
-        float most = 0;
         sketch.products(t, first, products);
-        for (std::size_t u = first; u < t; ++u) {
-            const auto product = static_cast<float>(std::max(products[u - first], 0));
-            scores[u - first] = product * product * sketch.share(u);
-            most = std::max(most, scores[u - first]);
-        }
+        const float most = scoreProducts(products.data(), sketch.shares() + first, t - first, scores.data());
         for (std::size_t u = t; u-- > first && best == t && most > 0;)
             best = scores[u - first] == most ? u : t;
         const std::int64_t bestProduct = best == t ? 0 : products[best - first];
@@ -131,22 +164,22 @@ template <class Number> std::vector<std::int64_t> findReferences(const Plane<Num
             continue;
         const std::int64_t weight =
             std::clamp<std::int64_t>((bestProduct * 16 + bestNorm) / (2 * bestNorm), 1, kWholeWeight);
-        const std::int64_t rest =
-            sketch.norm(t) - (2 * kWholeWeight * weight * bestProduct - weight * weight * bestNorm) / 64;
+        const std::int64_t rest = sketch.rest(t, weight, bestProduct, bestNorm);
         const bool same = std::memcmp(plane.row(t), plane.row(best), plane.channels * sizeof(Number)) == 0;
-        const std::int64_t saved = static_cast<std::int64_t>(plane.channels) *
-                                   (log2Q8(static_cast<std::uint64_t>(left[t]) + 64) -
-                                    log2Q8(static_cast<std::uint64_t>(std::max<std::int64_t>(rest, 0)) + 64)) /
-                                   2;
+        std::int64_t saved = savedBits(left[t], rest);
+        if (check)
+            saved = std::min(
+                saved, savedBits(check->norm(t), check->rest(t, weight, check->product(t, best), check->norm(best))));
         if (!same && saved < 20 * 256)
             continue;
         row.distance = static_cast<std::uint16_t>(t - best);
         row.copy = same;
         row.weight = same ? kWholeWeight : static_cast<std::uint8_t>(weight);
-        left[t] = same ? 0 : std::max<std::int64_t>(rest, 0);
+        gain.saved += same ? savedBits(left[t], 0) : saved;
+        left[t] = same ? 0 : rest;
         layout.hasReferences = true;
     }
-    return left;
+    return gain;
 }
 
 /// Splits the rows that are coded into groups of similar size, largest first, at multiples of 32 rows.
@@ -255,8 +288,38 @@ ModeRows modeRows(const Plane<std::int16_t>& plane, const SymbolRow& row, std::s
     return rows;
 }
 
+/// Adds all rows of a plane without references.
+void addPlainRows(const Plane<std::int16_t>& plane, Moments& moments) {
+    const std::size_t channels = plane.channels;
+    std::vector<std::int32_t> sums(3 * channels);
+    MomentSums part;
+    part.own = sums.data();
+    part.product = sums.data() + channels;
+    part.anchor = sums.data() + 2 * channels;
+    for (std::size_t first = 0; first < plane.tokens; first += kPlaneMomentRows) {
+        const std::size_t rows = std::min<std::size_t>(kPlaneMomentRows, plane.tokens - first);
+        planeMoments(plane.row(first), static_cast<int>(rows), channels, first > 0 ? plane.row(first - 1) : nullptr,
+                     part);
+        for (std::size_t c = 0; c < channels; ++c) {
+            moments.own[c] += static_cast<std::uint64_t>(part.own[c]);
+            moments.product[c] += part.product[c];
+            moments.anchor[c] += static_cast<std::uint64_t>(part.anchor[c]);
+        }
+    }
+    // Every row but the last is the one before another.
+    const std::int16_t* last = plane.row(plane.tokens - 1);
+    for (std::size_t c = 0; c < channels; ++c) {
+        const int number = std::clamp<int>(last[c], -kMostInNarrowMoments, kMostInNarrowMoments);
+        moments.lagged[c] = moments.own[c] - static_cast<std::uint64_t>(number * number);
+        moments.reference[c] = moments.own[c];
+    }
+    moments.count = static_cast<std::int64_t>(plane.tokens);
+}
+
 /// Adds the rows of the groups with the loops for narrow planes.
 void addRows(const Plane<std::int16_t>& plane, const SymbolLayout& layout, std::vector<Moments>& moments) {
+    if (!layout.hasReferences)
+        return addPlainRows(plane, moments.front());
     constexpr std::size_t kSums = 5;
     const std::size_t channels = plane.channels;
     std::vector<std::int32_t> sums(kSums * channels);
@@ -300,6 +363,8 @@ struct ModeChoice {
     SymbolMode mode = SymbolMode::Mean;
     std::uint8_t weight = kWholeWeight;
     std::int64_t bits = std::numeric_limits<std::int64_t>::max();
+    /// Of the numbers as they are.
+    std::int64_t ownBits = 0;
 };
 
 /// The cheapest mode of a channel; `groups` hold the sums of the rows of each group.
@@ -310,9 +375,10 @@ ModeChoice chooseMode(std::span<const Moments> groups, std::size_t channel, bool
         for (const Moments& moments : groups)
             bits += modelledBits(moments.count, squaresOf(moments));
         if (bits < best.bits)
-            best = {mode, weight, bits};
+            best = {mode, weight, bits, best.ownBits};
     };
     consider(SymbolMode::Mean, kWholeWeight, 1, [&](const Moments& m) { return m.own[channel]; });
+    best.ownBits = best.bits;
     if (references)
         consider(SymbolMode::Reference, kWholeWeight, 1, [&](const Moments& m) { return m.reference[channel]; });
     std::int64_t product = 0;
@@ -336,15 +402,22 @@ ModeChoice chooseMode(std::span<const Moments> groups, std::size_t channel, bool
     return best;
 }
 
-template <class Number> std::int64_t chooseModes(const Plane<Number>& plane, std::size_t groups, SymbolLayout& layout) {
+struct ModeBits {
+    std::int64_t chosen = 0;
+    /// Of the numbers as they are.
+    std::int64_t own = 0;
+};
+
+template <class Number> ModeBits chooseModes(const Plane<Number>& plane, std::size_t groups, SymbolLayout& layout) {
     std::vector<Moments> moments(groups, Moments(plane.channels));
     addRows(plane, layout, moments);
-    std::int64_t bits = 0;
+    ModeBits bits;
     for (std::size_t c = 0; c < plane.channels; ++c) {
         const ModeChoice choice = chooseMode(moments, c, layout.hasReferences);
         layout.channels[c].mode = choice.mode;
         layout.channels[c].weight = choice.weight;
-        bits += choice.bits;
+        bits.chosen += choice.bits;
+        bits.own += choice.ownBits;
     }
     return bits;
 }
@@ -376,17 +449,18 @@ template <class Number> SymbolLayout plan(const Plane<Number>& plane, Predictor 
     }
 
     SymbolLayout plain = layout;
-    const std::int64_t plainBits = chooseModes(plane, 1, plain);
-    const auto left = findReferences(plane, layout);
-    if (!layout.hasReferences)
+    const ModeBits plainBits = chooseModes(plane, 1, plain);
+    const ReferenceGain gain = findReferences(plane, layout);
+    // References that save less than modes without them do, or next to nothing, are not worth a closer look.
+    if (gain.saved <= std::max(plainBits.own - plainBits.chosen, plainBits.own / 128))
         return plain;
-    groupRows(left, plane.channels, layout);
-    std::int64_t bits = chooseModes(plane, layout.groups, layout);
+    groupRows(gain.left, plane.channels, layout);
+    std::int64_t bits = chooseModes(plane, layout.groups, layout).chosen;
     const auto copies = std::ranges::count_if(layout.rows, &SymbolRow::copy);
     // Distance, weight and group.
     bits += static_cast<std::int64_t>(plane.tokens) * 12 * 256 - copies * 4 * 256 +
             static_cast<std::int64_t>(layout.groups - 1) * kGroupBits * 256;
-    return bits < plainBits ? layout : plain;
+    return bits < plainBits.chosen ? layout : plain;
 }
 
 } // namespace
@@ -395,8 +469,9 @@ std::int64_t modelledBits(std::int64_t count, std::uint64_t squares) {
     if (count == 0)
         return 0;
     // Rounding adds a twelfth to the variance.
-    const std::uint64_t variance =
-        (squares * 96 + static_cast<std::uint64_t>(count) * 8) / static_cast<std::uint64_t>(count);
+    // In float64, which divides several times as fast as integers do.
+    const auto variance =
+        static_cast<std::uint64_t>(static_cast<double>(squares) * 96 / static_cast<double>(count)) + 8;
     return count * log2Q8(std::max<std::uint64_t>(variance, 1)) / 2;
 }
 

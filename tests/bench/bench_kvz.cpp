@@ -195,15 +195,19 @@ bool report(const std::vector<Chunk>& chunks) {
     return true;
 }
 
-/// Best of several runs, in seconds that the core spent on it: other programs do not count.
-template <class Body> double bestSeconds(const Body& body, int runs = 5) {
+/// Best of several runs, at least a fifth of a second of them, in seconds that the core spent on one: other programs do
+/// not count.
+template <class Body> double bestSeconds(const Body& body) {
+    constexpr int kLeastRuns = 5;
+    constexpr double kLeastSeconds = 0.2;
     const auto now = [] {
         timespec time{};
         clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
         return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
     };
     double best = 1e30;
-    for (int run = 0; run < runs; ++run) {
+    const double begin = now();
+    for (int run = 0; run < kLeastRuns || now() - begin < kLeastSeconds; ++run) {
         const double start = now();
         body();
         best = std::min(best, now() - start);
@@ -279,15 +283,15 @@ Speed measure(const Pipeline& pipeline, const std::vector<Chunk>& chunks) {
     bool good = true;
     const double size = gigabytes(chunks);
     Speed speed;
-    speed.encode =
-        size / bestSeconds([&] {
-            for (std::size_t i = 0; i < chunks.size(); ++i) {
-                auto one = encodeKvzChunk(pipeline, calibration, {chunks[i].shape, chunks[i].values, chunks[i].native});
-                good = good && one.has_value();
-                if (one)
-                    encoded[i] = std::move(*one);
-            }
-        });
+    speed.encode = size / bestSeconds([&] {
+                       for (std::size_t i = 0; i < chunks.size(); ++i) {
+                           auto one = encodeKvzChunk(pipeline, calibration,
+                                                     {chunks[i].shape, chunks[i].values, chunks[i].native}, false);
+                           good = good && one.has_value();
+                           if (one)
+                               encoded[i] = std::move(*one);
+                       }
+                   });
     const auto decodeEvery = [&](std::size_t first, std::size_t step, std::span<std::byte> into) {
         for (std::size_t i = first; i < chunks.size(); i += step)
             good = decodeKvzChunkNative(pipeline, calibration, chunks[i].shape, encoded[i].bytes, into).has_value() &&
