@@ -12,28 +12,31 @@ namespace kvscope::app {
 
 namespace {
 
-constexpr std::array<std::string_view, 8> kCommands{"inspect", "convert", "encode", "decode",
-                                                    "sweep",   "synth",   "stream", "render"};
+constexpr std::array<std::string_view, 11> kCommands{"inspect", "convert", "encode", "decode", "sweep", "synth",
+                                                     "stream",  "store",   "serve",  "fetch",  "render"};
 
 void printHelp() {
-    print(
-        QObject::tr("Usage:\n"
-                    "  kvscope [FILE|FOLDER ...]             the window; a second dump is compared with the first\n"
-                    "  kvscope inspect FILE                  geometry, dtype, layout, statistics of every layer\n"
-                    "  kvscope convert FILE -o OUT           to .npy, .npz, .safetensors or raw; fp16 or bf16; RoPE "
-                    "undone or applied\n"
-                    "  kvscope encode FILE -o OUT.kvz --preset NAME[,NAME...] | --plan PLAN.json\n"
-                    "                                        one file with a level for each preset or plan; --append\n"
-                    "  kvscope decode IN.kvz -o OUT          a level of it as .npy, .npz, .safetensors or raw\n"
-                    "  kvscope sweep FILE... --presets all   every method on every dump: bits, errors, speed\n"
-                    "  kvscope synth -o OUT                  a synthetic dump of any size with realistic statistics\n"
-                    "  kvscope stream IN                     how a context of that dump streams under every policy\n"
-                    "  kvscope render FILE --view NAME -o OUT.png|.svg|.pdf|.csv\n"
-                    "\n"
-                    "  kvscope COMMAND --help                the options of a command\n"
-                    "  kvscope --version\n"
-                    "\n"
-                    "Every command but render takes --json. Exit code 1: bad input; 2: bad usage.\n"));
+    print(QObject::tr(
+        "Usage:\n"
+        "  kvscope [FILE|FOLDER ...]             the window; a second dump is compared with the first\n"
+        "  kvscope inspect FILE                  geometry, dtype, layout, statistics of every layer\n"
+        "  kvscope convert FILE -o OUT           to .npy, .npz, .safetensors or raw; fp16 or bf16; RoPE "
+        "undone or applied\n"
+        "  kvscope encode FILE -o OUT.kvz --preset NAME[,NAME...] | --plan PLAN.json\n"
+        "                                        one file with a level for each preset or plan; --append\n"
+        "  kvscope decode IN.kvz -o OUT          a level of it as .npy, .npz, .safetensors or raw\n"
+        "  kvscope sweep FILE... --presets all   every method on every dump: bits, errors, speed\n"
+        "  kvscope synth -o OUT                  a synthetic dump of any size with realistic statistics\n"
+        "  kvscope stream IN                     how a context of that dump streams under every policy\n"
+        "  kvscope store IN.kvz -o STORE         into a folder or Redis (redis://HOST:PORT), for many to share\n"
+        "  kvscope serve FILE.kvz|FOLDER|STORE   chunks of any level to whoever fetches them\n"
+        "  kvscope fetch HOST:PORT [HOST:PORT]   a context over the network, decoded while it arrives\n"
+        "  kvscope render FILE --view NAME -o OUT.png|.svg|.pdf|.csv\n"
+        "\n"
+        "  kvscope COMMAND --help                the options of a command\n"
+        "  kvscope --version\n"
+        "\n"
+        "Every command but render takes --json. Exit code 1: bad input; 2: bad usage.\n"));
 }
 
 } // namespace
@@ -64,6 +67,12 @@ int runCommand(int argc, char** argv) {
         return runSynth(arguments);
     if (command == "stream")
         return runStream(arguments);
+    if (command == "store")
+        return runStore(arguments);
+    if (command == "serve")
+        return runServe(arguments);
+    if (command == "fetch")
+        return runFetch(arguments);
     if (command == "--version")
         print(QStringLiteral("kvscope %1\n").arg(QCoreApplication::applicationVersion()));
     else

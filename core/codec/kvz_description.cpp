@@ -68,6 +68,15 @@ ordered_json ropeToJson(const std::optional<Rope>& rope) {
     return out;
 }
 
+ordered_json errorToJson(const KvzLayerError& error) {
+    ordered_json out = ordered_json::object();
+    for (const PlaneKind kind : kKinds) {
+        if (const auto& value = error[static_cast<std::size_t>(kind)])
+            out[std::string(nameOf(kind))] = *value;
+    }
+    return out;
+}
+
 bool isUtf8(const std::string& text) {
     try {
         return !ordered_json(text).dump().empty();
@@ -291,10 +300,31 @@ private:
                 KVSCOPE_ASSIGN(Pipeline pipeline, pipelineFromJson((*list)[i], path, source_));
                 used.push_back(pipeline);
             }
+            KVSCOPE_TRY(readErrors(entry, directory.geometry, level));
             directory.levels.push_back(std::move(level));
             pipelines.push_back(std::move(used));
             return {};
         });
+    }
+
+    Result<void> readErrors(JsonFields& fields, const KvGeometry& geometry, KvzLevel& level) {
+        const std::int64_t layers = geometry.layerCount();
+        KVSCOPE_TRY(each(fields, "errors", [&](JsonFields& entry) -> Result<void> {
+            KVSCOPE_ASSIGN(const std::int64_t count,
+                           countOf(entry, layers - static_cast<std::int64_t>(level.errors.size())));
+            KvzLayerError error;
+            for (const PlaneKind kind : kKinds) {
+                double value = -1;
+                KVSCOPE_TRY(entry.read(nameOf(kind).data(), value));
+                if (value >= 0 && std::isfinite(value))
+                    error[static_cast<std::size_t>(kind)] = value;
+            }
+            level.errors.insert(level.errors.end(), static_cast<std::size_t>(count), error);
+            return {};
+        }));
+        if (!level.errors.empty() && static_cast<std::int64_t>(level.errors.size()) != layers)
+            return fields.bad("errors", "one entry a layer");
+        return {};
     }
 
     std::string source_;
@@ -327,6 +357,8 @@ std::string descriptionToJson(const KvzDirectory& directory, const std::vector<s
         ordered_json& list = level["pipelines"] = ordered_json::array();
         for (const Pipeline& pipeline : pipelines[i])
             list.push_back(toJson(pipeline));
+        if (!directory.levels[i].errors.empty())
+            level["errors"] = runLengths(directory.levels[i].errors, errorToJson);
         levels.push_back(std::move(level));
     }
     return out.dump(-1, ' ', false, ordered_json::error_handler_t::replace);

@@ -6,9 +6,11 @@
 #include "core/codec/plan.h"
 #include "core/kv/kv_cache.h"
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -38,10 +40,15 @@ struct KvzPlane {
     bool operator==(const KvzPlane&) const = default;
 };
 
+/// Headline error of each kind of a layer (headlineError()), over all sequences; nothing where it was not measured.
+using KvzLayerError = std::array<std::optional<double>, kAllPlaneKinds.size()>;
+
 /// One level: the whole cache encoded with one plan.
 struct KvzLevel {
     std::string name;
     CodecPlan plan;
+    /// What was lost, one entry a layer; empty when it was not measured.
+    std::vector<KvzLayerError> errors;
     std::map<PlaneId, KvzPlane> planes;
 
     bool operator==(const KvzLevel&) const = default;

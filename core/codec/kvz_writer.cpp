@@ -104,6 +104,7 @@ Result<void> addLevels(KvzWriter& writer, const KvCache& cache, std::span<const 
         KVSCOPE_ASSIGN(Encoding encoding, encodeCache(cache, plan, pool, options, job));
         for (const auto& [id, plane] : encoding.planes)
             KVSCOPE_TRY(writer.putPlane(level, *plane));
+        writer.noteErrors(level, encoding.report);
         report.levels.push_back(std::move(encoding.report));
     }
     return {};
@@ -125,6 +126,7 @@ Result<EncodeReport> extendLevel(KvzWriter& writer, std::size_t index, const KvG
         KVSCOPE_TRY(writer.putPlane(index, *encoded.plane));
         report.put(std::move(encoded.report));
     }
+    writer.noteErrors(index, report);
     return report;
 }
 
@@ -169,7 +171,7 @@ Result<std::size_t> KvzWriter::addLevel(std::string name, const CodecPlan& plan)
         if (plan.chunkTokens > kMaxChunkValues / directory_.geometry.find(id)->channels())
             return fail("is too large for planes as wide as " + planeName(id), "chunk_tokens", "Use smaller chunks");
     }
-    directory_.levels.push_back({std::move(name), plan, {}});
+    directory_.levels.push_back({std::move(name), plan, {}, {}});
     return directory_.levels.size() - 1;
 }
 
@@ -188,6 +190,31 @@ Result<void> KvzWriter::putPlane(std::size_t level, const EncodedPlane& plane) {
         end_ += size;
     }
     return {};
+}
+
+void KvzWriter::noteErrors(std::size_t level, const EncodeReport& report) {
+    auto& errors = directory_.levels[level].errors;
+    errors.resize(directory_.geometry.layers.size());
+    for (std::size_t layer = 0; layer < errors.size(); ++layer) {
+        for (const PlaneKind kind : {PlaneKind::Key, PlaneKind::Value, PlaneKind::Latent}) {
+            const auto& plane = directory_.geometry.layers[layer].plane(kind);
+            const EncodeTotals totals = report.totals(LayerIndex(static_cast<std::int64_t>(layer)), kind);
+            if (!plane || totals.values == 0)
+                continue;
+            auto& error = errors[layer][static_cast<std::size_t>(kind)];
+            const auto all = static_cast<double>(plane->values() * directory_.geometry.sequences);
+            const double share = std::clamp(static_cast<double>(totals.values) / all, 0.0, 1.0);
+            if (!totals.hasError || (share < 1 && !error))
+                error.reset();
+            else
+                error = share * headlineError(kind, totals.error) + (1 - share) * error.value_or(0);
+        }
+    }
+}
+
+void KvzWriter::noteErrors(std::size_t level, std::vector<KvzLayerError> errors) {
+    if (errors.size() == directory_.geometry.layers.size())
+        directory_.levels[level].errors = std::move(errors);
 }
 
 Result<void> KvzWriter::finish() {

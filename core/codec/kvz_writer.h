@@ -34,6 +34,10 @@ public:
     /// Writes the chunks of a plane at a level. Chunks that the level already has before the first of them are kept,
     /// those from there on are replaced (their old bytes stay in the file, unused).
     Result<void> putPlane(std::size_t level, const EncodedPlane& plane);
+    /// Keeps the errors that the report measured, for whoever chooses among levels later. A report of appended tokens
+    /// counts by its share of the level's tokens.
+    void noteErrors(std::size_t level, const EncodeReport& report);
+    void noteErrors(std::size_t level, std::vector<KvzLayerError> errors);
     /// Writes the directory and makes the file valid; every level must hold every plane by now.
     Result<void> finish();
 

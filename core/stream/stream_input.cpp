@@ -27,6 +27,8 @@ Result<StreamInput> StreamInput::make(Parts parts) {
         if (!amount(option.bytes) || !amount(option.error) || !amount(option.decodedBytes))
             return fail("a size or an error is negative or not a number", where);
     }
+    if (parts.idBytes && !amount(*parts.idBytes))
+        return fail("the size of the token ids is negative or not a number", where);
     for (std::size_t chunk = 0; chunk < parts.tokens.size(); ++chunk) {
         if (parts.options[chunk * parts.candidates.size()].bytes != 0)
             return fail("text has bytes of its own", where, "token ids come with the answer to the request");

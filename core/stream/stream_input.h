@@ -53,6 +53,8 @@ public:
         std::vector<ChunkOption> options;
         /// Whether sizes and errors were projected from another dump and geometry; shown beside every number.
         bool projected = false;
+        /// Bytes that come before everything else (token ids and sizes); absent: 4 a token.
+        std::optional<double> idBytes;
         /// What it is, for people: file or model, and context length.
         std::string source;
     };
@@ -90,8 +92,8 @@ public:
     [[nodiscard]] double rawBytes() const;
     [[nodiscard]] bool projected() const { return parts_.projected; }
     [[nodiscard]] const std::string& source() const { return parts_.source; }
-    /// Bytes of all token ids (4 each), which come before everything else.
-    [[nodiscard]] double idBytes() const { return 4.0 * static_cast<double>(totalTokens()); }
+    /// Bytes of all token ids and sizes, which come before everything else.
+    [[nodiscard]] double idBytes() const { return parts_.idBytes.value_or(4.0 * static_cast<double>(totalTokens())); }
 
 private:
     explicit StreamInput(Parts parts);

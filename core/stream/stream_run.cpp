@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/stream/stream_run.h"
 
+#include "core/stream/timeline_sums.h"
+
 #include <algorithm>
 #include <cmath>
 #include <utility>
@@ -437,37 +439,7 @@ Timeline StreamRun::finish() {
         chunk.receive = {transfer.receiveBegin, transfer.receiveEnd};
         chunk.wireBytes = way.trace->bytesBetween(transfer.sendBegin + way.traceStart, 2 * BandwidthTrace::kMaxSeconds);
     }
-    const auto total = static_cast<double>(input_->totalTokens());
-    double levelTokens = 0;
-    double levelSum = 0;
-    double loss = 0;
-    double last = 0;
-    for (std::size_t i = 0; i < t.chunks.size(); ++i) {
-        const ChunkTimes& chunk = t.chunks[i];
-        last = std::max(last, chunk.ready);
-        t.wireBytes += chunk.wireBytes;
-        if (chunk.candidate == kNoIndex)
-            continue;
-        const auto tokens = static_cast<double>(input_->tokens(i));
-        const Candidate& candidate = input_->candidates()[chunk.candidate];
-        t.error += tokens / total * input_->option(i, chunk.candidate).error;
-        loss += input_->loss(i, chunk.candidate);
-        if (candidate.form == ChunkForm::Level) {
-            levelTokens += tokens;
-            levelSum += tokens * candidate.level;
-        }
-        t.computeSeconds += chunk.recompute.seconds();
-        t.decodeSeconds += chunk.decode.seconds();
-    }
-    for (const AbandonedTransfer& transfer : t.abandoned) {
-        t.wireBytes += transfer.wireBytes;
-        t.abandonedBytes += transfer.wireBytes;
-        t.decodeSeconds += transfer.decode.seconds();
-    }
-    t.ttft = last + setup_->compute.firstStepSeconds;
-    t.quality = t.complete() ? 1.0 - loss : 0;
-    if (levelTokens > 0)
-        t.meanLevel = levelSum / levelTokens;
+    sumUp(t, *input_, setup_->compute.firstStepSeconds);
     return std::move(timeline_);
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/stream/timeline.h"
 
+#include "core/stream/timeline_sums.h"
+
 #include <algorithm>
 
 namespace kvscope {
@@ -40,6 +42,40 @@ std::vector<double> errorByLayer(const Timeline& timeline, const StreamInput& in
             error[l] += share * byLayer[l];
     }
     return error;
+}
+
+void sumUp(Timeline& t, const StreamInput& input, double firstStepSeconds) {
+    const auto total = static_cast<double>(input.totalTokens());
+    double levelTokens = 0;
+    double levelSum = 0;
+    double loss = 0;
+    double last = 0;
+    for (std::size_t i = 0; i < t.chunks.size(); ++i) {
+        const ChunkTimes& chunk = t.chunks[i];
+        last = std::max(last, chunk.ready);
+        t.wireBytes += chunk.wireBytes;
+        if (chunk.candidate == kNoIndex)
+            continue;
+        const auto tokens = static_cast<double>(input.tokens(i));
+        const Candidate& candidate = input.candidates()[chunk.candidate];
+        t.error += tokens / total * input.option(i, chunk.candidate).error;
+        loss += input.loss(i, chunk.candidate);
+        if (candidate.form == ChunkForm::Level) {
+            levelTokens += tokens;
+            levelSum += tokens * candidate.level;
+        }
+        t.computeSeconds += chunk.recompute.seconds();
+        t.decodeSeconds += chunk.decode.seconds();
+    }
+    for (const AbandonedTransfer& transfer : t.abandoned) {
+        t.wireBytes += transfer.wireBytes;
+        t.abandonedBytes += transfer.wireBytes;
+        t.decodeSeconds += transfer.decode.seconds();
+    }
+    t.ttft = last + firstStepSeconds;
+    t.quality = t.complete() ? 1.0 - loss : 0;
+    if (levelTokens > 0)
+        t.meanLevel = levelSum / levelTokens;
 }
 
 } // namespace kvscope

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/base/byte_source.h"
+#include "core/base/output_file.h"
+#include "core/store/context_store.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <mutex>
+
+namespace kvscope {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kMarkerName = "kvscope-store";
+constexpr std::string_view kMarkerText = "kvscope-store 1\n";
+constexpr std::string_view kContextEnding = ".context";
+
+tl::unexpected<Error> refused(const std::error_code& code, const std::string& where) {
+    return fail("cannot be used: " + code.message(), where, "Choose a folder that you may write to",
+                Error::Kind::System);
+}
+
+class FolderStore final : public ContextStore {
+public:
+    explicit FolderStore(fs::path root)
+        : root_(std::move(root))
+        , name_(root_.string()) {}
+
+    [[nodiscard]] const std::string& name() const override { return name_; }
+
+    [[nodiscard]] Result<std::vector<std::string>> contexts() const override {
+        std::vector<std::string> names;
+        std::error_code code;
+        for (fs::directory_iterator entry(root_ / "contexts", code), end; !code && entry != end;
+             entry.increment(code)) {
+            std::string name = entry->path().filename().string();
+            if (!name.ends_with(kContextEnding))
+                continue;
+            name.resize(name.size() - kContextEnding.size());
+            if (isContextName(name))
+                names.push_back(std::move(name));
+        }
+        if (code)
+            return refused(code, (root_ / "contexts").string());
+        std::ranges::sort(names);
+        return names;
+    }
+
+    [[nodiscard]] Result<std::vector<std::byte>> readContext(const std::string& context) const override {
+        return readWhole(contextPath(context));
+    }
+
+    [[nodiscard]] Result<void> writeContext(const std::string& context, std::span<const std::byte> bytes) override {
+        const std::lock_guard lock(mutex_);
+        return writeWhole(contextPath(context), bytes);
+    }
+
+protected:
+    [[nodiscard]] Result<std::vector<std::byte>> fetchChunk(const ChunkKey& key) const override {
+        return readWhole(chunkPath(key));
+    }
+
+    [[nodiscard]] Result<void> keepChunk(const ChunkKey& key, std::span<const std::byte> bytes) override {
+        const std::lock_guard lock(mutex_);
+        return writeWhole(chunkPath(key), bytes);
+    }
+
+    [[nodiscard]] Result<bool> holdsChunk(const ChunkKey& key) const override {
+        std::error_code code;
+        const auto size = fs::file_size(chunkPath(key), code);
+        return !code && size == static_cast<std::uintmax_t>(key.bytes);
+    }
+
+private:
+    [[nodiscard]] fs::path contextPath(const std::string& context) const {
+        return root_ / "contexts" / (context + std::string(kContextEnding));
+    }
+    [[nodiscard]] fs::path chunkPath(const ChunkKey& key) const {
+        const std::string text = key.text();
+        return root_ / "chunks" / text.substr(0, 2) / (text + ".chunk");
+    }
+
+    static Result<std::vector<std::byte>> readWhole(const fs::path& path) {
+        KVSCOPE_ASSIGN(const ByteSourcePtr file, openFile(path));
+        if (file->size() > kMaxRecordBytes)
+            return fail("is larger than a record may be", path.string(), "Put the context into the store again");
+        return file->read(0, file->size());
+    }
+
+    static Result<void> writeWhole(const fs::path& path, std::span<const std::byte> bytes) {
+        std::error_code code;
+        fs::create_directories(path.parent_path(), code);
+        if (code)
+            return refused(code, path.parent_path().string());
+        KVSCOPE_ASSIGN(OutputFile file, OutputFile::create(path));
+        KVSCOPE_TRY(file.write(bytes));
+        return file.commit();
+    }
+
+    fs::path root_;
+    std::string name_;
+    /// Two threads writing one record would use the same temporary name.
+    std::mutex mutex_;
+};
+
+} // namespace
+
+bool isFolderStore(const std::string& path) {
+    std::ifstream marker(fs::path(path) / kMarkerName);
+    std::string text(kMarkerText.size(), '\0');
+    return marker.read(text.data(), static_cast<std::streamsize>(text.size())) && text == kMarkerText;
+}
+
+Result<ContextStorePtr> openFolderStore(const std::string& path, bool create) {
+    const fs::path root(path);
+    std::error_code code;
+    if (!isFolderStore(path)) {
+        if (!create)
+            return fail("is not a chunk store", path, "Make one with: kvscope store FILE.kvz -o FOLDER");
+        if (fs::exists(root, code) && (!fs::is_directory(root, code) || !fs::is_empty(root, code)))
+            return fail("is neither a chunk store nor an empty folder", path, "Choose another folder");
+        fs::create_directories(root, code);
+        if (code)
+            return refused(code, path);
+        KVSCOPE_ASSIGN(OutputFile marker, OutputFile::create(root / kMarkerName));
+        KVSCOPE_TRY(marker.write(std::as_bytes(std::span(kMarkerText))));
+        KVSCOPE_TRY(marker.commit());
+    }
+    for (const char* part : {"contexts", "chunks"}) {
+        fs::create_directories(root / part, code);
+        if (code)
+            return refused(code, path);
+    }
+    return std::make_shared<FolderStore>(root);
+}
+
+} // namespace kvscope

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "core/base/result.h"
+#include "core/store/encoded_context.h"
+#include "core/stream/bandwidth_trace.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace kvscope {
+
+/// Something that goes wrong on purpose with one chunk, the next time that a receiver asks for it.
+struct SenderFault {
+    enum class Kind : std::uint8_t {
+        Lose,    ///< takes its time on the link but never arrives
+        Corrupt, ///< arrives with flipped bits
+        Delay,   ///< it and all behind it arrive `seconds` late
+        Drop     ///< the connection is cut in the middle of it
+    };
+    Kind kind = Kind::Lose;
+    std::size_t chunk = 0;
+    double seconds = 0;
+};
+
+/// "lose:3", "corrupt:3", "delay:3:0.5" (seconds) or "drop:3".
+Result<SenderFault> parseFault(std::string_view text);
+
+/// What a sender tells whoever watches it, from its own thread.
+struct SenderEvent {
+    enum class Kind : std::uint8_t { Connected, Asked, Gone };
+    Kind kind = Kind::Connected;
+    /// Address and port of the receiver.
+    std::string receiver;
+    /// Of Asked: which chunk at which level. Of Gone: why, empty for a receiver that had enough.
+    std::size_t chunk = 0;
+    std::string text;
+};
+
+struct SenderOptions {
+    /// Address to listen on; the loopback interface alone unless told otherwise.
+    std::string bind = "127.0.0.1";
+    /// 0: any free one.
+    std::uint16_t port = 0;
+    /// Bandwidth shared by all receivers; neither: as fast as it goes. A trace starts anew whenever a receiver comes
+    /// while there is none.
+    std::optional<double> bitsPerSecond;
+    std::shared_ptr<const BandwidthTrace> trace;
+    double traceStart = 0;
+    /// Round trip that is added on top of the network's own: half before a request is seen, half before bytes leave.
+    double rttSeconds = 0;
+    std::vector<SenderFault> faults;
+    std::size_t maxReceivers = 64;
+    /// A receiver that takes nothing, or says nothing and waits for nothing, for so long is let go.
+    double stallSeconds = 30;
+    double idleSeconds = 300;
+    std::function<void(const SenderEvent&)> watch;
+};
+
+/// Serves contexts to receivers over TCP until it is destroyed. One thread sends, one reads chunks.
+class Sender {
+public:
+    /// Listens; fails when the address cannot be had or the shelf holds nothing.
+    static Result<std::unique_ptr<Sender>> start(ContextShelfPtr shelf, const SenderOptions& options);
+    ~Sender();
+    Sender(const Sender&) = delete;
+    Sender& operator=(const Sender&) = delete;
+
+    [[nodiscard]] std::uint16_t port() const;
+
+    /// These take effect at once, on bytes under way too; from any thread.
+    void setRate(double bitsPerSecond);
+    void setUnlimited();
+    void setTrace(std::shared_ptr<const BandwidthTrace> trace, double at);
+    void inject(const SenderFault& fault);
+
+    /// Bytes handed to the network so far.
+    [[nodiscard]] std::int64_t sentBytes() const;
+    [[nodiscard]] std::size_t receivers() const;
+
+private:
+    class Impl;
+    explicit Sender(std::unique_ptr<Impl> impl);
+    std::unique_ptr<Impl> impl_;
+};
+
+} // namespace kvscope
