@@ -13,7 +13,6 @@
 #include <fstream>
 #include <mutex>
 #include <numeric>
-#include <set>
 #include <sstream>
 
 using namespace kvscope;
@@ -218,11 +217,10 @@ private slots:
         options.first = {planeId(4, PlaneKind::Value), planeId(3, PlaneKind::Key)};
         std::vector<PlaneId> order;
         options.planeDone = [&](const EncodedPlaneResult& result) { order.push_back(result.plane->plane); };
-        // One chunk a plane and one helper: at most one plane can overtake another.
         QVERIFY(encodeCache(cache, preset("raw", cache, 256), one, options));
         QCOMPARE(order.size(), std::size_t{12});
-        const std::set<PlaneId> early(order.begin(), order.begin() + 3);
-        QVERIFY(early.contains(options.first[0]) && early.contains(options.first[1]));
+        // Two threads work: one of them may be held up with its plane as long as the machine likes, but not both.
+        QVERIFY(std::ranges::find(options.first, order.front()) != options.first.end());
     }
 
     void aStoppedJobSaysSo() {
