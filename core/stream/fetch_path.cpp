@@ -332,7 +332,10 @@ void FetchPath::lose(const Error& why, bool again) {
     socket_->close(ignored);
     outgoing_.clear();
     writing_ = false;
-    std::erase_if(requests_, [](const OpenRequest& open) { return open.cancelled; });
+    // Those that only lack their end have nothing left to ask for.
+    std::erase_if(requests_, [](const OpenRequest& open) {
+        return open.cancelled || std::ranges::find(open.have, false) == open.have.end();
+    });
     for (OpenRequest& request : requests_)
         request.partial.clear();
     ++failures_;

@@ -107,8 +107,12 @@ void FetchRun::end(std::optional<Error> problem) {
 }
 
 void FetchRun::connected(std::size_t) {
-    if (!start_)
-        start_ = Clock::now();
+    if (start_)
+        return;
+    start_ = Clock::now();
+    // The clock starts anew, and so does what was planned by it.
+    tickAt_ = kNever;
+    schedule();
 }
 
 bool FetchRun::mayGreet(std::size_t path) const {
@@ -412,6 +416,9 @@ void FetchRun::schedule() {
         if (const double resend = book_->nextResend(); resend > now())
             next = std::min(next, resend);
     }
+    if (tickAt_ <= next)
+        return;
+    tickAt_ = next;
     timer_.expires_at(start_.value_or(created_) +
                       std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(next)));
     timer_.async_wait([this](const asio::error_code& code) {
@@ -421,6 +428,7 @@ void FetchRun::schedule() {
 }
 
 void FetchRun::tick() {
+    tickAt_ = kNever;
     if (ending_)
         return;
     if (job_.stopRequested())

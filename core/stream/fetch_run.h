@@ -97,6 +97,8 @@ private:
     std::optional<Error> problem_;
     std::optional<Error> lastFailure_;
     std::size_t decodesInFlight_ = 0;
+    /// When the timer is due.
+    double tickAt_ = kNever;
     bool ending_ = false;
     bool asking_ = false;
     int reconnects_ = 0;

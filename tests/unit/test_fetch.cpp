@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "tests/unit/fetch_fixture.h"
 
+#include <QElapsedTimer>
 #include <QTest>
 
+#include <array>
+#include <atomic>
 #include <thread>
 
 using namespace kvscope;
@@ -75,7 +78,397 @@ private slots:
         }
     }
 
+    void aDroppedConnectionIsResumed() {
+        SenderOptions options;
+        options.faults = {{SenderFault::Kind::Drop, 2, 0}};
+        const auto sender = serve(*encoded_, options);
+        Log log;
+        FetchOptions fetch = fetchFrom({sender.get()}, "kvz-medium");
+        fetch.observer = &log;
+        const auto fetched = fetchContext(fetch, pool_);
+        QVERIFY(fetched && !fetched->problem);
+        QCOMPARE(fetched->reconnects, 1);
+        QCOMPARE(log.notes.size(), std::size_t{1});
+        QVERIFY(sameNative(fetched->cache(), encoded_->file()->cache(1)));
+        // What had arrived before is not sent again, nor is the directory.
+        QVERIFY(fetched->timeline.wireBytes <
+                1.2 * (fetched->input.input.idBytes() + fetched->input.input.bytesBefore(2, 5)));
+    }
+
+    void lostAndCorruptChunksAreSentAgain_data() {
+        QTest::addColumn<QString>("fault");
+        QTest::newRow("lost") << "lose:2";
+        QTest::newRow("corrupt") << "corrupt:2";
+    }
+    void lostAndCorruptChunksAreSentAgain() {
+        QFETCH(QString, fault);
+        SenderOptions options;
+        options.faults = {*parseFault(fault.toStdString())};
+        const auto sender = serve(*encoded_, options);
+        Log log;
+        FetchOptions fetch = fetchFrom({sender.get()}, "kvz-low");
+        fetch.observer = &log;
+        const auto fetched = fetchContext(fetch, pool_);
+        QVERIFY(fetched && !fetched->problem);
+        QCOMPARE(fetched->reconnects, 0);
+        QCOMPARE(log.notes.size(), std::size_t{1});
+        QVERIFY(log.notes[0].find("chunk 2") != std::string::npos);
+        QCOMPARE(fetched->timeline.abandoned.size(), std::size_t{1});
+        QCOMPARE(fetched->timeline.abandoned[0].chunk, std::size_t{2});
+        QCOMPARE(fetched->timeline.abandonedBytes > 0, fault == QStringLiteral("corrupt:2"));
+        QVERIFY(sameNative(fetched->cache(), encoded_->file()->cache(2)));
+    }
+
+    void aDelayedChunkComesLate() {
+        SenderOptions options;
+        options.faults = {*parseFault("delay:3:0.3")};
+        const auto sender = serve(*encoded_, options);
+        const auto fetched = fetchContext(fetchFrom({sender.get()}, "kvz-low"), pool_);
+        QVERIFY(fetched && !fetched->problem);
+        QVERIFY(fetched->timeline.chunks[3].ready >= 0.3);
+        QVERIFY(fetched->timeline.chunks[2].ready < 0.3);
+        QVERIFY(sameNative(fetched->cache(), encoded_->file()->cache(2)));
+    }
+
+    void faultsAreReadStrictly() {
+        QVERIFY(parseFault("drop:12"));
+        QCOMPARE(parseFault("delay:1:2.5")->seconds, 2.5);
+        for (const char* wrong : {"", "lose", "lose:", "lose:x", "lose:1:2", "delay:1", "delay:1:-1", "burn:1"})
+            QVERIFY2(!parseFault(wrong), wrong);
+    }
+
+    void aChunkThatNeverArrivesWholeEndsTheFetch() {
+        SenderOptions options;
+        for (int i = 0; i < 3; ++i)
+            options.faults.push_back({SenderFault::Kind::Corrupt, 1, 0});
+        const auto sender = serve(*encoded_, options);
+        FetchOptions fetch = fetchFrom({sender.get()}, "kvz-high");
+        fetch.attempts = 3;
+        const auto fetched = fetchContext(fetch, pool_);
+        QVERIFY(fetched && fetched->problem);
+        QVERIFY(fetched->problem->message().find("chunk 1") != std::string::npos);
+        QVERIFY(!fetched->timeline.complete());
+        // Chunk 0 is kept, at its place, and marked.
+        const auto held = fetched->heldChunks();
+        QVERIFY(!held.empty() && held.front() == 0);
+        QVERIFY(fetched->cache().info().name.find("partial") != std::string::npos);
+    }
+
+    void twoSendersShareAContext() {
+        // Some 45 kB at 0.4 and 1.2 Mbit/s.
+        SenderOptions slow;
+        slow.bitsPerSecond = 4e5;
+        SenderOptions fast;
+        fast.bitsPerSecond = 12e5;
+        const auto first = serve(*encoded_, fast);
+        const auto second = serve(*encoded_, slow);
+        FetchOptions fetch = fetchFrom({first.get(), second.get()}, "kvz-medium");
+        fetch.chunkTokens = 64;
+        const auto fetched = fetchContext(fetch, pool_);
+        QVERIFY(fetched && !fetched->problem);
+        QVERIFY(sameNative(fetched->cache(), encoded_->file()->cache(1)));
+        std::array<std::size_t, 2> chunks{};
+        for (const ChunkTimes& chunk : fetched->timeline.chunks)
+            ++chunks[chunk.path];
+        QVERIFY2(chunks[0] > chunks[1] && chunks[1] > 0, "the better path brings more");
+        const auto alone = fetchContext(fetchFrom({first.get()}, "kvz-medium"), pool_);
+        QVERIFY(alone && !alone->problem);
+        QVERIFY(fetched->timeline.ttft < alone->timeline.ttft);
+        QCOMPARE(fetched->measured.size(), std::size_t{2});
+    }
+
+    void sendersOfDifferentContextsAreNotMixed() {
+        const EncodedFile other(codecCache(300, 2, 2, 16));
+        const auto first = serve(*encoded_);
+        const auto second = serve(other);
+        Log log;
+        FetchOptions fetch = fetchFrom({first.get(), second.get()}, "kvz-medium");
+        fetch.observer = &log;
+        const auto fetched = fetchContext(fetch, pool_);
+        QVERIFY(fetched && !fetched->problem);
+        QVERIFY(sameNative(fetched->cache(), encoded_->file()->cache(1)));
+        for (const ChunkTimes& chunk : fetched->timeline.chunks)
+            QCOMPARE(chunk.path, std::size_t{0});
+    }
+
+    void oneOfTwoSendersMayDisappear() {
+        class Killer : public Log {
+        public:
+            void decided(const Timeline& soFar, const Decision& decision) override {
+                Log::decided(soFar, decision);
+                if (decisions == 4)
+                    victim.reset();
+            }
+            std::unique_ptr<Sender> victim;
+        };
+        SenderOptions options;
+        options.bitsPerSecond = 1e6;
+        const auto first = serve(*encoded_, options);
+        Killer log;
+        log.victim = serve(*encoded_, options);
+        FetchOptions fetch = fetchFrom({first.get(), log.victim.get()}, "kvz-medium");
+        fetch.chunkTokens = 64;
+        fetch.attempts = 2;
+        fetch.observer = &log;
+        const auto fetched = fetchContext(fetch, pool_);
+        QVERIFY(fetched);
+        QVERIFY2(!fetched->problem, fetched->problem ? fetched->problem->message().c_str() : "");
+        QVERIFY(sameNative(fetched->cache(), encoded_->file()->cache(1)));
+        QVERIFY(!log.notes.empty());
+    }
+
+    void aSenderThatDisappearsLeavesAPartialCache() {
+        class Killer : public Log {
+        public:
+            void ready(const Timeline& soFar, std::size_t chunk) override {
+                Log::ready(soFar, chunk);
+                if (order.size() == 2)
+                    victim.reset();
+            }
+            std::unique_ptr<Sender> victim;
+        };
+        SenderOptions options;
+        options.bitsPerSecond = 1e6;
+        Killer log;
+        log.victim = serve(*encoded_, options);
+        FetchOptions fetch = fetchFrom({log.victim.get()}, "kvz-medium");
+        fetch.attempts = 2;
+        fetch.observer = &log;
+        const auto fetched = fetchContext(fetch, pool_);
+        QVERIFY(fetched && fetched->problem);
+        QCOMPARE(fetched->heldChunks(), (std::vector<std::size_t>{0, 1}));
+        checkPartial(*fetched, 256);
+    }
+
+    void stoppingKeepsWhatHasArrived() {
+        class Stopper : public Log {
+        public:
+            void ready(const Timeline& soFar, std::size_t chunk) override {
+                Log::ready(soFar, chunk);
+                stop.request_stop();
+            }
+            std::stop_source stop;
+        };
+        SenderOptions options;
+        options.bitsPerSecond = 1e6;
+        const auto sender = serve(*encoded_, options);
+        Stopper log;
+        FetchOptions fetch = fetchFrom({sender.get()}, "kvz-medium");
+        fetch.observer = &log;
+        const auto fetched = fetchContext(fetch, pool_, {log.stop.get_token(), nullptr});
+        QVERIFY(fetched && fetched->problem);
+        QVERIFY(fetched->problem->kind == Error::Kind::Cancelled);
+        const auto held = fetched->heldChunks();
+        QVERIFY(!held.empty() && held.size() < 5);
+        checkPartial(*fetched, static_cast<std::int64_t>(held.size()) * 128);
+    }
+
+    void theBandwidthCanBeChangedWhileBytesAreUnderWay() {
+        std::atomic<Sender*> running = nullptr;
+        SenderOptions options;
+        options.bitsPerSecond = 0;
+        options.watch = [&](const SenderEvent& event) {
+            if (event.kind == SenderEvent::Kind::Connected)
+                running.load()->setRate(2e6);
+        };
+        const auto sender = serve(*encoded_, options);
+        running = sender.get();
+        const auto fetched = fetchContext(fetchFrom({sender.get()}, "kvz-medium"), pool_);
+        QVERIFY(fetched && !fetched->problem);
+        const double least = 8 * fetched->timeline.wireBytes / 2e6;
+        QVERIFY2(fetched->timeline.ttft > least * 0.95, "it was not sent faster than the bandwidth");
+    }
+
+    void aLinkWithoutBandwidthEndsInBoundedTime() {
+        SenderOptions options;
+        options.bitsPerSecond = 0;
+        const auto sender = serve(*encoded_, options);
+        FetchOptions fetch = fetchFrom({sender.get()}, "kvz-medium");
+        fetch.stallSeconds = 0.2;
+        fetch.attempts = 2;
+        QElapsedTimer clock;
+        clock.start();
+        const auto fetched = fetchContext(fetch, pool_);
+        QVERIFY(!fetched);
+        QVERIFY(fetched.error().message().find("sent nothing") != std::string::npos);
+        QVERIFY(clock.elapsed() < 5000);
+    }
+
+    void severalReceiversShareTheLink() {
+        constexpr std::size_t kReceivers = 4;
+        SenderOptions options;
+        options.bitsPerSecond = 4e6;
+        const auto sender = serve(*encoded_, options);
+        std::array<std::optional<Fetched>, kReceivers> results;
+        {
+            std::vector<std::jthread> receivers;
+            for (auto& result : results) {
+                receivers.emplace_back([&] {
+                    if (auto fetched = fetchContext(fetchFrom({sender.get()}, "kvz-high"), pool_))
+                        result = std::move(*fetched);
+                });
+            }
+        }
+        double bytes = 0;
+        double last = 0;
+        for (const auto& result : results) {
+            QVERIFY(result && !result->problem);
+            QVERIFY(sameNative(result->cache(), encoded_->file()->cache(0)));
+            bytes += result->timeline.wireBytes;
+            last = std::max(last, result->timeline.ttft);
+        }
+        QVERIFY(last > 0.9 * 8 * bytes / 4e6);
+    }
+
+    void adaptivePoliciesFetchWhateverTheyChoose_data() {
+        QTest::addColumn<QString>("policy");
+        QTest::addColumn<bool>("text");
+        for (const char* policy : {"kvscope", "cachegen", "cachegen-code"}) {
+            QTest::addRow("%s", policy) << policy << false;
+            QTest::addRow("%s, text allowed", policy) << policy << true;
+        }
+        QTest::newRow("text") << "text" << true;
+    }
+    void adaptivePoliciesFetchWhateverTheyChoose() {
+        QFETCH(QString, policy);
+        QFETCH(bool, text);
+        SenderOptions options;
+        options.bitsPerSecond = 1.5e6;
+        const auto sender = serve(*encoded_, options);
+        FetchOptions fetch = fetchFrom({sender.get()}, policy.toStdString());
+        fetch.text = text;
+        fetch.chunkTokens = 64;
+        fetch.compute.prefillTokensPerSecond = 4000;
+        fetch.sloSeconds = 0.25;
+        const auto fetched = fetchContext(fetch, pool_);
+        QVERIFY(fetched);
+        QVERIFY2(!fetched->problem, fetched->problem ? fetched->problem->message().c_str() : "");
+        std::int64_t tokens = 0;
+        for (std::size_t i = 0; i < fetched->timeline.chunks.size(); ++i) {
+            const ChunkTimes& chunk = fetched->timeline.chunks[i];
+            QVERIFY(chunk.candidate != kNoIndex);
+            if (chunk.candidate == StreamInput::textCandidate()) {
+                QVERIFY(text && !chunk.recompute.empty());
+                continue;
+            }
+            tokens += fetched->input.input.tokens(i);
+            const TokenRange range = fetched->input.tokensOf(i);
+            checkTokens(fetched->cache(), range, encoded_->file()->cache(fetched->input.levels[chunk.candidate]));
+        }
+        if (policy == QStringLiteral("text"))
+            QCOMPARE(tokens, std::int64_t{0});
+        else if (!text)
+            QCOMPARE(tokens, kTokens);
+        // Lanes do not overlap: one chunk after the other is recomputed, and decoded.
+        for (const auto lane : {&ChunkTimes::recompute, &ChunkTimes::decode}) {
+            std::vector<Interval> busy;
+            for (const ChunkTimes& chunk : fetched->timeline.chunks) {
+                if (!(chunk.*lane).empty())
+                    busy.push_back(chunk.*lane);
+            }
+            std::ranges::sort(busy, {}, &Interval::begin);
+            for (std::size_t i = 1; i < busy.size(); ++i)
+                QVERIFY(busy[i].begin >= busy[i - 1].end - 1e-9);
+        }
+    }
+
+    void whatWasFetchedIsServedAgain() {
+        SenderOptions options;
+        options.bitsPerSecond = 2e6;
+        const auto sender = serve(*encoded_, options);
+        FetchOptions fetch = fetchFrom({sender.get()}, "kvscope");
+        fetch.chunkTokens = 64;
+        fetch.sloSeconds = 0.25;
+        const auto fetched = fetchContext(fetch, pool_);
+        QVERIFY(fetched && !fetched->problem);
+        QTemporaryDir folder;
+        const std::string path = folder.filePath("again.kvz").toStdString();
+        const auto written = fetched->writeKvz(path);
+        QVERIFY2(written, written ? "" : written.error().message().c_str());
+        const auto file = KvzFile::open(*openFile(path));
+        QVERIFY(file);
+        QVERIFY(sameNative((*file)->cache(0), fetched->cache()));
+        QVERIFY(!(*file)->levels()[0].errors.empty());
+        auto again = Sender::start(*openShelf(path), {});
+        QVERIFY(again);
+        const auto copy = fetchContext(fetchFrom({again->get()}, (*file)->levels()[0].name), pool_);
+        QVERIFY(copy && !copy->problem);
+        QVERIFY(sameNative(copy->cache(), fetched->cache()));
+    }
+
+    void errorsOfLevelsAreThoseThatWereMeasured() {
+        auto plan = makePreset("kvz-medium", cache_);
+        ThreadPool pool;
+        const auto encoding = encodeCache(cache_, *plan, pool);
+        QVERIFY(encoding);
+        plan->chunkTokens = 64;
+        const auto cut = encodeCache(cache_, *plan, pool);
+        const auto input = contextInput(encoded_->file()->directory(), 128, 1000, "seeded");
+        QVERIFY(input && !input->errorsReckoned);
+        const auto expected = headlineError(PlaneKind::Key, cut->report.totals(LayerIndex(1), PlaneKind::Key).error);
+        const auto& stored = encoded_->file()->levels()[1].errors;
+        QCOMPARE(stored.size(), std::size_t{3});
+        QVERIFY(std::abs(*stored[1][0] - expected) < 1e-12);
+        QVERIFY(input->input.option(0, 1).error < input->input.option(0, 2).error);
+        QVERIFY(input->input.option(0, 2).error < input->input.option(0, 3).error);
+    }
+
+    void wrongRequestsAreRefused() {
+        const auto sender = serve(*encoded_);
+        FetchOptions fetch = fetchFrom({sender.get()}, "no-such-policy");
+        auto fetched = fetchContext(fetch, pool_);
+        QVERIFY(!fetched);
+        QVERIFY(fetched.error().message().find("kvz-medium") != std::string::npos);
+        fetch = fetchFrom({sender.get()}, "kvz-medium");
+        fetch.context = "nothing";
+        fetched = fetchContext(fetch, pool_);
+        QVERIFY(!fetched);
+        QVERIFY(fetched.error().message().find("seeded") != std::string::npos);
+        fetch.context.clear();
+        fetch.maxCacheBytes = 1000;
+        fetched = fetchContext(fetch, pool_);
+        QVERIFY(!fetched);
+        QVERIFY(fetched.error().message().find("limit") != std::string::npos);
+        QVERIFY(!parseSenderAddress("localhost"));
+        QVERIFY(!parseSenderAddress("localhost:99999"));
+        QCOMPARE(parseSenderAddress("[::1]:80")->host, std::string("::1"));
+    }
+
 private:
+    /// Whether the tokens of a range (slots of `whole`) have the same values in a cache that holds only some.
+    static void checkTokens(const KvCache& part, TokenRange range, const KvCache& whole) {
+        for (const PlaneId plane : whole.geometry().allPlanes()) {
+            const PlaneGeometry& all = *whole.geometry().find(plane);
+            const PlaneGeometry& some = *part.geometry().find(plane);
+            TokenIndex slot(0);
+            while (slot.value < some.tokens && some.position(slot) != all.position(range.begin))
+                ++slot;
+            QVERIFY(slot.value + range.size() <= some.tokens);
+            const auto size = static_cast<std::size_t>(range.size() * all.channels() * sizeOf(all.dtype));
+            std::vector<std::byte> left(size);
+            std::vector<std::byte> right(size);
+            QVERIFY(part.readNative(plane, {slot, slot + range.size()}, left));
+            QVERIFY(whole.readNative(plane, range, right));
+            QVERIFY(left == right);
+        }
+    }
+
+    /// A partial cache holds its first `tokens` tokens, says so, and survives being written.
+    void checkPartial(const Fetched& fetched, std::int64_t tokens) {
+        const KvCache cache = fetched.cache();
+        QCOMPARE(cache.geometry().maxTokens(PlaneKind::Key), tokens);
+        QVERIFY(cache.info().name.find("partial") != std::string::npos);
+        QVERIFY(!cache.info().notes.empty());
+        checkTokens(cache, tokenRange(0, tokens), encoded_->file()->cache(1));
+        QTemporaryDir folder;
+        const std::string path = folder.filePath("part.kvz").toStdString();
+        QVERIFY(fetched.writeKvz(path));
+        const auto file = KvzFile::open(*openFile(path));
+        QVERIFY(file);
+        QVERIFY(sameNative((*file)->cache(0), cache));
+        QVERIFY((*file)->info().name.find("partial") != std::string::npos);
+    }
+
     KvCache cache_;
     std::unique_ptr<EncodedFile> encoded_;
     ThreadPool pool_;
