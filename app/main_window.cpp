@@ -7,11 +7,14 @@
 #include "app/recent_files.h"
 #include "app/view_catalogue.h"
 #include "app/welcome_page.h"
+#include "views/arrival_veil.h"
 #include "views/dump_comparison.h"
 #include "views/exportable.h"
+#include "views/heatmap_pane.h"
 #include "views/navigator.h"
 #include "views/run_async.h"
 #include "views/statistics_view.h"
+#include "views/stream_session.h"
 
 #include <QCheckBox>
 #include <QCloseEvent>
@@ -248,6 +251,8 @@ void MainWindow::makeStatusBar() {
 void MainWindow::rebuildViews() {
     auto* main = workspace_.document(Workspace::Slot::Main);
     maps_->setDocuments(main, workspace_.document(Workspace::Slot::Compared), workspace_.difference());
+    for (views::HeatmapPane* pane : maps_->panes())
+        views::ArrivalVeil::follow(*pane, main != nullptr ? &views::StreamSession::of(*main) : nullptr);
     shownDump_ = 0;
     rebuildDocks();
     updateCompareBar();

@@ -133,7 +133,7 @@ void TimelineControls::change(const QString& what, const std::function<void(Stre
 void TimelineControls::makePlayer() {
     auto* rewind = new QToolButton;
     rewind->setObjectName(QStringLiteral("rewind"));
-    rewind->setText(QStringLiteral("\u23ee"));
+    rewind->setIcon(style()->standardIcon(QStyle::SP_MediaSkipBackward));
     rewind->setAccessibleName(tr("Back to the request"));
     connect(rewind, &QToolButton::clicked, this, [this] {
         if (session_)

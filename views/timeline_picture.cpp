@@ -18,7 +18,7 @@ namespace {
 
 constexpr double kLegendHeight = 20;
 constexpr double kAxisHeight = 22;
-constexpr double kLeastRow = 34;
+constexpr double kLeastRow = 22;
 constexpr double kMostRow = 62;
 constexpr double kFocusShare = 1.5;
 constexpr double kHandle = 4;
@@ -117,7 +117,7 @@ void TimelinePicture::layOut(const QRectF& area) {
                           metrics.horizontalAdvance(nameOf(TimelineLane::Recompute)) + 36;
     gutter_ = std::min(titles, std::max(150.0, area.width() * 0.35));
     const std::size_t count = scene_.rows != nullptr ? scene_.rows->size() : 0;
-    const double curveHeight = std::clamp(area.height() * 0.2, 54.0, 150.0);
+    const double curveHeight = std::clamp(area.height() * 0.2, 50.0, 150.0);
     curve_ = QRectF(area.left() + gutter_, area.top() + 2, area.width() - gutter_ - 8, curveHeight);
     axis_ = QRectF(curve_.left(), curve_.bottom(), curve_.width(), kAxisHeight);
     legend_ = QRectF(area.left(), area.bottom() - kLegendHeight, area.width(), kLegendHeight);
@@ -265,8 +265,11 @@ void TimelinePicture::paintCurve(QPainter& painter) const {
     painter.save();
     const QFontMetricsF metrics(font_);
     painter.setPen(theme_.dim);
-    const QRectF title(area_.left() + 4, curve_.top(), gutter_ - 60, curve_.height());
-    painter.drawText(title, Qt::AlignLeft | Qt::AlignTop | Qt::TextWordWrap, tr("bandwidth"));
+    const QRectF title(area_.left() + 8, curve_.top(), gutter_ - 98, curve_.height());
+    painter.save();
+    painter.setClipRect(title, Qt::IntersectClip);
+    painter.drawText(title, Qt::AlignLeft | Qt::AlignTop | Qt::TextWordWrap, scene_.caption);
+    painter.restore();
     double lastLabel = curve_.bottom() + 100;
     for (double rate = std::pow(10.0, std::ceil(std::log10(scene_.leastRate) - 1e-9)); rate <= scene_.mostRate * 1.001;
          rate *= 10) {
@@ -472,9 +475,10 @@ void TimelinePicture::paintItem(QPainter& painter, const TimelineItem& item) con
             const double from = std::max(item.rect.left(), xOf(scene_.sloSeconds));
             const QRectF late(from, item.rect.top(), item.rect.right() - from, item.rect.height());
             if (late.width() >= 1) {
-                painter.setPen(QPen(theme_.accent, 2));
+                const double width = late.height() < 9 ? 1 : 2;
+                painter.setPen(QPen(theme_.accent, width));
                 painter.setBrush(Qt::NoBrush);
-                painter.drawRect(late.adjusted(1, 1, -1, -1));
+                painter.drawRect(late.adjusted(width / 2, width / 2, -width / 2, -width / 2));
             }
         }
     }
@@ -626,12 +630,6 @@ void TimelinePicture::paintLegend(QPainter& painter) const {
             painter.drawText(QPointF(x + 24, middle + metrics.ascent() / 2 - 1), text);
             x += width + 6;
         }
-    }
-    if (!scene_.caption.isEmpty() && legend_.right() - x > 80) {
-        painter.setPen(theme_.dim);
-        painter.drawText(QRectF(x, legend_.top(), legend_.right() - x - 8, legend_.height()),
-                         Qt::AlignRight | Qt::AlignVCenter,
-                         metrics.elidedText(scene_.caption, Qt::ElideMiddle, legend_.right() - x - 10));
     }
     painter.restore();
 }

@@ -79,7 +79,7 @@ TimelineView::TimelineView(Document* document, SelectionModel* selection, QWidge
     split->setStretchFactor(1, 2);
     split->setChildrenCollapsible(true);
     split->setCollapsible(0, false);
-    split->setSizes({1000, 400});
+    split->setSizes({900, 470});
 
     auto* rows = new QVBoxLayout(this);
     rows->setContentsMargins(6, 4, 6, 4);
@@ -98,7 +98,7 @@ TimelineView::TimelineView(Document* document, SelectionModel* selection, QWidge
     });
     connect(session_, &StreamSession::changed, this, [this] {
         refused_.clear();
-        summary_->setTable(streamSummary(*session_));
+        showSummaryTable();
         showState();
     });
     connect(session_, &StreamSession::progressed, this, &TimelineView::showState);
@@ -112,7 +112,7 @@ TimelineView::TimelineView(Document* document, SelectionModel* selection, QWidge
             session_->setFocus(run.name, run.measured);
         }
     });
-    summary_->setTable(streamSummary(*session_));
+    showSummaryTable();
     showState();
 }
 
@@ -122,6 +122,13 @@ QString TimelineView::errorText() const {
 
 void TimelineView::showSummary() {
     tabs_->setCurrentIndex(0);
+}
+
+void TimelineView::showSummaryTable() {
+    const bool first = summary_->table().rows.empty();
+    summary_->setTable(streamSummary(*session_));
+    if (first)
+        summary_->resizeColumnsToContents();
 }
 
 void TimelineView::showWhy() {

@@ -51,6 +51,7 @@ protected:
 
 private:
     void showState();
+    void showSummaryTable();
     void selectTokensOf(std::size_t chunk);
 
     QPointer<StreamSession> session_;

@@ -153,8 +153,8 @@ StatisticsTable streamSummary(const StreamSession& session) {
         {tr("SLO"), {}, tr("Whether the first token comes in time")},
         {tr("Bytes"), tr("MB"), tr("On the wire: ids, chunks, and what was sent in vain")},
         {tr("Error"), {}, tr("Predicted for the assembled cache, as a share of the signal's energy")},
-        {tr("Quality"), {}, tr("1 minus the mean relative rms error of the chunks; 1: nothing lost")},
         {tr("Compute"), tr("s"), tr("Seconds of prefill (simulated)")},
+        {tr("Quality"), {}, tr("1 minus the mean relative rms error of the chunks; 1: nothing lost")},
         {tr("Decoding"), tr("s"), tr("Seconds of decoding")},
         {tr("Regret"), tr("s"), tr("First token later than the oracle's; negative: earlier, at a lower quality")}};
     const StreamRow* oracle = session.row("oracle");
@@ -166,8 +166,8 @@ StatisticsTable streamSummary(const StreamSession& session) {
         cells.emplace_back(run.meetsSlo() ? tr("met") : tr("missed"));
         cells.emplace_back(run.wireBytes / 1e6);
         cells.emplace_back(run.error);
-        cells.emplace_back(run.quality);
         cells.emplace_back(run.computeSeconds);
+        cells.emplace_back(run.quality);
         cells.emplace_back(run.decodeSeconds);
         cells.emplace_back(oracle != nullptr && run.complete() ? QVariant(regretOf(run, oracle->timeline).seconds)
                                                                : QVariant());
