@@ -93,7 +93,9 @@ KvzExportDialog::KvzExportDialog(views::Document& document, QWidget* parent)
     choose->setAutoDefault(false);
     target->addWidget(path_, 1);
     target->addWidget(choose);
-    form->addRow(tr("&File"), target);
+    auto* file = new QLabel(tr("&File"));
+    file->setBuddy(path_);
+    form->addRow(file, target);
     rows->addLayout(form, 1);
     message_->setObjectName(QStringLiteral("kvzMessage"));
     message_->setWordWrap(true);

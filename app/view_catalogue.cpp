@@ -7,6 +7,7 @@
 #include "views/correlation_view.h"
 #include "views/distribution_view.h"
 #include "views/entropy_view.h"
+#include "views/held_out_view.h"
 #include "views/layer_charts_view.h"
 #include "views/pareto_view.h"
 #include "views/position_view.h"
@@ -54,6 +55,11 @@ ViewPart layersPart(const char* name, const QString& title, const QString& help,
 ViewPart layersPage(const char* name, const QString& title, const QString& help, views::LayerChartsView::Page page) {
     return {QLatin1String(name), title, help,
             part<views::LayerChartsView>([page](views::LayerChartsView& view) { view.setPage(page); })};
+}
+
+ViewPart codecPage(const char* name, const QString& title, const QString& help, views::CodecLayersView::Page page) {
+    return {QLatin1String(name), title, help,
+            part<views::CodecLayersView>([page](views::CodecLayersView& view) { view.setPage(page); })};
 }
 
 ViewPart channelsPart(const char* name, const QString& title, const QString& help,
@@ -171,7 +177,10 @@ const QList<ViewEntry>& viewCatalogue() {
          tr("Ratio, error and bits by part of every layer, for up to four plans side by side"),
          QKeySequence(tr("Alt+7")),
          make<views::CodecLayersView>,
-         {},
+         {codecPage("parts", tr("Bits by part"), tr("What the bits of every layer are for"),
+                    views::CodecLayersView::Page::BitsByPart),
+          codecPage("tokens", tr("By token"), tr("Bits and error along the tokens"),
+                    views::CodecLayersView::Page::ByToken)},
          Arrangement::Tune},
         {QStringLiteral("pareto"),
          tr("Pareto"),
@@ -192,6 +201,13 @@ const QList<ViewEntry>& viewCatalogue() {
          tr("Real bits a symbol of every channel against what the plan's coder spends"),
          QKeySequence(tr("Alt+0")),
          make<views::EntropyView>,
+         {},
+         Arrangement::Tune},
+        {QStringLiteral("held-out"),
+         tr("Held out"),
+         tr("The plan on the dump that it is tuned on and on the one compared with, bits and error side by side"),
+         QKeySequence(tr("Alt+Shift+1")),
+         make<views::HeldOutView>,
          {},
          Arrangement::Tune},
         {QStringLiteral("timeline"),

@@ -165,6 +165,13 @@ void Workspace::install(Slot slot, Opened opened) {
             views::StreamSession::of(*main).setUndoStack(&undo_);
         }
     }
+    for (const Slot one : {Slot::Main, Slot::Compared}) {
+        auto* document = this->document(one);
+        const auto* other = this->document(one == Slot::Main ? Slot::Compared : Slot::Main);
+        if (document != nullptr)
+            views::CodecSession::of(*document).setHeldOut(other != nullptr ? std::optional(other->cache())
+                                                                           : std::nullopt);
+    }
     emit documentsChanged();
 }
 

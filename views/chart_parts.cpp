@@ -83,6 +83,10 @@ QRectF homeRange(const ChartData& data, double logFloor) {
     const bool hasSteps = std::any_of(data.series.begin(), data.series.end(), [](const ChartSeries& series) {
         return series.shape == ChartSeries::Shape::Steps;
     });
+    // Lines hang in the air; bars and steps stand on the axis.
+    const bool onlyLines = std::all_of(data.series.begin(), data.series.end(), [](const ChartSeries& series) {
+        return series.shape == ChartSeries::Shape::Line || series.shape == ChartSeries::Shape::Points;
+    });
     std::map<std::pair<int, double>, double> heights;
     for (const ChartSeries& series : data.series) {
         for (const double value : series.x)
@@ -102,7 +106,7 @@ QRectF homeRange(const ChartData& data, double logFloor) {
     }
     for (const ChartLevel& level : data.levels)
         y.add(level.y);
-    if (data.yLog && !y.empty())
+    if (data.yLog && !onlyLines && !y.empty())
         y.low = std::min(y.low, logFloor);
     if (data.fromZero && !data.yLog)
         y.add(0);
@@ -113,7 +117,7 @@ QRectF homeRange(const ChartData& data, double logFloor) {
     else
         xHome = padded(x, data.xLog, 0.01, 0.01);
     const double above = data.marks.empty() ? 0.06 : 0.16;
-    const bool flatBelow = (data.fromZero && y.low == 0) || data.yLog;
+    const bool flatBelow = (data.fromZero && y.low == 0) || (data.yLog && !onlyLines);
     const bool flatAbove = data.fromZero && y.high == 0;
     const bool markedBelow =
         std::any_of(data.marks.begin(), data.marks.end(), [](const ChartMark& mark) { return mark.y < 0; });

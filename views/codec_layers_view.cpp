@@ -17,7 +17,9 @@ namespace kvscope::views {
 
 namespace {
 
-constexpr int kTablePage = 2;
+constexpr int kTablePage = 3;
+/// Points along the tokens that a chart can show apart.
+constexpr std::int64_t kTokenPoints = 256;
 
 QString layerName(double layer) {
     return CodecLayersView::tr("layer %1").arg(formatNumber(layer));
@@ -38,6 +40,8 @@ CodecLayersView::CodecLayersView(Document* document, SelectionModel* selection, 
     pages_->setFocusPolicy(Qt::TabFocus);
     pages_->addTab(tr("Ratio and error"));
     pages_->addTab(tr("Bits by part"));
+    pages_->addTab(tr("By token"));
+    pages_->setTabToolTip(2, tr("Bits and error along the tokens, over all layers"));
     pages_->setTabToolTip(0, tr("How many times smaller each layer becomes, and what it loses"));
     pages_->setTabToolTip(1, tr("What the bits are for: coded values, tables, scales, exceptions, headers"));
     tableButton_->setText(tr("Table"));
@@ -57,7 +61,9 @@ CodecLayersView::CodecLayersView(Document* document, SelectionModel* selection, 
     auto* lineGrid = new QGridLayout(lines);
     auto* parts = new QWidget;
     auto* partGrid = new QGridLayout(parts);
-    for (QGridLayout* grid : {lineGrid, partGrid}) {
+    auto* tokens = new QWidget;
+    auto* tokenGrid = new QGridLayout(tokens);
+    for (QGridLayout* grid : {lineGrid, partGrid, tokenGrid}) {
         grid->setContentsMargins(0, 0, 0, 0);
         grid->setSpacing(4);
     }
@@ -69,10 +75,15 @@ CodecLayersView::CodecLayersView(Document* document, SelectionModel* selection, 
         lineGrid->addWidget(lines_.back().chart, row, 1);
         parts_.push_back(makePanel(kind, Measure::Parts));
         partGrid->addWidget(parts_.back().chart, row, 0);
+        tokens_.push_back(makePanel(kind, Measure::TokenBits));
+        tokenGrid->addWidget(tokens_.back().chart, row, 0);
+        tokens_.push_back(makePanel(kind, Measure::TokenError));
+        tokenGrid->addWidget(tokens_.back().chart, row, 1);
         ++row;
     }
     stack_->addWidget(lines);
     stack_->addWidget(parts);
+    stack_->addWidget(tokens);
     stack_->addWidget(table_);
     const auto turn = [this] {
         stack_->setCurrentIndex(tableButton_->isChecked() ? kTablePage : pages_->currentIndex());
@@ -82,6 +93,10 @@ CodecLayersView::CodecLayersView(Document* document, SelectionModel* selection, 
     connect(tableButton_, &QToolButton::toggled, this, turn);
     connect(table_, &StatisticsTableView::rowActivated, this, [this](int number) {
         const auto& cells = table_->table().rows[static_cast<std::size_t>(number)];
+        if (page() == Page::ByToken) {
+            selectToken(cells[1].toLongLong());
+            return;
+        }
         Selection next = selectionModel().current();
         next.layers = layerRange(cells[1].toLongLong(), cells[1].toLongLong() + 1);
         selectionModel().select(next);
@@ -91,7 +106,11 @@ CodecLayersView::CodecLayersView(Document* document, SelectionModel* selection, 
 CodecLayersView::Panel CodecLayersView::makePanel(PlaneKind kind, Measure measure) {
     auto* chart = new ChartWidget;
     chart->setObjectName(QStringLiteral("%1-%2").arg(kindText(kind)).arg(static_cast<int>(measure)));
-    connect(chart, &ChartWidget::picked, this, [this, kind](double x) {
+    connect(chart, &ChartWidget::picked, this, [this, kind, measure](double x) {
+        if (measure == Measure::TokenBits || measure == Measure::TokenError) {
+            selectToken(static_cast<std::int64_t>(x));
+            return;
+        }
         const LayerIndex layer(static_cast<std::int64_t>(x));
         Selection next = selectionModel().current();
         next.layers = {layer, layer + 1};
@@ -111,9 +130,27 @@ void CodecLayersView::setPage(Page page) {
 
 std::vector<ChartWidget*> CodecLayersView::charts() const {
     std::vector<ChartWidget*> charts;
-    for (const Panel& panel : page() == Page::RatioAndError ? lines_ : parts_)
+    for (const Panel& panel : panels())
         charts.push_back(panel.chart);
     return charts;
+}
+
+const std::vector<CodecLayersView::Panel>& CodecLayersView::panels() const {
+    switch (page()) {
+    case Page::BitsByPart:
+        return parts_;
+    case Page::ByToken:
+        return tokens_;
+    case Page::RatioAndError:
+        break;
+    }
+    return lines_;
+}
+
+void CodecLayersView::selectToken(std::int64_t token) {
+    Selection next = selectionModel().current();
+    next.tokens = tokenRange(token, token + 1);
+    selectionModel().select(next);
 }
 
 CodecSession::Interest CodecLayersView::interest() const {
@@ -198,17 +235,98 @@ ChartData CodecLayersView::partsOf(PlaneKind kind) const {
     return chart;
 }
 
+ChartData CodecLayersView::tokensOf(PlaneKind kind, Measure measure) const {
+    const bool bits = measure == Measure::TokenBits;
+    ChartData chart;
+    chart.xTitle = tr("token");
+    chart.yTitle = bits ? tr("%1: bits/value").arg(kindText(kind)) : tr("%1: NMSE").arg(kindText(kind));
+    chart.explanation = bits
+                            ? tr("All bytes of the chunk that the token is in, shared out evenly over its tokens, over "
+                                 "all layers")
+                            : tr("Energy of the error over the energy of the values of the token, over all layers");
+    chart.xIndex = true;
+    chart.fromZero = bits;
+    chart.yLog = !bits;
+    chart.xName = [](double token) { return tr("token %1").arg(formatNumber(token, 9)); };
+    chart.emptyText = tr("Encoding\u2026");
+    if (const auto& tokens = selectionModel().current().tokens; tokens && tokens->size() == 1)
+        chart.selected = static_cast<double>(tokens->begin.value);
+    bool any = false;
+    for (std::size_t slot = 0; slot < session().planCount(); ++slot) {
+        ChartSeries series;
+        series.name = planTitle(session(), slot);
+        series.shape = bits ? ChartSeries::Shape::Steps : ChartSeries::Shape::Line;
+        series.tone = ChartSeries::Tone::Series;
+        series.toneIndex = static_cast<int>(slot);
+        series.look = slot == 0 ? ChartSeries::Look::Solid : ChartSeries::Look::Dashed;
+        series.inLegend = false;
+        for (const TokenPoint& point : byToken(session().report(slot), kind, tokenStride())) {
+            const double value = bits ? point.bitsPerValue : point.nmse;
+            any = any || value > 0;
+            series.x.push_back(static_cast<double>(point.tokens.begin.value));
+            series.y.push_back(value);
+        }
+        if (!series.x.empty())
+            chart.series.push_back(std::move(series));
+    }
+    if (!any && !chart.series.empty()) {
+        chart.emptyText = tr("%1: every bit comes back").arg(kindText(kind));
+        chart.series.clear();
+    }
+    return chart;
+}
+
+std::int64_t CodecLayersView::tokenStride() const {
+    std::int64_t longest = 0;
+    for (const PlaneKind kind : session().kinds())
+        longest = std::max(longest, geometry().maxTokens(kind));
+    return std::max<std::int64_t>(1, longest / kTokenPoints);
+}
+
+StatisticsTable CodecLayersView::tokenNumbers() const {
+    StatisticsTable table;
+    table.columns = {{tr("Plan"), {}, {}},
+                     {tr("First token"), {}, tr("Slot of the first token of the row")},
+                     {tr("Tokens"), {}, {}},
+                     {tr("Kind"), {}, {}},
+                     {tr("Bits"), tr("a value"), explain::bitsPerValue()},
+                     {tr("NMSE"), {}, tr("Energy of the error over the energy of the values")}};
+    for (std::size_t slot = 0; slot < session().planCount(); ++slot) {
+        for (const PlaneKind kind : session().kinds()) {
+            for (const TokenPoint& point : byToken(session().report(slot), kind, tokenStride()))
+                table.rows.push_back({planTitle(session(), slot), static_cast<qlonglong>(point.tokens.begin.value),
+                                      static_cast<qlonglong>(point.tokens.size()), kindText(kind), point.bitsPerValue,
+                                      point.nmse});
+        }
+    }
+    return table;
+}
+
 void CodecLayersView::display() {
     if (tableButton_->isChecked()) {
         table_->setTable(numbers());
         return;
     }
-    for (const Panel& panel : page() == Page::RatioAndError ? lines_ : parts_)
-        panel.chart->setData(panel.measure == Measure::Parts ? partsOf(panel.kind) : chartOf(panel.kind, panel.measure),
-                             true);
+    for (const Panel& panel : panels()) {
+        switch (panel.measure) {
+        case Measure::Parts:
+            panel.chart->setData(partsOf(panel.kind), true);
+            break;
+        case Measure::TokenBits:
+        case Measure::TokenError:
+            panel.chart->setData(tokensOf(panel.kind, panel.measure), true);
+            break;
+        case Measure::Ratio:
+        case Measure::Error:
+            panel.chart->setData(chartOf(panel.kind, panel.measure), true);
+            break;
+        }
+    }
 }
 
 StatisticsTable CodecLayersView::numbers() const {
+    if (page() == Page::ByToken)
+        return tokenNumbers();
     StatisticsTable table;
     table.columns = {{tr("Plan"), {}, {}},
                      {tr("Layer"), {}, {}},
@@ -247,14 +365,22 @@ StatisticsTable CodecLayersView::numbers() const {
 }
 
 QString CodecLayersView::exportName() const {
-    return page() == Page::RatioAndError ? tr("codec layers") : tr("codec bits by part");
+    switch (page()) {
+    case Page::BitsByPart:
+        return tr("codec bits by part");
+    case Page::ByToken:
+        return tr("codec by token");
+    case Page::RatioAndError:
+        break;
+    }
+    return tr("codec layers");
 }
 
 void CodecLayersView::paintTo(QPainter& painter, const QRectF& target) {
     painter.fillRect(target, Theme::from(palette()).background);
     const QRectF rest = paintError(painter, plans_->paintTo(painter, target.adjusted(8, 6, -8, -4)));
-    const auto& panels = page() == Page::RatioAndError ? lines_ : parts_;
-    const std::size_t columns = page() == Page::RatioAndError ? 2 : 1;
+    const auto& panels = this->panels();
+    const std::size_t columns = page() == Page::BitsByPart ? 1 : 2;
     const double width = rest.width() / static_cast<double>(columns);
     const double height = rest.height() * static_cast<double>(columns) / static_cast<double>(panels.size());
     for (std::size_t i = 0; i < panels.size(); ++i) {

@@ -17,12 +17,12 @@ class ChartWidget;
 class CodecPlanBar;
 
 /// What the plans side by side cost and lose in every layer: ratio and error of K and V (or the latent), or the bits
-/// a value by what they are for. Clicking a layer selects it.
+/// a value by what they are for, or bits and error along the tokens. Clicking a layer or a token selects it.
 class CodecLayersView : public CodecView {
     Q_OBJECT
 
 public:
-    enum class Page : std::uint8_t { RatioAndError, BitsByPart };
+    enum class Page : std::uint8_t { RatioAndError, BitsByPart, ByToken };
 
     CodecLayersView(Document* document, SelectionModel* selection, QWidget* parent = nullptr);
 
@@ -40,7 +40,7 @@ protected:
     void display() override;
 
 private:
-    enum class Measure : std::uint8_t { Ratio, Error, Parts };
+    enum class Measure : std::uint8_t { Ratio, Error, Parts, TokenBits, TokenError };
     struct Panel {
         PlaneKind kind = PlaneKind::Key;
         Measure measure = Measure::Ratio;
@@ -50,6 +50,11 @@ private:
     [[nodiscard]] Page page() const;
     [[nodiscard]] ChartData chartOf(PlaneKind kind, Measure measure) const;
     [[nodiscard]] ChartData partsOf(PlaneKind kind) const;
+    [[nodiscard]] ChartData tokensOf(PlaneKind kind, Measure measure) const;
+    [[nodiscard]] const std::vector<Panel>& panels() const;
+    [[nodiscard]] StatisticsTable tokenNumbers() const;
+    void selectToken(std::int64_t token);
+    [[nodiscard]] std::int64_t tokenStride() const;
     [[nodiscard]] Panel makePanel(PlaneKind kind, Measure measure);
 
     QTabBar* pages_;
@@ -59,6 +64,7 @@ private:
     StatisticsTableView* table_;
     std::vector<Panel> lines_;
     std::vector<Panel> parts_;
+    std::vector<Panel> tokens_;
 };
 
 } // namespace kvscope::views

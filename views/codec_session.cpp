@@ -399,6 +399,12 @@ void CodecSession::setPrefillTokensPerSecond(double rate) {
     notify();
 }
 
+void CodecSession::setHeldOut(std::optional<KvCache> cache) {
+    heldOut_ = std::move(cache);
+    ++heldOutNumber_;
+    emit heldOutChanged();
+}
+
 bool CodecSession::wantsPinned() const {
     return std::ranges::any_of(interests_, [](const auto& entry) { return entry.second.pinned; });
 }

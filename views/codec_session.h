@@ -136,12 +136,19 @@ public:
     [[nodiscard]] double prefillTokensPerSecond() const { return prefill_; }
     void setPrefillTokensPerSecond(double rate);
 
+    /// Another dump, on which the plan is tried without being tuned to it; nothing while there is none.
+    [[nodiscard]] const std::optional<KvCache>& heldOut() const { return heldOut_; }
+    void setHeldOut(std::optional<KvCache> cache);
+    /// Tells held-out dumps apart: another number for each.
+    [[nodiscard]] int heldOutNumber() const { return heldOutNumber_; }
+
     /// Planes encoded since the start, to show that only what changed is encoded again.
     [[nodiscard]] std::int64_t planesEncoded() const { return planesEncoded_; }
 
 signals:
     /// The current plan or the pinned ones changed.
     void plansChanged();
+    void heldOutChanged();
     /// A plane of a slot has new figures and bytes.
     void planeFinished(std::size_t slot, kvscope::PlaneId plane);
     /// Something was measured or failed, or what is shown changed; at most once a turn of the event loop.
@@ -195,6 +202,8 @@ private:
     std::vector<MeasuredPlan> tried_;
     PresetSurvey* survey_;
     double prefill_ = 8000;
+    std::optional<KvCache> heldOut_;
+    int heldOutNumber_ = 0;
     std::int64_t planesEncoded_ = 0;
     QTimer* ticker_;
 };

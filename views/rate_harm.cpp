@@ -26,14 +26,6 @@ Pipeline stepped(const Pipeline& pipeline, int step) {
     return coarser(pipeline, fine ? step * kNotchesPerBit : step);
 }
 
-/// A plan that does to one cell what another does, and nothing more.
-CodecPlan planOfCell(const CodecPlan& plan, LayerKind cell) {
-    CodecPlan alone;
-    alone.chunkTokens = plan.chunkTokens;
-    setSegments(alone, cell, segmentsOf(plan, cell));
-    return alone;
-}
-
 /// The plans to try for a cell by their step.
 std::vector<std::pair<int, CodecPlan>> plansFor(const CodecPlan& own, LayerKind cell) {
     std::vector<std::pair<int, CodecPlan>> plans;
@@ -95,6 +87,13 @@ Result<RateCurve> measureCurve(const KvCache& cache, const CodecPlan& own, Layer
 }
 
 } // namespace
+
+CodecPlan planOfCell(const CodecPlan& plan, LayerKind cell) {
+    CodecPlan alone;
+    alone.chunkTokens = plan.chunkTokens;
+    setSegments(alone, cell, segmentsOf(plan, cell));
+    return alone;
+}
 
 const RatePoint* RateCurve::current() const {
     const auto found = std::ranges::find(points, 0, &RatePoint::step);

@@ -38,6 +38,9 @@ struct RateCurve {
     [[nodiscard]] std::optional<double> savedPerKiB() const;
 };
 
+/// A plan that does to one cell what another does, and nothing more.
+CodecPlan planOfCell(const CodecPlan& plan, LayerKind cell);
+
 /// Names the curve of a cell under a plan: equal where the plan does the same to it.
 std::string rateCurveKey(const CodecPlan& plan, LayerKind cell);
 /// Encodes the cell at each step; gives a RateCurve.
