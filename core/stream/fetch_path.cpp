@@ -103,7 +103,7 @@ void FetchPath::read() {
                              [this, connection = connection_](const asio::error_code& code, std::size_t bytes) {
                                  if (connection != connection_)
                                      return;
-                                 if (code == asio::error::eof)
+                                 if (code == asio::error::eof || code == asio::error::connection_reset)
                                      return lose(gone("closed the connection"), true);
                                  if (code)
                                      return lose(gone("is gone: " + code.message()), true);

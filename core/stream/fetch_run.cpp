@@ -224,6 +224,7 @@ void FetchRun::request(std::size_t path, const FetchBook::Order& order) {
         chunk.have.assign(chunk.parts.size(), false);
         chunk.missing = chunk.parts.size();
     }
+    chunk.transfer = order.transfer;
     OpenRequest open;
     open.wire.chunk = static_cast<std::uint32_t>(order.chunk);
     open.wire.level = static_cast<std::uint32_t>(level);
@@ -324,14 +325,15 @@ void FetchRun::decodedPart(std::size_t transfer, std::size_t part, std::shared_p
         if (decoded.problem) {
             chunk.have[part] = false;
             ++chunk.missing;
+            chunk.problem = decoded.problem->message();
             if (!ending_)
-                lose(transfer, decoded.problem->message(), 0);
+                lose(chunk.transfer, chunk.problem, 0);
         } else {
             const std::size_t level = fetched_->input.levels[chunk.candidate];
             job_.advance(static_cast<std::int64_t>(decoded.values.size()));
             parts_->insert_or_assign({which.plane, entry.tokens.begin},
                                      ReceivedPart{level, std::move(bytes), std::move(decoded.values)});
-            tryComplete(transfer);
+            tryComplete(chunk.transfer);
         }
     }
     if (ending_ && decodesInFlight_ == 0)
@@ -370,9 +372,10 @@ void FetchRun::lose(std::size_t transfer, const std::string& why, double wait) {
 }
 
 void FetchRun::requestEnded(std::size_t, OpenRequest& request) {
-    if (book_->isGivenUp(request.transfer) || chunks_[book_->chunkOf(request.transfer)].missing == 0)
+    const Progressing& chunk = chunks_[book_->chunkOf(request.transfer)];
+    if (book_->isGivenUp(request.transfer) || chunk.missing == 0)
         return;
-    lose(request.transfer, "not all of it arrived", 0);
+    lose(request.transfer, chunk.problem.empty() ? "not all of it arrived" : chunk.problem, 0);
 }
 
 void FetchRun::requestFailed(std::size_t, OpenRequest& request, const std::string& why) {

@@ -52,6 +52,10 @@ private:
     /// What has come of a chunk in its present form.
     struct Progressing {
         std::size_t candidate = kNoIndex;
+        /// The latest transfer for it; parts of earlier ones may still be in the decoder.
+        std::size_t transfer = kNoIndex;
+        /// What was wrong with a part of it.
+        std::string problem;
         std::vector<ContextPart> parts;
         std::vector<bool> have;
         std::size_t missing = 0;

@@ -297,7 +297,10 @@ private:
                 parser.filled(socket.read_some(asio::buffer(room.data(), room.size()), code));
                 continue;
             }
-            const auto request = std::get<wire::Request>(std::get<wire::Message>(**item));
+            const auto* asked = std::get_if<wire::Request>(&std::get<wire::Message>(**item));
+            if (asked == nullptr)
+                continue;
+            const wire::Request request = *asked;
             const KvzLevel& level = encoded_->file()->levels()[request.level];
             const auto parts = partsOf(
                 level, tokenRange(static_cast<std::int64_t>(request.begin), static_cast<std::int64_t>(request.end)));
