@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/codec/kvz_codec.h"
 #include "core/codec/native_values.h"
+#include "core/codec/presets.h"
 #include "core/codec/symbol_coder.h"
 #include "core/codec/transform.h"
 #include "core/io/open_dump.h"
@@ -35,16 +36,16 @@ struct Chunk {
     ChunkShape shape;
     std::vector<float> values;
     std::vector<std::byte> native;
+    /// Half of the bins that cachegen-3 gives to the layer and kind, less one.
+    int binsHalf = 15;
 };
 
-/// CacheGen's released quantiser with 32 bins: symbols 0..30, its values, its released bytes.
+/// What cachegen-3's quantiser makes of a chunk: symbols from 0 on, its squared error, its bytes as released.
 struct CacheGen {
     std::vector<std::int32_t> symbols;
     double error = 0;
     double releasedBytes = 0;
 };
-
-constexpr int kBinsHalf = 15;
 
 double entropyBits(const std::vector<std::int32_t>& symbols, std::size_t channels) {
     double bits = 0;
@@ -61,6 +62,7 @@ double entropyBits(const std::vector<std::int32_t>& symbols, std::size_t channel
 
 CacheGen cacheGen(const Chunk& chunk) {
     const auto channels = static_cast<std::size_t>(chunk.shape.plane.channels());
+    const int half = chunk.binsHalf;
     CacheGen result;
     for (std::size_t at = 0; at < chunk.values.size(); at += channels) {
         float scale = 0;
@@ -68,10 +70,9 @@ CacheGen cacheGen(const Chunk& chunk) {
             scale = std::max(scale, std::fabs(chunk.values[at + c]));
         for (std::size_t c = 0; c < channels; ++c) {
             const double value = chunk.values[at + c];
-            const int symbol =
-                scale > 0 ? static_cast<int>(std::nearbyint(value * kBinsHalf / scale + kBinsHalf)) : kBinsHalf;
+            const int symbol = scale > 0 ? static_cast<int>(std::nearbyint(value * half / scale + half)) : half;
             result.symbols.push_back(symbol);
-            const double decoded = static_cast<double>(symbol - kBinsHalf) / kBinsHalf * scale;
+            const double decoded = static_cast<double>(symbol - half) / half * scale;
             result.error += (value - decoded) * (value - decoded);
         }
     }
@@ -81,6 +82,22 @@ CacheGen cacheGen(const Chunk& chunk) {
     result.releasedBytes =
         entropyBits(result.symbols, channels) / 8 + static_cast<double>(channels) * (33 * 2 + 4) + tokens * 2;
     return result;
+}
+
+/// Bits of the ideal adaptive code of each channel: Krichevsky and Trofimov's estimator over the range that occurs.
+double adaptiveBits(const std::vector<std::int32_t>& symbols, std::size_t channels) {
+    double nats = 0;
+    for (std::size_t c = 0; c < channels; ++c) {
+        std::map<std::int32_t, double> counts;
+        double total = 0;
+        for (std::size_t i = c; i < symbols.size(); i += channels, ++total)
+            ++counts[symbols[i]];
+        const double letters = counts.rbegin()->first - counts.begin()->first + 1;
+        nats += std::lgamma(total + letters / 2) - std::lgamma(letters / 2);
+        for (const auto& [symbol, count] : counts)
+            nats -= std::lgamma(count + 0.5) - std::lgamma(0.5);
+    }
+    return nats / std::log(2.0);
 }
 
 double centredEnergy(const std::vector<float>& values, std::size_t channels) {
@@ -108,7 +125,9 @@ double squaredError(const std::vector<float>& a, const std::vector<float>& b) {
 struct Totals {
     double values = 0;
     double kvz = 0;
-    double adaptive = 0;
+    /// The symbols of cachegen-3's quantiser in our coder, and in an ideal adaptive code of each channel.
+    double coded = 0;
+    double ideal = 0;
     double tables = 0;
     double released = 0;
     double sameCoder = 0;
@@ -157,6 +176,8 @@ bool addLossy(const Chunk& chunk, Totals& totals) {
     totals.released += other.releasedBytes;
     totals.sameCoder +=
         static_cast<double>(sameCoder->bytes.size() + static_cast<std::size_t>(chunk.shape.tokens.size()) * 2);
+    totals.ideal += adaptiveBits(other.symbols, channels) / 8;
+    totals.coded += static_cast<double>(sameCoder->bytes.size());
     return true;
 }
 
@@ -186,12 +207,12 @@ bool report(const std::vector<Chunk>& chunks) {
             return false;
         }
     }
-    std::printf("%-34s %9s %7s %9s %9s %10s %8s\n", "", "bits/val", "tables", "vs cg-3", "vs coder", "lossless",
-                "zstd-19");
+    std::printf("%-34s %9s %7s %9s %9s %9s %10s %8s\n", "", "bits/val", "tables", "vs ideal", "vs cg-3", "vs coder",
+                "lossless", "zstd-19");
     for (const auto& [name, t] : groups)
-        std::printf("%-34s %9.3f %6.2f%% %8.3fx %8.3fx %9.4fx %7.4fx\n", name.c_str(), 8 * t.kvz / t.values,
-                    100 * t.tables / t.kvz, t.released / t.kvz, t.sameCoder / t.kvz, t.stored / t.lossless,
-                    t.stored / t.zstd19);
+        std::printf("%-34s %9.3f %6.2f%% %8.3fx %8.3fx %8.3fx %9.4fx %7.4fx\n", name.c_str(), 8 * t.kvz / t.values,
+                    100 * t.tables / t.kvz, t.coded / t.ideal, t.released / t.kvz, t.sameCoder / t.kvz,
+                    t.stored / t.lossless, t.stored / t.zstd19);
     return true;
 }
 
@@ -378,6 +399,9 @@ int main(int argc, char** argv) {
             return 1;
         }
         const KvCache cache = caches.emplace_back(opened->cache);
+        const auto cacheGen3 = makePreset("cachegen-3", cache.geometry());
+        if (!cacheGen3)
+            return 1;
         const std::string name = std::filesystem::path(argv[i]).stem().string();
         for (const PlaneId id : cache.geometry().allPlanes()) {
             if (!isCacheKind(id.kind))
@@ -394,8 +418,10 @@ int main(int argc, char** argv) {
                 if (!cache.readRows(id, chunk.shape.tokens, channelRange(0, plane.channels()), chunk.values) ||
                     !cache.readNative(id, chunk.shape.tokens, chunk.native))
                     return 1;
+                if (const auto* bins = std::get_if<MaxAbsBins>(&cacheGen3->pipelineFor(id.layer, id.kind, 0).quantiser))
+                    chunk.binsHalf = bins->bins / 2 - 1;
                 for (const std::string& group :
-                     {name + " " + std::string(nameOf(id.kind)),
+                     {name, name + " " + std::string(nameOf(id.kind)),
                       name + " layer " + std::to_string(id.layer.value) + " " + std::string(nameOf(id.kind))}) {
                     chunk.group = group;
                     chunks.push_back(chunk);
