@@ -4,9 +4,12 @@
 #include "core/stats/outliers.h"
 #include "core/stats/plane_statistics.h"
 #include "views/navigator.h"
+#include "views/statistics_jobs.h"
 
 #include <QJsonArray>
 #include <QTextStream>
+
+#include <utility>
 
 namespace kvscope::app {
 
@@ -43,11 +46,16 @@ void noteSurprises(const PlaneStatistics& plane, QStringList& surprises) {
     if (moments.count > 0 && moments.zeros == moments.count)
         surprises.append(QObject::tr("%1 is all zero").arg(planeTitle(plane.plane)));
     if (moments.denormals > 0)
-        surprises.append(
-            QObject::tr("%1 holds %2 denormal values").arg(planeTitle(plane.plane)).arg(moments.denormals));
+        surprises.append((moments.denormals == 1 ? QObject::tr("%1 holds %2 denormal value")
+                                                 : QObject::tr("%1 holds %2 denormal values"))
+                             .arg(planeTitle(plane.plane))
+                             .arg(moments.denormals));
     if (!plane.outlierChannels.empty())
         surprises.append(
-            QObject::tr("%1 has %2 outlier channels (rms above %3 times the median); the largest is channel %4")
+            (plane.outlierChannels.size() == 1
+                 ? QObject::tr("%1 has %2 outlier channel (rms above %3 times the median channel's): channel %4")
+                 : QObject::tr("%1 has %2 outlier channels (rms above %3 times the median channel's), the one of the "
+                               "largest rms is channel %4"))
                 .arg(planeTitle(plane.plane))
                 .arg(plane.outlierChannels.size())
                 .arg(kOutlierChannelFactor)
@@ -190,13 +198,19 @@ QString toText(const Report& report) {
     out << QObject::tr("var x/dx: variance over that of the delta to the previous token (above 1 the delta helps); "
                        "x/anchor: the same for the delta "
                        "to the first token of each group of 10; H32: entropy of 32-bin per-token quantised values\n");
-    if (!report.outliers.empty())
-        out << QObject::tr("\nLargest values, in rms of their plane:\n");
-    for (const Outlier& outlier : report.outliers)
-        out << "  " << planeTitle(outlier.plane)
-            << QObject::tr(", channel %1, token %2: ").arg(outlier.channel.value).arg(outlier.token.value)
-            << QString::number(static_cast<double>(outlier.value), 'g', 5)
-            << QObject::tr(" (%1\u00d7 the rms of its plane)\n").arg(outlier.sigma, 0, 'f', 1);
+    // By kind, as the window goes through them: the first of a list is that kind's largest outlier.
+    for (const PlaneKind kind : cache.geometry().kinds()) {
+        bool first = true;
+        for (const Outlier& outlier : report.outliers) {
+            if (outlier.plane.kind != kind)
+                continue;
+            if (std::exchange(first, false))
+                out << QObject::tr("\nLargest values of %1, in rms of their plane:\n").arg(fromName(nameOf(kind)));
+            out << "  " << planeTitle(outlier.plane)
+                << QObject::tr(", channel %1, token %2: ").arg(outlier.channel.value).arg(outlier.token.value)
+                << views::outlierText(static_cast<double>(outlier.value), outlier.sigma) << '\n';
+        }
+    }
     return text;
 }
 

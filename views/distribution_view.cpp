@@ -17,6 +17,7 @@
 #include <array>
 #include <cmath>
 #include <initializer_list>
+#include <utility>
 
 namespace kvscope::views {
 
@@ -27,6 +28,11 @@ constexpr int kCurvePoints = 1024;
 constexpr double kVisibleShare = 0.004;
 /// Fewer values than this have no distribution worth drawing.
 constexpr std::int64_t kFewestValues = 16;
+/// A chart this wide has room for a scale with several numbers.
+constexpr int kWideChart = 260;
+/// Least heights of a chart below others, and of the controls and readouts around them.
+constexpr int kHighChart = 150;
+constexpr int kHighRest = 280;
 
 struct Part {
     const char* name;
@@ -94,15 +100,7 @@ DistributionView::DistributionView(Document* document, SelectionModel* selection
         chart->setAccessibleName(tr("Histogram of %1").arg(choice.name()));
         charts_.push_back(chart);
     }
-    // Three kinds share the first row; the readouts have the whole width below, where their names can be read.
-    const int columns = static_cast<int>(choices_.size());
-    for (int i = 0; i < columns; ++i)
-        grid_->addWidget(charts_[static_cast<std::size_t>(i)], 0, i);
-    grid_->addWidget(readouts_, 1, 0, 1, std::max(1, columns));
-    grid_->setRowStretch(0, 3);
-    grid_->setRowStretch(1, 2);
-    for (int i = 0; i < columns; ++i)
-        grid_->setColumnStretch(i, 1);
+    arrangeCharts();
     pages_->addWidget(content);
     pages_->addWidget(makeLayersPage());
     setContent(pages_);
@@ -141,6 +139,30 @@ DistributionView::DistributionView(Document* document, SelectionModel* selection
         connect(box, &QComboBox::currentIndexChanged, this, &DistributionView::refresh);
     for (QCheckBox* box : {logCounts_, density_})
         connect(box, &QCheckBox::toggled, this, &DistributionView::refresh);
+}
+
+void DistributionView::arrangeCharts() {
+    const int count = static_cast<int>(charts_.size());
+    const bool stacked = width() < count * kWideChart && height() > count * kHighChart + kHighRest;
+    const int columns = stacked ? 1 : std::max(1, count);
+    const int rows = stacked ? count : 1;
+    if (std::exchange(columns_, columns) == columns)
+        return;
+    for (int i = 0; i < count; ++i) {
+        grid_->addWidget(charts_[static_cast<std::size_t>(i)], i / columns, i % columns);
+        grid_->setColumnStretch(i, i < columns ? 1 : 0);
+        grid_->setRowStretch(i, 0);
+    }
+    // The readouts have the whole width below, where their names can be read.
+    grid_->addWidget(readouts_, rows, 0, 1, columns);
+    for (int row = 0; row < rows; ++row)
+        grid_->setRowStretch(row, 3);
+    grid_->setRowStretch(rows, 2);
+}
+
+void DistributionView::resizeEvent(QResizeEvent* event) {
+    StatisticsView::resizeEvent(event);
+    arrangeCharts();
 }
 
 DistributionView::Scope DistributionView::scope() const {

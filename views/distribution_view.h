@@ -42,6 +42,7 @@ public:
 protected:
     [[nodiscard]] std::vector<StatisticsService::Job> neededJobs() const override;
     void display() override;
+    void resizeEvent(QResizeEvent* event) override;
 
 private:
     enum class Deltas : std::uint8_t { Previous, Anchor, Both, None };
@@ -59,6 +60,8 @@ private:
         const CacheStatistics* statistics = nullptr;
     };
     [[nodiscard]] std::vector<Shown> shownStatistics() const;
+    /// Charts beside each other where they are wide enough for a scale, else below each other if the height allows.
+    void arrangeCharts();
     QWidget* makeLayersPage();
     void displayLayers();
     [[nodiscard]] QString layersSentence() const;
@@ -82,6 +85,8 @@ private:
     std::vector<ChartWidget*> charts_;
     StatisticsTableView* readouts_;
     QGridLayout* grid_ = nullptr;
+    /// Columns of charts in it.
+    int columns_ = 0;
     QStackedWidget* pages_;
     HistogramGrid* layers_ = nullptr;
 };

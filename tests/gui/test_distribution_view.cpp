@@ -62,6 +62,21 @@ private slots:
         QVERIFY(view.charts()[0]->data().yLog);
     }
 
+    void chartsStandWhereTheirScalesCanBeRead() {
+        Bench bench(cache_);
+        DistributionView view(&bench.document, &bench.selection);
+        bench.show(view);
+        const auto at = [&view](std::size_t chart) { return view.charts()[chart]->mapTo(&view, QPoint()); };
+        QCOMPARE(at(0).y(), at(2).y());
+        QVERIFY(at(0).x() < at(1).x() && at(1).x() < at(2).x());
+        // High and narrow, as a dock of a high window is.
+        view.resize(540, 900);
+        QTRY_VERIFY(at(0).x() == at(2).x() && at(0).y() < at(1).y() && at(1).y() < at(2).y());
+        QVERIFY(view.charts()[0]->width() > 500);
+        view.resize(1000, 500);
+        QTRY_VERIFY(at(0).y() == at(2).y());
+    }
+
     void readoutsEqualNumpys() {
         Bench bench(cache_);
         DistributionView view(&bench.document, &bench.selection);
