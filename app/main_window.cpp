@@ -312,9 +312,38 @@ void MainWindow::rebuildDocks() {
         dock->setWidget(widget);
     }
     delete navigatorDock_->widget();
-    if (shown != nullptr)
-        navigatorDock_->setWidget(new views::Navigator(shown, &workspace_.selection()));
+    if (shown != nullptr) {
+        auto* navigator = new views::Navigator(shown, &workspace_.selection());
+        offerSequences(*navigator);
+        navigatorDock_->setWidget(navigator);
+    }
     navigatorDock_->setWindowTitle(role.isEmpty() ? tr("Dump") : tr("Dump %1").arg(role));
+}
+
+void MainWindow::offerSequences(views::Navigator& navigator) {
+    // The difference of two dumps has no file of its own.
+    if (shownDump_ > 1)
+        return;
+    const auto slot = shownDump_ == 0 ? Workspace::Slot::Main : Workspace::Slot::Compared;
+    const DumpSequences& sequences = workspace_.sequences(slot);
+    QStringList names;
+    for (const auto& one : sequences.all)
+        names << tr("Sequence %1: %2 tokens").arg(one.id).arg(one.tokens);
+    navigator.setSequences(names, static_cast<int>(sequences.shown));
+    // Queued: opening makes the navigator anew.
+    connect(
+        &navigator, &views::Navigator::sequenceChosen, this,
+        [this, slot](int index) {
+            const auto& all = workspace_.sequences(slot).all;
+            const auto* document = workspace_.document(slot);
+            if (document == nullptr || index < 0 || static_cast<std::size_t>(index) >= all.size())
+                return;
+            OpenOptions options = workspace_.options(slot);
+            options.sequence = all[static_cast<std::size_t>(index)].id;
+            waiting_.clear();
+            workspace_.open(document->cache().info().path, options, slot);
+        },
+        Qt::QueuedConnection);
 }
 
 void MainWindow::updateCompareBar() {

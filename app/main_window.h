@@ -22,6 +22,7 @@ class QToolButton;
 namespace kvscope::views {
 class Document;
 class ExportableView;
+class Navigator;
 } // namespace kvscope::views
 
 namespace kvscope::app {
@@ -86,6 +87,7 @@ private:
     void rebuildDocks();
     /// Main, compared and difference while two dumps are open, else the main one alone.
     [[nodiscard]] std::vector<views::Document*> comparedDocuments() const;
+    void offerSequences(views::Navigator& navigator);
     void updateCompareBar();
     void makeMapCommands();
     void makeStatisticsCommands();

@@ -24,7 +24,7 @@ namespace {
 constexpr auto kLayouts = "layouts";
 constexpr auto kArrangements = "arrangements";
 constexpr auto kArrangement = "arrangement";
-// Windows at least so high have room for the codec's settings above the charts of what they cost.
+// Windows at least so high have room for two rows of maps above other views.
 constexpr int kHeightForTwoRows = 860;
 // Below, the titles of the tabs would be cut.
 constexpr int kLeastStatisticsWidth = 470;
@@ -73,49 +73,47 @@ void MainWindow::arrangeDefault() {
     addDockWidget(Qt::LeftDockWidgetArea, navigatorDock_);
     navigatorDock_->setFloating(false);
     navigatorDock_->setVisible(arrangement_ != Arrangement::Stream);
-    const Qt::DockWidgetArea area =
-        arrangement_ == Arrangement::Stream ? Qt::BottomDockWidgetArea : Qt::RightDockWidgetArea;
-    const bool twoRows = arrangement_ == Arrangement::Tune && height() >= kHeightForTwoRows;
-    QList<QDockWidget*> rows;
+    setCorner(Qt::BottomRightCorner, Qt::RightDockWidgetArea);
+    // The first dock of each side; the others of the side are tabs behind it.
+    QDockWidget* right = nullptr;
+    QDockWidget* bottom = nullptr;
     for (const ViewEntry& entry : viewCatalogue()) {
         QDockWidget* dock = docks_.value(entry.name);
         dock->setFloating(false);
         // Taken out first: a dock that is already there would stay in the group of tabs where it is.
         removeDockWidget(dock);
-        if (entry.arrangement != arrangement_)
+        // What the codec's settings cost is seen while they are changed: beside them, below the maps.
+        const bool below = entry.arrangement == Arrangement::Stream ||
+                           (entry.arrangement == Arrangement::Tune && entry.name != QLatin1String("codec"));
+        const auto area = below ? Qt::BottomDockWidgetArea : Qt::RightDockWidgetArea;
+        if (entry.arrangement != arrangement_) {
+            addDockWidget(area, dock);
+            dock->hide();
             continue;
-        if (rows.isEmpty() || (twoRows && rows.size() == 1)) {
-            addDockWidget(area, dock, Qt::Vertical);
-            rows.append(dock);
-        } else {
-            tabifyDockWidget(rows.back(), dock);
         }
+        QDockWidget*& first = below ? bottom : right;
+        if (first == nullptr)
+            addDockWidget(area, first = dock);
+        else
+            tabifyDockWidget(first, dock);
         dock->show();
     }
-    for (const ViewEntry& entry : viewCatalogue()) {
-        if (entry.arrangement != arrangement_) {
-            QDockWidget* dock = docks_.value(entry.name);
-            addDockWidget(entry.arrangement == Arrangement::Stream ? Qt::BottomDockWidgetArea : Qt::RightDockWidgetArea,
-                          dock);
-            dock->hide();
-        }
-    }
-    for (QDockWidget* dock : rows)
-        dock->raise();
     resizeDocks({navigatorDock_}, {std::clamp(width() / 6, 210, 280)}, Qt::Horizontal);
-    if (!rows.isEmpty() && area == Qt::RightDockWidgetArea)
-        resizeDocks({rows.front()}, {std::max(width() * 34 / 100, kLeastStatisticsWidth)}, Qt::Horizontal);
-    if (!rows.isEmpty() && area == Qt::BottomDockWidgetArea)
-        resizeDocks({rows.front()}, {height() * 55 / 100}, Qt::Vertical);
-    if (rows.size() > 1)
-        resizeDocks(rows, {height() * 56 / 100, height() * 44 / 100}, Qt::Vertical);
+    if (right != nullptr) {
+        right->raise();
+        resizeDocks({right}, {std::max(width() * 34 / 100, kLeastStatisticsWidth)}, Qt::Horizontal);
+    }
+    if (bottom != nullptr) {
+        bottom->raise();
+        resizeDocks({bottom}, {height() * (arrangement_ == Arrangement::Stream ? 55 : 40) / 100}, Qt::Vertical);
+    }
     showTabTitles();
     updateMapsRoom();
 }
 
 void MainWindow::updateMapsRoom() {
-    // Above a timeline in a low window, one row of maps can be read and two cannot.
-    maps_->setLowerMapOffered(arrangement_ != Arrangement::Stream || height() >= kHeightForTwoRows);
+    // Above other views in a low window, one row of maps can be read and two cannot.
+    maps_->setLowerMapOffered(arrangement_ == Arrangement::Explore || height() >= kHeightForTwoRows);
 }
 
 void MainWindow::setArrangement(Arrangement arrangement) {

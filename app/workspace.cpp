@@ -86,6 +86,10 @@ const DumpLevels& Workspace::levels(Slot slot) const {
     return slots_[static_cast<std::size_t>(slot)].levels;
 }
 
+const DumpSequences& Workspace::sequences(Slot slot) const {
+    return slots_[static_cast<std::size_t>(slot)].sequences;
+}
+
 const OpenOptions& Workspace::options(Slot slot) const {
     return slots_[static_cast<std::size_t>(slot)].options;
 }
@@ -146,6 +150,7 @@ void Workspace::finish(const std::shared_ptr<Opening>& opening, Result<OpenedDum
     opened.document = std::make_unique<views::Document>(result->cache, pool_, overviewOptions());
     opened.layouts = std::move(result->layouts);
     opened.levels = std::move(result->levels);
+    opened.sequences = std::move(result->sequences);
     opened.options = opening->options;
     const Slot slot = document(Slot::Main) == nullptr ? Slot::Main : opening->slot;
     install(slot, std::move(opened));

@@ -44,6 +44,8 @@ public:
     [[nodiscard]] const std::vector<LayoutCandidate>& layouts(Slot slot) const;
     /// The levels of the file of a slot; none unless it is a .kvz.
     [[nodiscard]] const DumpLevels& levels(Slot slot) const;
+    /// The sequences of the file of a slot where one at a time is opened; none where all are.
+    [[nodiscard]] const DumpSequences& sequences(Slot slot) const;
     /// What the dump of a slot was opened with.
     [[nodiscard]] const OpenOptions& options(Slot slot) const;
 
@@ -70,6 +72,7 @@ private:
         std::unique_ptr<views::Document> document;
         std::vector<LayoutCandidate> layouts;
         DumpLevels levels;
+        DumpSequences sequences;
         OpenOptions options;
     };
     struct Opening;

@@ -3,6 +3,7 @@
 
 #include "views/explanations.h"
 
+#include <QComboBox>
 #include <QFormLayout>
 #include <QHeaderView>
 #include <QLabel>
@@ -115,7 +116,8 @@ Navigator::Navigator(Document* document, SelectionModel* selection, QWidget* par
     : QWidget(parent)
     , document_(document)
     , selection_(selection)
-    , tree_(new QTreeWidget(this)) {
+    , tree_(new QTreeWidget(this))
+    , sequences_(new QComboBox) {
     const CacheInfo& info = document->cache().info();
     auto* facts = new QWidget;
     auto* form = new QFormLayout(facts);
@@ -130,6 +132,12 @@ Navigator::Navigator(Document* document, SelectionModel* selection, QWidget* par
     bold.setBold(true);
     title->setFont(bold);
     form->addRow(title);
+    sequences_->setObjectName(QStringLiteral("sequences"));
+    sequences_->setAccessibleName(tr("Sequence"));
+    sequences_->setToolTip(tr("The file holds sequences of different positions; one at a time is shown"));
+    sequences_->hide();
+    form->addRow(sequences_);
+    connect(sequences_, &QComboBox::activated, this, &Navigator::sequenceChosen);
     for (const auto& [name, value] : describe(document->cache())) {
         auto* label = new QLabel(value);
         label->setWordWrap(true);
@@ -183,6 +191,13 @@ Navigator::Navigator(Document* document, SelectionModel* selection, QWidget* par
     });
     connect(selection_, &SelectionModel::changed, this, &Navigator::followSelection);
     followSelection();
+}
+
+void Navigator::setSequences(const QStringList& names, int shown) {
+    sequences_->clear();
+    sequences_->addItems(names);
+    sequences_->setCurrentIndex(shown);
+    sequences_->setVisible(names.size() > 1);
 }
 
 void Navigator::fillTree() {

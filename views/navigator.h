@@ -4,8 +4,10 @@
 #include "views/document.h"
 #include "views/selection.h"
 
+#include <QStringList>
 #include <QWidget>
 
+class QComboBox;
 class QLabel;
 class QTreeWidget;
 class QTreeWidgetItem;
@@ -20,6 +22,12 @@ class Navigator : public QWidget {
 public:
     Navigator(Document* document, SelectionModel* selection, QWidget* parent = nullptr);
 
+    /// Offers the sequences of a file of which one at a time is shown.
+    void setSequences(const QStringList& names, int shown);
+
+signals:
+    void sequenceChosen(int index);
+
 private:
     void fillTree();
     void applyCurrent(const QTreeWidgetItem* item);
@@ -28,6 +36,7 @@ private:
     Document* document_;
     SelectionModel* selection_;
     QTreeWidget* tree_;
+    QComboBox* sequences_;
     bool following_ = false;
 };
 

@@ -65,7 +65,7 @@ public:
         KVSCOPE_TRY(decideHeads());
         noteOrder();
         KVSCOPE_ASSIGN(auto cache, build(rule_));
-        return OpenedDump{std::move(cache), {}};
+        return OpenedDump{std::move(cache), {}, {}, std::move(sequences_.choice)};
     }
 
 private:

@@ -93,11 +93,17 @@ Result<LlamaSequences> chooseSequences(const LlamaState& state, std::optional<st
             first.begin(), first.end(), [](const auto& a, const auto& b) { return a.second.size() < b.second.size(); });
         chosen.ids = {wanted.value_or(longest->first)};
     }
-    if (chosen.ids.size() < first.size())
+    if (chosen.ids.size() < first.size()) {
+        for (const auto& [id, slots] : first) {
+            if (id == chosen.ids.front())
+                chosen.choice.shown = chosen.choice.all.size();
+            chosen.choice.all.push_back({id, static_cast<std::int64_t>(slots.size())});
+        }
         notes.push_back({CacheNote::Severity::Info, "The file holds " + std::to_string(first.size()) +
                                                         " sequences of different positions: " + listed(first) +
                                                         ". Sequence " + std::to_string(chosen.ids.front()) +
-                                                        " is shown; another can be chosen when opening"});
+                                                        " is shown; another can be chosen"});
+    }
     for (auto& sequences : all) {
         auto& ofMemory = chosen.slots.emplace_back();
         for (const auto id : chosen.ids)

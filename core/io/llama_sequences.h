@@ -3,6 +3,7 @@
 
 #include "core/base/result.h"
 #include "core/io/llama_state.h"
+#include "core/io/open_dump.h"
 #include "core/kv/kv_cache.h"
 
 #include <cstdint>
@@ -24,6 +25,8 @@ struct LlamaSequences {
     std::vector<std::int64_t> ids;
     /// slots[memory][sequence]; within a memory all sequences have the same positions.
     std::vector<std::vector<std::vector<LlamaSlot>>> slots;
+    /// Where not all are shown: all that the file holds.
+    DumpSequences choice;
 };
 
 /// All sequences of the file where they have the same positions, else one: `wanted`, or the longest; a note then says

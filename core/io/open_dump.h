@@ -57,11 +57,22 @@ struct DumpLevels {
     std::size_t shown = 0;
 };
 
+/// The sequences of a file of which one at a time is opened, and which one that is; none for other files.
+struct DumpSequences {
+    struct Sequence {
+        std::int64_t id = 0;
+        std::int64_t tokens = 0;
+    };
+    std::vector<Sequence> all;
+    std::size_t shown = 0;
+};
+
 /// An opened dump and the other readings that its shape allows (empty when the format fixes the layout).
 struct OpenedDump {
     KvCache cache;
     std::vector<LayoutCandidate> layouts;
     DumpLevels levels{};
+    DumpSequences sequences{};
 };
 
 /// Opens a dump of any known format: a file, or a folder as one dump. Formats with a signature are recognised by

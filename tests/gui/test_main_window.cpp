@@ -327,6 +327,24 @@ private slots:
                  QStringLiteral("Read again"));
     }
 
+    void everySequenceOfAFileCanBeReached() {
+        window_->openPaths(
+            {QStringLiteral(KVSCOPE_SOURCE_DIR "/tests/golden/llamacpp/v0.3.36/session.f16.unified2.bin")});
+        QTRY_VERIFY_WITH_TIMEOUT(document() != nullptr, kPatience);
+        const auto box = [this] { return window_->findChild<QComboBox*>(QStringLiteral("sequences")); };
+        QVERIFY(box()->isVisible());
+        QCOMPARE(box()->count(), 2);
+        const int longest = box()->currentIndex();
+        const auto tokens = [this] { return document()->cache().geometry().maxTokens(PlaneKind::Key); };
+        const std::int64_t before = tokens();
+        QVERIFY(box()->currentText().contains(QString::number(before)));
+        box()->setFocus();
+        QTest::keyClick(box(), longest == 0 ? Qt::Key_Down : Qt::Key_Up);
+        QTRY_VERIFY_WITH_TIMEOUT(tokens() < before, kPatience);
+        QCOMPARE(box()->currentIndex(), 1 - longest);
+        QVERIFY(box()->currentText().contains(QString::number(tokens())));
+    }
+
     void theNavigatorShowsWholeShapes() {
         open("prose.safetensors");
         auto* tree = window_->findChild<QTreeWidget*>(QStringLiteral("layerTree"));

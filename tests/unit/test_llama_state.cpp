@@ -142,6 +142,12 @@ private slots:
             QCOMPARE(differenceFromExpected(one->cache, onlySequence(expected, i)), QString());
             QCOMPARE(differentPosition(one->cache, onlySequence(expected, i)), QString());
         }
+        // What is offered to choose from is what there is.
+        const auto offered = open(path, options);
+        QVERIFY(offered && offered->sequences.all.size() == static_cast<std::size_t>(ids.size()));
+        for (qsizetype i = 0; i < ids.size(); ++i)
+            QCOMPARE(offered->sequences.all[static_cast<std::size_t>(i)].id, ids[i].toInteger());
+        QCOMPARE(offered->sequences.all[offered->sequences.shown].id, *options.sequence);
         options.sequence = 77;
         QVERIFY(messageOf(open(path, options)).contains("no sequence 77"));
     }
