@@ -74,6 +74,7 @@ private:
     void makeStatusBar();
     void makeDocks();
     void showTabTitles();
+    void makeRoomForDocks();
     void updateMapsRoom();
 
     void chooseFile(Workspace::Slot slot);

@@ -5,6 +5,7 @@
 #include "app/view_catalogue.h"
 
 #include <QActionGroup>
+#include <QCoreApplication>
 #include <QDockWidget>
 #include <QHBoxLayout>
 #include <QInputDialog>
@@ -25,7 +26,7 @@ constexpr auto kLayouts = "layouts";
 constexpr auto kArrangements = "arrangements";
 constexpr auto kArrangement = "arrangement";
 // Windows at least so high have room for two rows of maps above other views.
-constexpr int kHeightForTwoRows = 860;
+constexpr int kHeightForTwoRows = 1100;
 // Below, the titles of the tabs would be cut.
 constexpr int kLeastStatisticsWidth = 470;
 
@@ -70,6 +71,7 @@ void MainWindow::makeDocks() {
 }
 
 void MainWindow::arrangeDefault() {
+    makeRoomForDocks();
     addDockWidget(Qt::LeftDockWidgetArea, navigatorDock_);
     navigatorDock_->setFloating(false);
     navigatorDock_->setVisible(arrangement_ != Arrangement::Stream);
@@ -111,6 +113,12 @@ void MainWindow::arrangeDefault() {
     updateMapsRoom();
 }
 
+void MainWindow::makeRoomForDocks() {
+    // Docks shown beside maps that ask for more room than there is would make the window grow.
+    maps_->setLowerMapOffered(false);
+    QCoreApplication::sendPostedEvents(nullptr, QEvent::LayoutRequest);
+}
+
 void MainWindow::updateMapsRoom() {
     // Above other views in a low window, one row of maps can be read and two cannot.
     maps_->setLowerMapOffered(arrangement_ == Arrangement::Explore || height() >= kHeightForTwoRows);
@@ -122,6 +130,7 @@ void MainWindow::setArrangement(Arrangement arrangement) {
         return;
     arrangements_[indexOf(arrangement_)] = saveState(layoutVersion());
     arrangement_ = arrangement;
+    makeRoomForDocks();
     if (!restoreState(arrangements_[indexOf(arrangement)], layoutVersion()))
         arrangeDefault();
     showTabTitles();

@@ -260,6 +260,7 @@ private slots:
         noTabIsCut();
         QTest::mouseClick(arrangementButton("Stream"), Qt::LeftButton);
         QTRY_VERIFY(shown("timeline") && !shown("codec"));
+        noTabIsCut();
         QVERIFY(arrangementButton("Stream")->isChecked());
         // A view of another arrangement brings that with it.
         window_->commands().find(QStringLiteral("view.correlation"))->trigger();
@@ -390,8 +391,10 @@ private slots:
     }
 
 private:
-    /// Every visible bar of dock titles shows the whole of all its titles.
+    /// Every visible bar of dock titles shows the whole of all its titles, in a window as small as it was made.
     void noTabIsCut() const {
+        QCoreApplication::processEvents();
+        QCOMPARE(window_->size(), QSize(1280, 720));
         for (const auto* bar : window_->findChildren<QTabBar*>(QString(), Qt::FindDirectChildrenOnly)) {
             if (!bar->isVisible())
                 continue;
