@@ -24,8 +24,11 @@ public:
             paths_[i].freeAt = setup.link.paths[i].rttSeconds / 2;
         for (const SharedContext& context : contexts)
             runs_.emplace_back(*context.input, setup, *context.policy, context.name, runs_.size(), faults);
-        for (StreamRun& run : runs_)
+        for (StreamRun& run : runs_) {
             run.sendIds(paths_[0]);
+            for (std::size_t i = 0; setup.askAfterIds && i < setup.link.paths.size(); ++i)
+                paths_[i].freeAt = std::max(paths_[i].freeAt, run.nextIds() + setup.link.paths[i].rttSeconds / 2);
+        }
     }
 
     std::vector<Timeline> run() {

@@ -32,6 +32,9 @@ struct StreamSetup {
     /// Target for the first token, seconds from the request.
     double sloSeconds = 2.0;
     std::vector<Fault> faults;
+    /// The receiver asks for each chunk itself and learns what there is only from the ids and sizes, so that the first
+    /// chunk is sent a round trip after them: what fetchContext() does. Otherwise the sender goes on at once.
+    bool askAfterIds = false;
 };
 
 /// Refuses what validate() of link and compute model refuses, and an SLO that is not positive.
