@@ -259,6 +259,7 @@ void FetchPath::send(OpenRequest request) {
     if (requests_.empty())
         heardAt_ = owner_.now();
     request.wire.id = nextId_++;
+    request.since = owner_.now();
     requests_.push_back(std::move(request));
     ask(requests_.back());
 }

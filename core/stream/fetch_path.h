@@ -30,6 +30,8 @@ struct OpenRequest {
     /// Bytes on the wire that are still to come.
     double bytesLeft = 0;
     bool cancelled = false;
+    /// When it was sent first.
+    double since = 0;
 
     /// The part that is arriving.
     std::size_t part = 0;

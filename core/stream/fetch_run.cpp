@@ -23,6 +23,9 @@ constexpr double kAskAhead = 3e-3;
 /// Over how long the rate is reckoned for that.
 constexpr double kRateWindow = 0.1;
 constexpr double kLongestTick = 0.05;
+/// How much sooner another path must bring a chunk to take it over, and over how long its rate is reckoned.
+constexpr double kTakeOverGain = 0.7;
+constexpr double kTakeOverWindow = 1;
 constexpr double kFirstWait = 0.1;
 
 std::int64_t memoryLimit(const FetchOptions& options) {
@@ -207,10 +210,37 @@ void FetchRun::askPaths() {
                 break;
             request(p, *order);
         }
+        takeOver(p);
     }
     asking_ = false;
     dropGivenUp();
     schedule();
+}
+
+void FetchRun::takeOver(std::size_t idle) {
+    FetchPath& path = paths_[idle];
+    const double rate = path.arrivals().recentRate(now(), kTakeOverWindow) / 8;
+    if (!path.isWelcome() || !path.requests().empty() || !(rate > 0))
+        return;
+    for (FetchPath& other : paths_) {
+        if (other.requests().empty() || other.requests().back().cancelled)
+            continue;
+        const OpenRequest& last = other.requests().back();
+        const double otherRate = other.arrivals().recentRate(now(), kTakeOverWindow) / 8;
+        // Without a rate: it will take as long again as it has been asked for.
+        double expected = now() - last.since;
+        if (otherRate > 0)
+            expected = other.bytesLeft() / otherRate;
+        const double here = last.bytesLeft / rate + path.rttSeconds();
+        if (here > kTakeOverGain * expected || book_->transfersOf(book_->chunkOf(last.transfer)) >= options_.attempts)
+            continue;
+        const std::size_t transfer = last.transfer;
+        other.cancel(transfer);
+        book_->lost(transfer, now(), now());
+        if (const auto order = book_->next(idle, now()))
+            request(idle, *order);
+        return;
+    }
 }
 
 void FetchRun::request(std::size_t path, const FetchBook::Order& order) {

@@ -70,6 +70,8 @@ private:
 
     void updateLink();
     void askPaths();
+    /// Lets an idle path bring what another one will bring much later.
+    void takeOver(std::size_t idle);
     void request(std::size_t path, const FetchBook::Order& order);
     void forget(std::size_t chunk);
     void dropGivenUp();

@@ -88,6 +88,7 @@ public:
         , acceptor_(io_)
         , timer_(io_)
         , checks_(io_)
+        , pause_(io_)
         , reader_(1) {}
 
     ~Impl() override {
@@ -223,8 +224,14 @@ private:
                     sessions_.back()->start();
                 }
                 count_ = sessions_.size();
+                return accept();
             }
-            accept();
+            // No descriptors, most likely: some receiver must leave first.
+            pause_.expires_after(std::chrono::milliseconds(100));
+            pause_.async_wait([this](const asio::error_code& stopped) {
+                if (!stopped)
+                    accept();
+            });
         });
     }
 
@@ -296,6 +303,7 @@ private:
     tcp::acceptor acceptor_;
     asio::steady_timer timer_;
     asio::steady_timer checks_;
+    asio::steady_timer pause_;
     asio::thread_pool reader_;
     PacedLink link_;
     std::vector<std::shared_ptr<SenderSession>> sessions_;

@@ -109,7 +109,7 @@ void SenderSession::received(std::size_t bytes) {
                                                          std::holds_alternative<wire::Cancel>(*message));
         if (!fromReceiver)
             return refuse("sends what only a sender sends");
-        if (std::holds_alternative<wire::Hello>(*message))
+        if (const auto* hello = std::get_if<wire::Hello>(message); hello != nullptr && hello->knownDirectory == 0)
             host_.requested();
         messages.push_back(std::move(*message));
     }

@@ -65,7 +65,7 @@ public:
     /// Opens a context; on the reading thread.
     virtual Result<ServedContextPtr> open(const std::string& name) = 0;
     virtual std::optional<SenderFault> takeFault(std::size_t chunk) = 0;
-    /// A receiver's request has come.
+    /// A receiver asks for a context that it knows nothing of yet.
     virtual void requested() = 0;
     /// There may be something to send.
     virtual void wake() = 0;

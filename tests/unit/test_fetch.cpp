@@ -177,6 +177,21 @@ private slots:
         QCOMPARE(fetched->measured.size(), std::size_t{2});
     }
 
+    void aSlowSenderDoesNotHoldUpTheEnd() {
+        SenderOptions slow;
+        slow.bitsPerSecond = 4e4;
+        SenderOptions fast;
+        fast.bitsPerSecond = 12e5;
+        const auto first = serve(*encoded_, fast);
+        const auto second = serve(*encoded_, slow);
+        const auto fetched = fetchContext(fetchFrom({first.get(), second.get()}, "kvz-medium"), pool_);
+        QVERIFY(fetched && !fetched->problem);
+        QVERIFY(sameNative(fetched->cache(), encoded_->file()->cache(1)));
+        // A chunk of some 9 kB alone would take the slow one 1.8 s.
+        QVERIFY2(fetched->timeline.ttft < 1.2, std::to_string(fetched->timeline.ttft).c_str());
+        QVERIFY(!fetched->timeline.abandoned.empty());
+    }
+
     void sendersOfDifferentContextsAreNotMixed() {
         const EncodedFile other(codecCache(300, 2, 2, 16));
         const auto first = serve(*encoded_);

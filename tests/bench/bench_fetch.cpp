@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/codec/chunk_codec.h"
+#include "core/codec/kvz_writer.h"
+#include "core/codec/presets.h"
+#include "core/io/open_dump.h"
+#include "core/io/synth.h"
+#include "core/stream/fetch.h"
+#include "core/stream/sender.h"
+
+#include <asio/buffer.hpp>
+#include <asio/io_context.hpp>
+#include <asio/ip/tcp.hpp>
+#include <asio/read.hpp>
+#include <asio/write.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+#include <thread>
+#include <vector>
+
+using namespace kvscope;
+
+// Fetching and decoding over the loopback interface as fast as it goes, in bytes on the wire, beside what the slower of
+// its two parts reaches alone in the same run: the same bytes through a bare socket, and the same chunks through the
+// decoder on all workers. Exit status 1 when less than 70 % of that is reached in the median.
+namespace {
+
+constexpr double kGoal = 0.7;
+constexpr int kRuns = 7;
+
+double seconds(std::chrono::steady_clock::time_point begin) {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+double median(std::vector<double> values) {
+    std::ranges::nth_element(values, values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2));
+    return values[values.size() / 2];
+}
+
+/// Bytes a second through a socket.
+double socketAlone(std::size_t bytes) {
+    asio::io_context io;
+    asio::ip::tcp::acceptor acceptor(io, {asio::ip::address_v4::loopback(), 0});
+    std::jthread sender([&io, port = acceptor.local_endpoint().port(), bytes] {
+        asio::ip::tcp::socket socket(io);
+        socket.connect({asio::ip::address_v4::loopback(), port});
+        const std::vector<char> piece(std::size_t{1} << 20, 'x');
+        for (std::size_t sent = 0; sent < bytes; sent += std::min(piece.size(), bytes - sent))
+            asio::write(socket, asio::buffer(piece.data(), std::min(piece.size(), bytes - sent)));
+    });
+    asio::ip::tcp::socket socket = acceptor.accept();
+    std::vector<char> room(std::size_t{256} << 10);
+    const auto begin = std::chrono::steady_clock::now();
+    asio::error_code code;
+    while (!code)
+        socket.read_some(asio::buffer(room), code);
+    return static_cast<double>(bytes) / seconds(begin);
+}
+
+/// Encoded bytes a second through the decoder.
+double decoderAlone(const KvzFile& file, std::size_t level, ThreadPool& pool) {
+    struct Part {
+        PlaneId plane;
+        std::size_t chunk = 0;
+        std::vector<std::byte> bytes;
+    };
+    std::vector<Part> parts;
+    double total = 0;
+    for (const auto& [id, plane] : file.levels()[level].planes) {
+        for (std::size_t chunk = 0; chunk < plane.chunks.size(); ++chunk) {
+            parts.push_back({id, chunk, *file.readChunk(level, id, chunk)});
+            total += static_cast<double>(parts.back().bytes.size());
+        }
+    }
+    std::atomic<bool> failed = false;
+    std::vector<std::vector<std::byte>> out(parts.size());
+    const auto begin = std::chrono::steady_clock::now();
+    pool.parallelFor(static_cast<std::int64_t>(parts.size()), [&](std::int64_t i) {
+        const Part& part = parts[static_cast<std::size_t>(i)];
+        const KvzPlane& plane = file.levels()[level].planes.at(part.plane);
+        const KvzChunk& entry = plane.chunks[part.chunk];
+        const auto& rope = file.info().rope;
+        const auto layer = static_cast<std::size_t>(part.plane.layer.value);
+        const ChunkShape shape{part.plane.kind, *file.geometry().find(part.plane), entry.tokens,
+                               layer < rope.size() && rope[layer] ? &*rope[layer] : nullptr};
+        const CalibratedPipeline& how = plane.pipelines[entry.pipeline];
+        auto& values = out[static_cast<std::size_t>(i)];
+        values.resize(static_cast<std::size_t>(shape.values() * sizeOf(shape.plane.dtype)));
+        if (!decodeChunkNative(how.pipeline, how.calibration, shape, part.bytes, values))
+            failed = true;
+    });
+    return failed ? 0 : total / seconds(begin);
+}
+
+bool bench(const KvzFilePtr& file, std::size_t level, const Sender& sender, ThreadPool& pool) {
+    std::vector<double> sockets;
+    std::vector<double> decoders;
+    std::vector<double> fetches;
+    std::vector<double> ratios;
+    const KvzLevel& what = file->levels()[level];
+    for (int run = 0; run < kRuns; ++run) {
+        sockets.push_back(socketAlone(static_cast<std::size_t>(what.bytes())));
+        decoders.push_back(decoderAlone(*file, level, pool));
+        FetchOptions options;
+        options.senders = {{"127.0.0.1", sender.port()}};
+        options.policy = what.name == "quant8" ? "8-bit" : what.name;
+        const auto fetched = fetchContext(options, pool);
+        if (!fetched || fetched->problem) {
+            std::printf("%s\n", (fetched ? *fetched->problem : fetched.error()).message().c_str());
+            return false;
+        }
+        const double took = fetched->timeline.ttft - options.compute.firstStepSeconds;
+        fetches.push_back(fetched->timeline.wireBytes / took);
+        ratios.push_back(fetches.back() / std::min(sockets.back(), decoders.back()));
+    }
+    const double ratio = median(ratios);
+    std::printf("%-12s %7.1f MB: socket alone %7.1f MB/s, decoder alone %7.1f MB/s, fetched and decoded %7.1f MB/s: "
+                "%.0f %%\n",
+                what.name.c_str(), static_cast<double>(what.bytes()) / 1e6, median(sockets) / 1e6,
+                median(decoders) / 1e6, median(fetches) / 1e6, 100 * ratio);
+    return ratio >= kGoal;
+}
+
+} // namespace
+
+int main() {
+    const auto folder = std::filesystem::temp_directory_path() / ("bench_fetch-" + std::to_string(std::rand()));
+    std::filesystem::create_directories(folder);
+    struct Remove {
+        std::filesystem::path folder;
+        ~Remove() {
+            std::error_code ignored;
+            std::filesystem::remove_all(folder, ignored);
+        }
+    } const remove{folder};
+    ThreadPool pool;
+    SynthOptions synth;
+    synth.layers = 4;
+    synth.tokens = 8192;
+    const auto dump = folder / "synth.safetensors";
+    const auto kvz = folder / "synth.kvz";
+    if (!writeSyntheticDump(dump, synth, pool))
+        return 1;
+    const auto opened = openDump(dump);
+    std::vector<CodecPlan> plans;
+    for (const char* name : {"raw", "kvz-high", "kvz-low"})
+        plans.push_back(*makePreset(name, opened->cache));
+    EncodeOptions options;
+    options.measureError = false;
+    if (!writeKvz(kvz, opened->cache, plans, pool, options))
+        return 1;
+    const auto file = KvzFile::open(*openFile(kvz));
+    const auto sender = Sender::start(*openShelf(kvz.string()), {});
+    if (!file || !sender)
+        return 1;
+    std::printf("8,192 tokens x 1,024 channels, K and V of 4 layers; %zu workers\n", pool.threadCount());
+    bool met = true;
+    for (std::size_t level = 0; level < plans.size(); ++level)
+        met = bench(*file, level, **sender, pool) && met;
+    std::printf("goal (%.0f %% of the slower part alone): %s\n", 100 * kGoal, met ? "met" : "missed");
+    return met ? 0 : 1;
+}

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include <QFile>
+#include <QJsonArray>
+#include <QJsonDocument>
+#include <QJsonObject>
+#include <QProcess>
+#include <QTemporaryDir>
+#include <QTest>
+
+namespace {
+
+struct Outcome {
+    int code = -1;
+    QByteArray out;
+    QByteArray error;
+
+    [[nodiscard]] QJsonObject json() const { return QJsonDocument::fromJson(out).object(); }
+};
+
+Outcome outcomeOf(QProcess& process) {
+    if (!process.waitForFinished(120000) || process.exitStatus() != QProcess::NormalExit)
+        return {};
+    return {process.exitCode(), process.readAllStandardOutput(), process.readAllStandardError()};
+}
+
+Outcome run(const QStringList& arguments) {
+    QProcess process;
+    process.start(QStringLiteral(KVSCOPE_PROGRAM), arguments);
+    return outcomeOf(process);
+}
+
+QStringList words(const char* text) {
+    return QString::fromLatin1(text).split(u' ', Qt::SkipEmptyParts);
+}
+
+/// A sender in a process of its own.
+class Serving {
+public:
+    explicit Serving(const QString& what, const QStringList& options = {}) {
+        process_.start(QStringLiteral(KVSCOPE_PROGRAM),
+                       QStringList{QStringLiteral("serve"), what, QStringLiteral("--port"), QStringLiteral("0")} +
+                           options);
+        waitFor("serving");
+        const QByteArray line = said_.left(said_.indexOf('\n'));
+        address_ = QStringLiteral("127.0.0.1:") + QString::fromLatin1(line.mid(line.lastIndexOf(':') + 1).trimmed());
+    }
+    ~Serving() { stop(); }
+    Serving(const Serving&) = delete;
+    Serving& operator=(const Serving&) = delete;
+
+    [[nodiscard]] QString address() const { return address_; }
+    bool waitFor(const char* text) {
+        while (!said_.contains(text)) {
+            if (!process_.waitForReadyRead(20000))
+                return false;
+            said_ += process_.readAllStandardOutput();
+        }
+        return true;
+    }
+    void kill() {
+        process_.kill();
+        process_.waitForFinished();
+    }
+    /// Asks it to end; returns its exit code.
+    int stop() {
+        if (process_.state() == QProcess::NotRunning)
+            return process_.exitCode();
+        process_.terminate();
+        return outcomeOf(process_).code;
+    }
+
+private:
+    QProcess process_;
+    QByteArray said_;
+    QString address_;
+};
+
+} // namespace
+
+/// Two processes of the program and a real socket between them.
+class TestNetworkCommands : public QObject {
+    Q_OBJECT
+
+private slots:
+    void initTestCase() {
+        kvz_ = folder_.filePath(QStringLiteral("prose.kvz"));
+        sample_ = qEnvironmentVariable("KVSCOPE_SAMPLE_DUMPS") + QStringLiteral("/prose.safetensors");
+        const Outcome encoded =
+            run({QStringLiteral("encode"), sample_, QStringLiteral("-o"), kvz_, QStringLiteral("--preset"),
+                 QStringLiteral("gear,kvz-medium,kvz-low"), QStringLiteral("--chunk-tokens"), QStringLiteral("32")});
+        QVERIFY2(encoded.code == 0, encoded.error.constData());
+    }
+
+    void whatIsFetchedIsWhatIsDecoded() {
+        Serving sender(kvz_);
+        for (const char* level : {"gear", "kvz-medium"}) {
+            const QString fetched = folder_.filePath(QStringLiteral("fetched.npy"));
+            QString decoded = folder_.filePath(QStringLiteral("decoded.npy"));
+            const Outcome outcome = run(QStringList{QStringLiteral("fetch"), sender.address(), QStringLiteral("-o"),
+                                                    fetched, QStringLiteral("--policy"), QLatin1String(level)} +
+                                        words("--chunk 64 --json"));
+            QVERIFY2(outcome.code == 0, outcome.error.constData());
+            const QJsonObject report = outcome.json();
+            QVERIFY(report[QStringLiteral("complete")].toBool());
+            QVERIFY(report[QStringLiteral("ttft_s")].toDouble() > 0);
+            QCOMPARE(report[QStringLiteral("chunks")].toArray().size(), 4);
+            QCOMPARE(run({QStringLiteral("decode"), kvz_, QStringLiteral("-o"), decoded, QStringLiteral("--level"),
+                          QLatin1String(level)})
+                         .code,
+                     0);
+            // A lossy level is decoded to float32; what is fetched has the dump's own type.
+            if (QLatin1String(level) != QLatin1String("gear")) {
+                const QString rounded = folder_.filePath(QStringLiteral("rounded.npy"));
+                const Outcome converted = run({QStringLiteral("convert"), decoded, QStringLiteral("-o"), rounded,
+                                               QStringLiteral("--to"), QStringLiteral("f16")});
+                QVERIFY2(converted.code == 0, converted.error.constData());
+                decoded = rounded;
+            }
+            QFile left(fetched);
+            QFile right(decoded);
+            QVERIFY(left.open(QIODevice::ReadOnly) && right.open(QIODevice::ReadOnly));
+            QVERIFY(left.size() > 1000);
+            QVERIFY(left.readAll() == right.readAll());
+        }
+        QCOMPARE(sender.stop(), 0);
+    }
+
+    void peopleSeeTheTimeline() {
+        const Serving sender(kvz_, words("--rate 20Mbps"));
+        const QString out = folder_.filePath(QStringLiteral("again.kvz"));
+        const Outcome outcome = run(QStringList{QStringLiteral("fetch"), sender.address(), QStringLiteral("-o"), out} +
+                                    words("--chunk 64 --policy cachegen"));
+        QVERIFY2(outcome.code == 0, outcome.error.constData());
+        QVERIFY(outcome.out.contains("TTFT") && outcome.out.contains("kept 4 of 4 chunks"));
+        const Outcome inspected = run({QStringLiteral("inspect"), out, QStringLiteral("--json")});
+        QVERIFY2(inspected.code == 0, inspected.error.constData());
+        QCOMPARE(inspected.json()[QStringLiteral("layers")],
+                 run({QStringLiteral("inspect"), sample_, QStringLiteral("--json")}).json()[QStringLiteral("layers")]);
+    }
+
+    void aCutConnectionIsResumed() {
+        const Serving sender(kvz_, words("--rate 20Mbps --fault drop:1 --fault corrupt:2"));
+        const Outcome outcome = run(QStringList{QStringLiteral("fetch"), sender.address()} +
+                                    words("--chunk 64 --policy kvz-medium --json"));
+        QVERIFY2(outcome.code == 0, outcome.error.constData());
+        QVERIFY(outcome.error.contains("trying again") && outcome.error.contains("chunk 2"));
+        QCOMPARE(outcome.json()[QStringLiteral("reconnects")].toInt(), 1);
+    }
+
+    void twoSendersAreUsed() {
+        const Serving first(kvz_, words("--rate 2Mbps"));
+        const Serving second(kvz_, words("--rate 2Mbps"));
+        const Outcome outcome = run(QStringList{QStringLiteral("fetch"), first.address(), second.address()} +
+                                    words("--chunk 32 --policy kvz-medium --json"));
+        QVERIFY2(outcome.code == 0, outcome.error.constData());
+        QCOMPARE(outcome.json()[QStringLiteral("paths")].toArray().size(), 2);
+        const Outcome alone =
+            run(QStringList{QStringLiteral("fetch"), first.address()} + words("--chunk 32 --policy kvz-medium --json"));
+        QVERIFY(outcome.json()[QStringLiteral("ttft_s")].toDouble() <
+                0.8 * alone.json()[QStringLiteral("ttft_s")].toDouble());
+    }
+
+    void aSenderThatDiesLeavesAPartialFile() {
+        Serving sender(kvz_, words("--rate 1Mbps"));
+        const QString out = folder_.filePath(QStringLiteral("cut.kvz"));
+        QProcess fetch;
+        fetch.start(QStringLiteral(KVSCOPE_PROGRAM),
+                    QStringList{QStringLiteral("fetch"), sender.address(), QStringLiteral("-o"), out} +
+                        words("--chunk 32 --policy kvz-medium --attempts 2"));
+        QVERIFY(sender.waitFor("chunk 3 "));
+        sender.kill();
+        const Outcome outcome = outcomeOf(fetch);
+        QCOMPARE(outcome.code, 1);
+        QVERIFY(!outcome.error.isEmpty());
+        QVERIFY(!QFile::exists(out));
+        const QString partial = folder_.filePath(QStringLiteral("cut.partial.kvz"));
+        const Outcome inspected = run({QStringLiteral("inspect"), partial, QStringLiteral("--json")});
+        QVERIFY2(inspected.code == 0, inspected.error.constData());
+        QVERIFY(inspected.out.contains("partial"));
+    }
+
+    void storesAreFilledListedAndServed() {
+        const QString store = folder_.filePath(QStringLiteral("store"));
+        const QStringList command{QStringLiteral("store"), kvz_, QStringLiteral("-o"), store, QStringLiteral("--json")};
+        const QJsonObject first = run(command).json();
+        QVERIFY(first[QStringLiteral("new_chunks")].toInt() > 0);
+        QCOMPARE(first[QStringLiteral("new_chunks")], first[QStringLiteral("chunks")]);
+        QCOMPARE(run(command).json()[QStringLiteral("new_chunks")].toInt(), 0);
+        QCOMPARE(run({QStringLiteral("store"), QStringLiteral("-o"), store}).out, QByteArray("prose\n"));
+        const Serving sender(store);
+        const Outcome outcome = run({QStringLiteral("fetch"), sender.address(), QStringLiteral("--policy"),
+                                     QStringLiteral("gear"), QStringLiteral("--json")});
+        QVERIFY2(outcome.code == 0, outcome.error.constData());
+    }
+
+    void mistakesAreExplainedInOneLine_data() {
+        QTest::addColumn<QStringList>("command");
+        QTest::addColumn<int>("code");
+        QTest::newRow("no address") << words("fetch") << 2;
+        QTest::newRow("address without port") << words("fetch localhost") << 2;
+        QTest::newRow("wrong ending") << words("fetch 127.0.0.1:1 -o out.doc") << 2;
+        QTest::newRow("wrong time") << words("fetch 127.0.0.1:1 --slo soon") << 2;
+        QTest::newRow("nobody there") << words("fetch 127.0.0.1:1 --attempts 1") << 1;
+        QTest::newRow("nothing to serve") << words("serve") << 2;
+        QTest::newRow("no such file") << words("serve /nowhere/x.kvz") << 1;
+        QTest::newRow("wrong fault") << words("serve x.kvz --fault burn:1") << 2;
+        QTest::newRow("wrong port") << words("serve x.kvz --port 70000") << 2;
+        QTest::newRow("no Redis") << words("serve redis://127.0.0.1:1") << 1;
+        QTest::newRow("no store") << words("store x.kvz") << 2;
+    }
+    void mistakesAreExplainedInOneLine() {
+        QFETCH(QStringList, command);
+        QFETCH(int, code);
+        const Outcome outcome = run(command);
+        QCOMPARE(outcome.code, code);
+        QCOMPARE(outcome.error.count('\n'), 1);
+        QVERIFY(outcome.error.startsWith("kvscope: "));
+    }
+
+private:
+    QTemporaryDir folder_;
+    QString kvz_;
+    QString sample_;
+};
+
+QTEST_GUILESS_MAIN(TestNetworkCommands)
+#include "test_network_commands.moc"
