@@ -339,7 +339,23 @@ ChartData LayerChartsView::groupChart() const {
     return chart;
 }
 
+bool LayerChartsView::knowsAllLayers(Statistic statistic) const {
+    for (const KindChoice choice : choices()) {
+        for (LayerIndex layer(0); layer.value < cache().geometry().layerCount(); ++layer) {
+            if (!holds(cache(), choice, layer, selection().sequence))
+                continue;
+            if (statistic == Statistic::Entropy ? !valueOf(statistic, choice, layer).has_value()
+                                                : planeOf(choice, layer) == nullptr)
+                return false;
+        }
+    }
+    return true;
+}
+
 QString LayerChartsView::extremeSentence(Statistic statistic) const {
+    // The most of some layers is not the most of all.
+    if (!knowsAllLayers(statistic))
+        return {};
     double highest = -std::numeric_limits<double>::infinity();
     double lowest = std::numeric_limits<double>::infinity();
     QString highName;
@@ -375,6 +391,8 @@ QString LayerChartsView::outlierSentence() const {
         LayerIndex layer;
         LargestOutlier outlier;
     };
+    if (!knowsAllLayers(Statistic::Outlier))
+        return {};
     std::vector<Found> found;
     for (const KindChoice choice : choices()) {
         if (choice.beforeRope)

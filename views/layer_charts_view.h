@@ -49,6 +49,8 @@ private:
     [[nodiscard]] std::optional<double> valueOf(Statistic statistic, KindChoice choice, LayerIndex layer) const;
     [[nodiscard]] ChartData layerChart(Statistic statistic) const;
     [[nodiscard]] ChartData groupChart() const;
+    /// Whether the numbers of a statistic are there for every layer.
+    [[nodiscard]] bool knowsAllLayers(Statistic statistic) const;
     [[nodiscard]] QString extremeSentence(Statistic statistic) const;
     [[nodiscard]] QString outlierSentence() const;
     [[nodiscard]] QString deltaSentence() const;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "tests/gui/statistics_bench.h"
 #include "views/channel_view.h"
+#include "views/distribution_view.h"
 #include "views/layer_charts_view.h"
 #include "views/number_format.h"
 #include "views/outlier_navigator.h"
@@ -28,6 +29,25 @@ private slots:
         QVERIFY(!cache_.isNull());
         golden_ = goldenStatistics();
         QVERIFY(golden_.contains("planes"));
+    }
+
+    void theLargestOutlierIsTheOneOfAllLayers() {
+        Bench bench(cache_);
+        // One layer's numbers are there already, for another view.
+        DistributionView layer(&bench.document, &bench.selection);
+        layer.setScope(DistributionView::Scope::Layer);
+        bench.show(layer);
+        LayerChartsView view(&bench.document, &bench.selection);
+        view.setStatistic(LayerChartsView::Statistic::Entropy);
+        bench.show(view);
+        QVERIFY(view.summary().contains(QStringLiteral("Highest entropy")));
+        QVERIFY2(!view.summary().contains(QStringLiteral("Largest outlier")), qPrintable(view.summary()));
+        view.setStatistic(LayerChartsView::Statistic::Outlier);
+        QTRY_VERIFY_WITH_TIMEOUT(view.isReady(), 30000);
+        QVERIFY2(view.summary().contains(QStringLiteral("Largest outlier")), qPrintable(view.summary()));
+        const QString all = view.summary().section(QStringLiteral("Largest outlier"), 1);
+        view.setStatistic(LayerChartsView::Statistic::Entropy);
+        QTRY_COMPARE(view.summary().section(QStringLiteral("Largest outlier"), 1), all);
     }
 
     void layerBarsEqualNumpys_data() {
