@@ -13,6 +13,7 @@
 #include "views/position_view.h"
 #include "views/rate_harm_view.h"
 #include "views/statistics_jobs.h"
+#include "views/stream_charts_view.h"
 #include "views/timeline_view.h"
 
 #include <QCoreApplication>
@@ -128,6 +129,41 @@ QList<ViewPart> positionsParts() {
                           tr("How alike each token is to the mean of all"), Statistic::Cosine)};
 }
 
+ViewPart streamPart(const char* name, const QString& title, const QString& help, views::StreamChartsView::Chart chart,
+                    views::StreamChartsView::Axis axis) {
+    return {QLatin1String(name), title, help,
+            part<views::StreamChartsView>([chart, axis](views::StreamChartsView& view) {
+                view.setAxis(axis);
+                view.setChart(chart);
+            })};
+}
+
+QList<ViewPart> streamParts() {
+    using Chart = views::StreamChartsView::Chart;
+    using Axis = views::StreamChartsView::Axis;
+    return {
+        streamPart("ttft-bandwidth", tr("First token by bandwidth"),
+                   tr("Time to first token of every strategy by mean bandwidth"), Chart::Ttft, Axis::Bandwidth),
+        streamPart("ttft-context", tr("First token by context length"),
+                   tr("Time to first token of every strategy by context length"), Chart::Ttft, Axis::Context),
+        streamPart("missed-bandwidth", tr("Missed SLOs by bandwidth"),
+                   tr("How often each strategy misses the SLO by mean bandwidth"), Chart::Violations, Axis::Bandwidth),
+        streamPart("missed-context", tr("Missed SLOs by context length"),
+                   tr("How often each strategy misses the SLO by context length"), Chart::Violations, Axis::Context),
+        streamPart("quality-bandwidth", tr("Quality by bandwidth"),
+                   tr("Predicted quality of what each strategy brings by mean bandwidth"), Chart::Quality,
+                   Axis::Bandwidth),
+        streamPart("quality-context", tr("Quality by context length"),
+                   tr("Predicted quality of what each strategy brings by context length"), Chart::Quality,
+                   Axis::Context),
+        streamPart("regimes", tr("Regime map: text, compressed or raw"),
+                   tr("Which way is the fastest by bandwidth and context length, and the time it saves"),
+                   Chart::Regimes, Axis::Bandwidth),
+        streamPart("distribution", tr("Distribution of the time to first token"),
+                   tr("Time to first token over 1,000 starting points of the trace: p50, p95, p99"),
+                   Chart::Distribution, Axis::Bandwidth)};
+}
+
 } // namespace
 
 QString nameOf(Arrangement arrangement) {
@@ -218,6 +254,10 @@ const QList<ViewEntry>& viewCatalogue() {
          make<views::TimelineView>,
          {},
          Arrangement::Stream},
+        {QStringLiteral("stream-charts"), tr("Streaming charts"),
+         tr("First token, missed SLOs and quality of every strategy by bandwidth and context length; which way is the "
+            "fastest; the distribution over starting points"),
+         QKeySequence(tr("Alt+Shift+T")), make<views::StreamChartsView>, streamParts(), Arrangement::Stream},
     };
     return entries;
 }

@@ -264,8 +264,11 @@ void ChartWidget::placeSelected() {
     QColor colour = theme_.selection;
     colour.setAlpha(theme_.dark ? 110 : 70);
     band->setBrush(colour);
-    band->topLeft->setCoords(*data_.selected - 0.5, 0);
-    band->bottomRight->setCoords(*data_.selected + 0.5, 1);
+    // Of whole things one; of a continuous axis about a line.
+    constexpr double kLine = 1.015;
+    const bool line = data_.xLog && !data_.xIndex;
+    band->topLeft->setCoords(line ? *data_.selected / kLine : *data_.selected - 0.5, 0);
+    band->bottomRight->setCoords(line ? *data_.selected * kLine : *data_.selected + 0.5, 1);
 }
 
 std::optional<double> ChartWidget::nearestX(double x) const {

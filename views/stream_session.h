@@ -98,6 +98,7 @@ public:
 
     /// What was measured; null until it is.
     [[nodiscard]] const StreamRates* rates() const { return rates_.get(); }
+    [[nodiscard]] std::shared_ptr<const StreamRates> sharedRates() const { return rates_; }
     /// What is streamed, and its surroundings; null and empty until the dump is measured.
     [[nodiscard]] const StreamInput* input() const { return input_.get(); }
     [[nodiscard]] std::shared_ptr<const StreamInput> sharedInput() const { return input_; }
