@@ -128,7 +128,7 @@ private slots:
                     return;
             }
             results[i] = results_;
-            QCOMPARE(window_->size(), sizes[i]);
+            QCOMPARE(window_->size(), size_);
             window_.reset();
         }
         QVERIFY2(quickestOpen_ <= kOpenMs, qPrintable(QStringLiteral("maps after %1 ms").arg(quickestOpen_)));
@@ -232,6 +232,7 @@ private:
     }
 
     void streamAtFour() {
+        size_ = window_->size();
         QTest::keyClick(window_.get(), Qt::Key_T, Qt::AltModifier);
         view_ = window_->findChild<TimelineView*>();
         QVERIFY(view_ != nullptr);
@@ -527,6 +528,8 @@ private:
     StreamSession* session_ = nullptr;
     /// Milliseconds of the clock that playing follows.
     double clock_ = 0;
+    /// The window's, before the timelines were opened: they find room in it.
+    QSize size_;
     QStringList results_;
     qint64 quickestOpen_ = kPatience;
 };
