@@ -389,6 +389,9 @@ void ChartWidget::fitTicks(const QSize& size) {
     const int letter = QFontMetrics(chartFont(*this)).averageCharWidth();
     plot_->xAxis->ticker()->setTickCount(std::clamp(size.width() / (letter * 10), 2, 12));
     plot_->yAxis->ticker()->setTickCount(std::clamp(size.height() / 45, 2, 8));
+    // The title stands beside the axis, which ends above the numbers and the title of the other axis.
+    const QFontMetrics title(plot_->yAxis->labelFont());
+    plot_->yAxis->setLabel(title.elidedText(data_.yTitle, Qt::ElideRight, size.height() - title.height() * 5 / 2));
 }
 
 void ChartWidget::paintTo(QPainter& painter, const QRectF& target) {

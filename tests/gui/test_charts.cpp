@@ -98,6 +98,19 @@ private slots:
         QCOMPARE(formatNumber(value), text);
     }
 
+    void aTitleLongerThanItsAxisIsElided() {
+        ChartWidget chart;
+        ChartData data = barsOfTwoKinds();
+        data.yTitle = QStringLiteral("ratio to 16 bit, all side information included (\u00d7)");
+        chart.setData(data);
+        showAt(chart, {500, 120});
+        const auto* axis = plotOf(chart)->yAxis;
+        QVERIFY(axis->label().endsWith(QChar(0x2026)));
+        QVERIFY(QFontMetrics(axis->labelFont()).horizontalAdvance(axis->label()) < 120);
+        chart.resize(500, 600);
+        QTRY_COMPARE(axis->label(), data.yTitle);
+    }
+
     void tooltipsGiveExactValues() {
         ChartWidget chart;
         chart.setData(barsOfTwoKinds());
