@@ -44,6 +44,8 @@ struct ChartSeries {
     /// Draw what lies under a line or step in the series' colour, half transparent.
     bool filled = false;
     bool inLegend = true;
+    /// Written at the last point of a line where there is room.
+    QString endName;
     std::vector<double> x;
     std::vector<double> y;
     /// Lower edge of a Band.

@@ -42,7 +42,10 @@ void ChartWidget::addSeries(const ChartSeries& series, BarColumns& columns) {
     }
     graph->setData(x, y, true);
     graph->setName(series.name);
-    const QColor colour = colourOf(series);
+    QColor colour = colourOf(series);
+    // Among many lines the pale ones stand back.
+    if (series.look == ChartSeries::Look::Pale && series.shape == ChartSeries::Shape::Line)
+        colour.setAlpha(120);
     QPen pen(colour, series.look == ChartSeries::Look::Solid ? 1.6 : 1.3);
     if (series.look == ChartSeries::Look::Dashed || series.look == ChartSeries::Look::Hatched)
         pen.setStyle(Qt::DashLine);
@@ -148,6 +151,21 @@ void ChartWidget::addMarks() {
             text->setColor(theme_.accent);
             text->setFont(chartFont(*this));
         }
+    }
+    for (const ChartSeries& series : data_.series) {
+        if (series.endName.isEmpty() || series.x.empty() || series.y.empty())
+            continue;
+        const auto last = static_cast<std::size_t>(std::ranges::max_element(series.x) - series.x.begin());
+        if (last >= series.y.size())
+            continue;
+        auto* text = new QCPItemText(plot_);
+        text->setObjectName(kMarkName);
+        text->setText(series.endName);
+        text->position->setCoords(series.x[last], series.y[last]);
+        text->setPositionAlignment(Qt::AlignHCenter | Qt::AlignBottom);
+        text->setPadding(QMargins(3, 1, 3, 1));
+        text->setColor(colourOf(series));
+        text->setFont(chartFont(*this));
     }
     for (const ChartLevel& level : data_.levels) {
         auto* line = new QCPItemStraightLine(plot_);

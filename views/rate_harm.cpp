@@ -100,15 +100,30 @@ const RatePoint* RateCurve::current() const {
     return found != points.end() ? &*found : nullptr;
 }
 
-std::optional<double> RateCurve::savedPerKiB() const {
+namespace {
+
+/// Less harm for each KiB more, from one step to a finer one.
+std::optional<double> slope(const RatePoint& coarse, const RatePoint& fine, bool ofAttention) {
+    const std::int64_t more = fine.bytes - coarse.bytes;
+    if (more <= 0)
+        return std::nullopt;
+    return (coarse.harm(ofAttention) - fine.harm(ofAttention)) / (static_cast<double>(more) / 1024.0);
+}
+
+} // namespace
+
+std::optional<double> RateCurve::savedPerKiB(bool ofAttention) const {
     const auto found = std::ranges::find(points, 0, &RatePoint::step);
     if (found == points.end() || found == points.begin())
         return std::nullopt;
-    const RatePoint& finer = *std::prev(found);
-    const std::int64_t more = finer.bytes - found->bytes;
-    if (more <= 0)
+    return slope(*found, *std::prev(found), ofAttention);
+}
+
+std::optional<double> RateCurve::addedPerKiB(bool ofAttention) const {
+    const auto found = std::ranges::find(points, 0, &RatePoint::step);
+    if (found == points.end() || std::next(found) == points.end())
         return std::nullopt;
-    return (found->harm() - finer.harm()) / (static_cast<double>(more) / 1024.0);
+    return slope(*std::next(found), *found, ofAttention);
 }
 
 std::string rateCurveKey(const CodecPlan& plan, LayerKind cell) {

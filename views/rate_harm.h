@@ -23,8 +23,8 @@ struct RatePoint {
     /// Relative error of the attention output with this plane decoded alone; nothing where the dump has no queries.
     std::optional<double> attention;
 
-    /// What harm is measured by: the attention output where it is known.
-    [[nodiscard]] double harm() const { return attention.value_or(error); }
+    /// The error of the attention output where that is wanted and known, else of the values.
+    [[nodiscard]] double harm(bool ofAttention) const { return ofAttention ? attention.value_or(error) : error; }
 };
 
 /// The steps of one cell, the finest first.
@@ -35,7 +35,9 @@ struct RateCurve {
     /// The plan's own.
     [[nodiscard]] const RatePoint* current() const;
     /// What the next finer step saves of the harm for each KiB that it costs; nothing at the finest.
-    [[nodiscard]] std::optional<double> savedPerKiB() const;
+    [[nodiscard]] std::optional<double> savedPerKiB(bool ofAttention) const;
+    /// What the next coarser step adds to the harm for each KiB that it frees; nothing at the coarsest.
+    [[nodiscard]] std::optional<double> addedPerKiB(bool ofAttention) const;
 };
 
 /// A plan that does to one cell what another does, and nothing more.

@@ -4,6 +4,7 @@
 #include "views/chart_widget.h"
 #include "views/number_format.h"
 
+#include <QComboBox>
 #include <QToolButton>
 
 #include <algorithm>
@@ -29,7 +30,15 @@ QString cellName(LayerKind cell) {
 RateHarmView::RateHarmView(Document* document, SelectionModel* selection, QWidget* parent)
     : SingleChartView(document, selection, parent)
     , session_(&CodecSession::of(*document))
+    , harm_(new QComboBox)
     , stop_(new QToolButton) {
+    harm_->setObjectName(QStringLiteral("harm"));
+    harm_->addItem(tr("attention output"), true);
+    harm_->addItem(tr("values"), false);
+    panel().addControl(tr("error of the"), harm_,
+                       tr("What the harm is: how far the attention output moves (where the dump has queries), or the "
+                          "error of K and V themselves, as the Pareto chart has it"));
+    connect(harm_, &QComboBox::currentIndexChanged, this, [this] { refresh(); });
     stop_->setObjectName(QStringLiteral("stop"));
     stop_->setText(tr("Stop"));
     stop_->setCheckable(true);
@@ -75,6 +84,16 @@ const RateCurve* RateHarmView::curveOf(LayerKind cell) const {
     return result<RateCurve>(rateCurveKey(session_->plan(), cell));
 }
 
+bool RateHarmView::ofAttention() const {
+    if (!harm_->currentData().toBool() || !session_ || session_->planCount() == 0)
+        return false;
+    const auto all = cells();
+    return std::ranges::any_of(all, [this](LayerKind cell) {
+        const RateCurve* curve = curveOf(cell);
+        return curve != nullptr && !curve->points.empty() && curve->points.front().attention.has_value();
+    });
+}
+
 ChartData RateHarmView::chartOf(bool attention) const {
     ChartData chart;
     chart.xTitle = tr("bits/value, everything included");
@@ -83,8 +102,7 @@ ChartData RateHarmView::chartOf(bool attention) const {
     chart.explanation =
         attention ? tr("How far the attention output moves, relative to its norm, when this plane alone is decoded "
                        "and all else is as in the dump.")
-                  : tr("Energy of the error over that of the values, of K about the mean of each channel. The dump has "
-                       "no queries, so that the attention output cannot be computed.");
+                  : tr("Energy of the error over that of the values, of K about the mean of each channel.");
     chart.emptyText = stop_->isChecked() ? tr("Stopped.") : tr("Computing\u2026");
     std::vector<PlaneKind> named;
     for (const LayerKind cell : cells()) {
@@ -97,15 +115,16 @@ ChartData RateHarmView::chartOf(bool attention) const {
         series.look = selected ? ChartSeries::Look::Solid : ChartSeries::Look::Pale;
         series.name = cellName(cell);
         series.inLegend = selected;
+        series.endName = QString::number(cell.layer.value) + QLatin1Char(' ') + kindName(cell.kind);
         for (const RatePoint& point : curve->points) {
-            if (point.harm() <= 0)
+            if (point.harm(attention) <= 0)
                 continue;
             series.x.push_back(point.bitsPerValue);
-            series.y.push_back(point.harm());
+            series.y.push_back(point.harm(attention));
         }
-        if (const RatePoint* current = curve->current(); selected && current != nullptr && current->harm() > 0)
-            chart.marks.push_back(
-                {current->bitsPerValue, current->harm(), tr("%1 now").arg(QString::fromStdString(current->setting))});
+        if (const RatePoint* current = curve->current(); selected && current != nullptr && current->harm(attention) > 0)
+            chart.marks.push_back({current->bitsPerValue, current->harm(attention),
+                                   tr("%1 now").arg(QString::fromStdString(current->setting))});
         if (!series.x.empty())
             chart.series.push_back(std::move(series));
     }
@@ -126,10 +145,14 @@ StatisticsTable RateHarmView::numbers() const {
         {tr("Error"), tr("NMSEc of K, NMSE of V"), tr("Energy of the error over the energy of the values")},
         {tr("Attention error"), tr("relative"), tr("Of the attention output, with this plane alone decoded")},
         {tr("Error saved"), tr("per KiB"),
-         tr("How much less the error (of the attention output where it is known) would be at the next finer step, for "
-            "each KiB that it costs more: where this is largest, bits are best spent")}};
+         tr("How much less the error chosen above would be at the next finer step, for each KiB that it costs more: "
+            "where this is largest, bits are best spent")},
+        {tr("Error added"), tr("per KiB freed"),
+         tr("How much more the error chosen above would be at the next coarser step, for each KiB that it frees: where "
+            "this is smallest, bits are best taken")}};
     if (!session_ || session_->planCount() == 0)
         return table;
+    const bool attention = ofAttention();
     std::vector<LayerKind> all = cells();
     std::ranges::sort(all);
     for (const LayerKind cell : all) {
@@ -137,12 +160,13 @@ StatisticsTable RateHarmView::numbers() const {
         if (curve == nullptr)
             continue;
         for (const RatePoint& point : curve->points) {
-            const auto saved = point.step == 0 ? curve->savedPerKiB() : std::nullopt;
+            const auto saved = point.step == 0 ? curve->savedPerKiB(attention) : std::nullopt;
+            const auto added = point.step == 0 ? curve->addedPerKiB(attention) : std::nullopt;
             table.rows.push_back({static_cast<qlonglong>(cell.layer.value), kindName(cell.kind),
                                   QString::fromStdString(point.setting), static_cast<qlonglong>(point.step),
                                   point.bitsPerValue, static_cast<double>(point.bytes) / 1024.0, point.error,
                                   point.attention ? QVariant(*point.attention) : QVariant(),
-                                  saved ? QVariant(*saved) : QVariant()});
+                                  saved ? QVariant(*saved) : QVariant(), added ? QVariant(*added) : QVariant()});
         }
     }
     return table;
@@ -151,25 +175,34 @@ StatisticsTable RateHarmView::numbers() const {
 void RateHarmView::display() {
     if (!session_)
         return;
-    bool attention = false;
+    const bool attention = ofAttention();
     const RateCurve* best = nullptr;
+    const RateCurve* cheapest = nullptr;
+    bool known = false;
     for (const LayerKind cell : cells()) {
         const RateCurve* curve = session_->planCount() > 0 ? curveOf(cell) : nullptr;
         if (curve == nullptr)
             continue;
-        attention = attention || (!curve->points.empty() && curve->points.front().attention);
-        if (curve->savedPerKiB() && (best == nullptr || *curve->savedPerKiB() > *best->savedPerKiB()))
+        known = known || (!curve->points.empty() && curve->points.front().attention);
+        const auto saved = curve->savedPerKiB(attention);
+        if (saved && (best == nullptr || *saved > *best->savedPerKiB(attention)))
             best = curve;
+        const auto added = curve->addedPerKiB(attention);
+        if (added && (cheapest == nullptr || *added < *cheapest->addedPerKiB(attention)))
+            cheapest = curve;
     }
+    harm_->setEnabled(known);
     if (session_->planCount() > 0)
         chart().setData(chartOf(attention), true);
     panel().setTable([this] { return numbers(); });
+    QStringList sentences;
     if (best != nullptr)
-        panel().setSummary(tr("A finer step saves most in %1: %2 of %3 for each KiB more.")
-                               .arg(cellName(best->cell), formatNumber(*best->savedPerKiB(), 3),
-                                    attention ? tr("attention error") : tr("error")));
-    else
-        panel().setSummary({});
+        sentences << tr("A finer step saves most in %1: %2 of the error for each KiB more.")
+                         .arg(cellName(best->cell), formatNumber(*best->savedPerKiB(attention), 3));
+    if (cheapest != nullptr)
+        sentences << tr("A coarser step harms least in %1: %2 for each KiB freed.")
+                         .arg(cellName(cheapest->cell), formatNumber(*cheapest->addedPerKiB(attention), 3));
+    panel().setSummary(sentences.join(QLatin1Char(' ')));
 }
 
 bool RateHarmView::isReady() const {

@@ -7,6 +7,7 @@
 
 #include <QTimer>
 
+class QComboBox;
 class QToolButton;
 
 namespace kvscope::views {
@@ -33,11 +34,14 @@ private:
     /// The layers and kinds that a plan encodes, the selected layer first.
     [[nodiscard]] std::vector<LayerKind> cells() const;
     [[nodiscard]] const RateCurve* curveOf(LayerKind cell) const;
+    /// Whether harm is the error of the attention output: where the dump has queries, unless the user says otherwise.
+    [[nodiscard]] bool ofAttention() const;
     [[nodiscard]] ChartData chartOf(bool attention) const;
 
     QPointer<CodecSession> session_;
     /// Asks the session for what is needed, soon after the view is shown.
     QTimer askTimer_;
+    QComboBox* harm_;
     QToolButton* stop_;
 };
 
