@@ -3,6 +3,7 @@
 
 #include "core/codec/presets.h"
 #include "views/chart_parts.h"
+#include "views/chart_widget.h"
 #include "views/codec_plan_bar.h"
 #include "views/codec_stage_editor.h"
 #include "views/codec_summary.h"
@@ -30,6 +31,8 @@ namespace kvscope::views {
 
 namespace {
 
+/// Charts lower than this say nothing.
+constexpr double kLeastChartHeight = 160;
 /// A plan is a page of text; what is much larger is not one.
 constexpr qint64 kMostPlanBytes = qint64{16} << 20;
 
@@ -312,7 +315,50 @@ void CodecPanel::paintTo(QPainter& painter, const QRectF& target) {
     painter.fillRect(target, theme.background);
     QRectF rest = paintError(painter, plans_->paintTo(painter, target.adjusted(8, 6, -8, -6)));
     rest = summary_->paintTo(painter, rest.adjusted(4, 0, -4, 0)).adjusted(0, 8, 0, 0);
-    paintTable(painter, rest, numbers(true), theme, chartFont(*this));
+    const StatisticsTable table = numbers(true);
+    const QFont font = chartFont(*this);
+    paintTable(painter, rest, table, theme, font);
+    // What room is left under the table shows the same figures as charts.
+    const double tableHeight = (static_cast<double>(table.rows.size()) + 1) * (QFontMetricsF(font).height() + 3) + 16;
+    rest.adjust(-4, tableHeight, 4, 0);
+    if (rest.height() < kLeastChartHeight)
+        return;
+    for (const bool error : {false, true}) {
+        ChartWidget chart;
+        chart.setPalette(palette());
+        chart.setData(layerChart(error));
+        chart.paintTo(
+            painter, QRectF(rest.left() + (error ? rest.width() / 2 : 0), rest.top(), rest.width() / 2, rest.height()));
+    }
+}
+
+ChartData CodecPanel::layerChart(bool error) const {
+    ChartData chart;
+    chart.xTitle = tr("layer");
+    chart.yTitle = error ? tr("error (NMSEc of K, NMSE of V)") : tr("bits/value");
+    chart.xIndex = true;
+    chart.fromZero = !error;
+    chart.yLog = error;
+    chart.emptyText = tr("Encoding\u2026");
+    for (const PlaneKind kind : session().kinds()) {
+        ChartSeries series;
+        series.name = kindText(kind);
+        series.kind = kind;
+        series.markers = true;
+        for (LayerIndex layer(0); layer.value < geometry().layerCount(); ++layer) {
+            const EncodeTotals totals = session().report().totals(layer, kind);
+            const double value = error ? headlineError(kind, totals.error) : totals.bitsPerValue();
+            if (totals.values == 0 || (error && value <= 0))
+                continue;
+            series.x.push_back(static_cast<double>(layer.value));
+            series.y.push_back(value);
+        }
+        if (!series.x.empty())
+            chart.series.push_back(std::move(series));
+    }
+    if (error && chart.series.empty() && session().isComplete())
+        chart.emptyText = tr("every bit comes back");
+    return chart;
 }
 
 QString CodecPanel::toCsv() const {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include "views/chart_data.h"
 #include "views/codec_view.h"
 #include "views/statistics_table.h"
 
@@ -49,6 +50,8 @@ private:
     void showStages();
     void refuse(const Error& error);
     [[nodiscard]] StatisticsTable numbers(bool readable) const;
+    /// Bits or error of every layer.
+    [[nodiscard]] ChartData layerChart(bool error) const;
 
     FlowLayout* controls_;
     QComboBox* presets_;
