@@ -1,0 +1,350 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "app/main_window.h"
+#include "app/workspace.h"
+#include "views/chart_panel.h"
+#include "views/chart_widget.h"
+#include "views/regime_chart.h"
+#include "views/statistics_table.h"
+#include "views/stream_charts_view.h"
+#include "views/stream_session.h"
+#include "views/timeline_canvas.h"
+#include "views/timeline_controls.h"
+#include "views/timeline_view.h"
+#include "views/timeline_why.h"
+
+#include <QCheckBox>
+#include <QComboBox>
+#include <QFile>
+#include <QPainter>
+#include <QSettings>
+#include <QSvgGenerator>
+#include <QTemporaryDir>
+#include <QTest>
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+
+using namespace kvscope;
+using namespace kvscope::views;
+using app::MainWindow;
+using app::Workspace;
+
+namespace {
+constexpr int kPatience = 30000;
+}
+
+/// The timelines and the charts of streaming under mouse and keyboard.
+class TestTimelineView : public QObject {
+    Q_OBJECT
+
+private slots:
+    void initTestCase() {
+        QVERIFY(folder_.isValid());
+        QSettings::setPath(QSettings::NativeFormat, QSettings::UserScope, folder_.path());
+        QCoreApplication::setOrganizationName(QStringLiteral("kvscope-test"));
+        QCoreApplication::setApplicationName(QStringLiteral("kvscope-test"));
+    }
+
+    void init() {
+        QSettings().clear();
+        window_ = std::make_unique<MainWindow>();
+        window_->resize(1600, 1000);
+        window_->show();
+        QVERIFY(QTest::qWaitForWindowExposed(window_.get()));
+        window_->openPaths({qEnvironmentVariable("KVSCOPE_SAMPLE_DUMPS") + QStringLiteral("/prose.safetensors")});
+        QTRY_VERIFY_WITH_TIMEOUT(window_->workspace().document(Workspace::Slot::Main) != nullptr, kPatience);
+        session_ = &StreamSession::of(*window_->workspace().document(Workspace::Slot::Main));
+        QVERIFY(session_->rates() == nullptr);
+        window_->showView(QStringLiteral("timeline"));
+        view_ = window_->findChild<TimelineView*>();
+        QTRY_VERIFY_WITH_TIMEOUT(view_->isReady(), kPatience);
+        // The docks have their places.
+        QTest::qWait(0);
+    }
+
+    void cleanup() { window_.reset(); }
+
+    void aPointOfTheBandwidthIsDraggedAndUndone() {
+        const int steps = undo().count();
+        const double before = ttft("kvz-low");
+        const QPointF handle(picture().xOf(0), picture().yOf(4e9));
+        drag({handle, handle + QPointF(0, 20), QPointF(handle.x(), picture().yOf(1e9))});
+        QVERIFY(std::abs(session_->bandwidth() - 1e9) < 0.1e9);
+        QVERIFY(ttft("kvz-low") > 3 * before);
+        QCOMPARE(undo().count(), steps + 1);
+        undo().undo();
+        QCOMPARE(session_->bandwidth(), 4e9);
+        QCOMPARE(ttft("kvz-low"), before);
+    }
+
+    void pointsAreAddedMovedAndRemovedByKeys() {
+        QTest::mouseDClick(viewport(), Qt::LeftButton, {}, QPointF(picture().xOf(0.5), picture().yOf(1e9)).toPoint());
+        QCOMPARE(curve().points().size(), std::size_t(2));
+        QVERIFY(std::abs(curve().points()[1].seconds - 0.5) < 0.01);
+        QVERIFY(ttft("kvz-high") > 1.5);
+        QTest::keyClick(&canvas(), Qt::Key_P);
+        QTest::keyClick(&canvas(), Qt::Key_P);
+        const double rate = curve().points()[1].bitsPerSecond;
+        QTest::keyClick(&canvas(), Qt::Key_Up, Qt::ControlModifier);
+        QVERIFY(std::abs(curve().points()[1].bitsPerSecond - 1.1 * rate) < 1);
+        const double seconds = curve().points()[1].seconds;
+        QTest::keyClick(&canvas(), Qt::Key_Right, Qt::ControlModifier);
+        QVERIFY(std::abs(curve().points()[1].seconds - seconds - 0.01) < 1e-9);
+        QTest::keyClick(&canvas(), Qt::Key_Delete);
+        QCOMPARE(curve().points().size(), std::size_t(1));
+    }
+
+    void theBandwidthIsPainted() {
+        const int steps = undo().count();
+        view_->findChild<QCheckBox*>(QStringLiteral("paint"))->click();
+        const double y = picture().yOf(0.5e9);
+        drag({QPointF(picture().xOf(0.2), y), QPointF(picture().xOf(0.6), y), QPointF(picture().xOf(1.0), y)});
+        QVERIFY(std::abs(curve().bitsPerSecondAt(0.1) - 4e9) < 1);
+        for (const double seconds : {0.25, 0.6, 0.95})
+            QVERIFY(std::abs(curve().bitsPerSecondAt(seconds) - 0.5e9) < 0.06e9);
+        QVERIFY(std::abs(curve().bitsPerSecondAt(1.2) - 4e9) < 1);
+        QCOMPARE(undo().count(), steps + 1);
+        // 0.8 s of it carry an eighth.
+        QVERIFY(ttft("kvz-high") > 1.6);
+    }
+
+    void theSloIsDraggedAndLateRunsSaySo() {
+        QVERIFY(session_->row("kvz-high")->timeline.meetsSlo());
+        const QRectF axis = picture().axisArea();
+        const QPointF line(picture().xOf(2.0), picture().rowsArea().top() + 40);
+        QVERIFY(picture().isSloAt(line));
+        QVERIFY(!axis.contains(line));
+        drag({line, line - QPointF(30, 0), QPointF(picture().xOf(1.0), line.y())});
+        QVERIFY(std::abs(session_->settings().sloSeconds - 1.0) < 0.02);
+        QVERIFY(!session_->row("kvz-high")->timeline.meetsSlo());
+        QTest::keyClick(&canvas(), Qt::Key_BraceRight, Qt::ShiftModifier);
+        QVERIFY(std::abs(session_->settings().sloSeconds - 1.1) < 0.02);
+        undo().undo();
+        undo().undo();
+        QCOMPARE(session_->settings().sloSeconds, 2.0);
+    }
+
+    void keysGoThroughStrategiesAndChunks() {
+        canvas().setFocus();
+        const auto indexOfFocus = [this] {
+            const auto& rows = session_->rows();
+            return std::ranges::find(rows, session_->focusName(), &StreamRow::name) - rows.begin();
+        };
+        const auto first = indexOfFocus();
+        QTest::keyClick(&canvas(), Qt::Key_Down);
+        QCOMPARE(indexOfFocus(), first + 1);
+        QTest::keyClick(&canvas(), Qt::Key_Up);
+        QCOMPARE(indexOfFocus(), first);
+        QTest::keyClick(&canvas(), Qt::Key_Period);
+        QTest::keyClick(&canvas(), Qt::Key_Period);
+        QCOMPARE(session_->chunk().value_or(99), std::size_t(1));
+        QCOMPARE(*window_->workspace().selection().current().tokens, tokenRange(16, 32));
+        QVERIFY(view_->why().isVisible());
+        QTest::keyClick(&canvas(), Qt::Key_Comma);
+        QCOMPARE(session_->chunk().value_or(99), std::size_t(0));
+        const double bandwidth = session_->bandwidth();
+        QTest::keyClick(&canvas(), Qt::Key_BracketLeft);
+        QVERIFY(session_->bandwidth() < bandwidth);
+    }
+
+    void everyFormIsWeighedOrSaidToBeUnknown() {
+        // The very first chunk is decided before anything is known of the network.
+        session_->setChunk(0);
+        const StatisticsTable& table = view_->why().table().table();
+        QCOMPARE(table.rows.size(), session_->input()->candidateCount());
+        QVERIFY(table.rows[0][0].toString().startsWith(QStringLiteral("\u25b6")));
+        QCOMPARE(table.rows[1][1].toString(), QStringLiteral("unknown"));
+        // Known from before, every form has a prediction.
+        StreamSettings known = session_->settings();
+        known.bandwidthKnown = true;
+        QVERIFY(session_->edit(QStringLiteral("known"), known));
+        QVERIFY(view_->why().table().table().rows[1][1].typeId() == QMetaType::Double);
+    }
+
+    void scrubbingShowsTheRunAsOfThen() {
+        const QRectF axis = picture().axisArea();
+        drag({QPointF(picture().xOf(0.2), axis.center().y()), QPointF(picture().xOf(0.5), axis.center().y())});
+        QVERIFY(std::abs(session_->player().position() - 0.5) < 0.01);
+        QTest::keyClick(&canvas(), Qt::Key_Right);
+        QVERIFY(std::abs(session_->player().position() - 0.51) < 0.01);
+        QTest::keyClick(&canvas(), Qt::Key_Home);
+        QCOMPARE(session_->player().position(), 0.0);
+    }
+
+    void aLostChunkIsSentAgain() {
+        const double before = ttft("kvz-high");
+        StreamSettings next = session_->settings();
+        next.faults.push_back({Fault::Kind::Lose, 5, 0});
+        QVERIFY(session_->edit(QStringLiteral("fault"), next));
+        QVERIFY(ttft("kvz-high") > before + 0.02);
+        undo().undo();
+        QCOMPARE(ttft("kvz-high"), before);
+    }
+
+    void whatCannotBeSimulatedIsRefusedInWords() {
+        StreamSettings next = session_->settings();
+        next.compute.prefillTokensPerSecond = -1;
+        QVERIFY(!session_->edit(QStringLiteral("prefill"), next));
+        QVERIFY(!view_->errorText().isEmpty());
+        QCOMPARE(session_->rows().size(), std::size_t(10));
+        // A trace with a negative rate, by the same way as a user's file.
+        const QString path = folder_.filePath(QStringLiteral("bad.csv"));
+        QFile file(path);
+        QVERIFY(file.open(QIODevice::WriteOnly) && file.write("0,100\n1,-5\n") > 0);
+        file.close();
+        view_->controls().loadTrace(path);
+        QTRY_VERIFY_WITH_TIMEOUT(view_->errorText().contains(QStringLiteral("bad.csv")), kPatience);
+        QCOMPARE(session_->bandwidth(), 4e9);
+    }
+
+    void aTraceFileGivesTheShapeAndTheSliderTheMean() {
+        const QString path = folder_.filePath(QStringLiteral("steps.csv"));
+        QFile file(path);
+        QVERIFY(file.open(QIODevice::WriteOnly) && file.write("0,100\n1,300\n2,300\n") > 0);
+        file.close();
+        view_->controls().loadTrace(path);
+        QTRY_COMPARE_WITH_TIMEOUT(curve().points().size(), std::size_t(3), kPatience);
+        QVERIFY(std::abs(curve().meanBitsPerSecond() - 4e9) < 1);
+        QVERIFY(std::abs(curve().bitsPerSecondAt(1.5) / curve().bitsPerSecondAt(0.5) - 3) < 1e-9);
+    }
+
+    void aMeasuredRunStandsBesideTheSimulatedOne() {
+        Timeline measured = session_->row("kvscope")->timeline;
+        measured.ttft += 0.01;
+        session_->setMeasured("kvscope", measured);
+        QCOMPARE(session_->rows().size(), std::size_t(11));
+        QCOMPARE(session_->row("kvscope", true)->timeline.ttft, measured.ttft);
+        session_->setFocus("kvscope", true);
+        QCOMPARE(picture().scene().focusRow.has_value(), true);
+        QVERIFY(view_->toCsv().contains(QStringLiteral("kvscope,yes,yes,0,")));
+        session_->clearMeasured();
+        QCOMPARE(session_->rows().size(), std::size_t(10));
+    }
+
+    void hugeContextsAreSimulatedAside() {
+        StreamSettings next = session_->settings();
+        next.contextTokens = 131072;
+        next.chunkTokens = 256;
+        QVERIFY(session_->edit(QStringLiteral("context"), next));
+        QVERIFY(!session_->isIdle());
+        QTRY_VERIFY_WITH_TIMEOUT(session_->isIdle(), kPatience);
+        QCOMPARE(session_->row("text")->timeline.chunks.size(), std::size_t(512));
+    }
+
+    void exportsAsPictureAndNumbers() {
+        const QString path = folder_.filePath(QStringLiteral("timeline.svg"));
+        {
+            QSvgGenerator svg;
+            svg.setFileName(path);
+            svg.setSize({1000, 600});
+            svg.setViewBox(QRect(0, 0, 1000, 600));
+            QPainter painter(&svg);
+            view_->paintTo(painter, QRectF(0, 0, 1000, 600));
+        }
+        QFile file(path);
+        QVERIFY(file.open(QIODevice::ReadOnly));
+        const QByteArray text = file.readAll();
+        for (const char* word : {"kvscope", "oracle", "projected", "SLO"})
+            QVERIFY2(text.contains(word), word);
+        const QStringList lines = view_->toCsv().split(QLatin1Char('\n'), Qt::SkipEmptyParts);
+        QCOMPARE(lines.size(), qsizetype(1 + 10 * 16));
+    }
+
+    void chartsFollowTheSettings() {
+        auto* charts = showCharts(StreamChartsView::Chart::Ttft);
+        const auto& series = charts->lines().data().series;
+        QCOMPARE(series.size(), std::size_t(10));
+        const auto low = std::ranges::find(series, QStringLiteral("kvz-low"), &ChartSeries::name);
+        // More bandwidth never makes a fixed level later.
+        QVERIFY(std::ranges::is_sorted(low->y, std::greater<>()));
+        const double before = low->y.front();
+        StreamSettings next = session_->settings();
+        next.contextTokens = 8192;
+        QVERIFY(session_->edit(QStringLiteral("context"), next));
+        QVERIFY(!charts->isReady());
+        QTRY_VERIFY_WITH_TIMEOUT(charts->isReady(), kPatience);
+        const auto& after = charts->lines().data().series;
+        const double half = std::ranges::find(after, QStringLiteral("kvz-low"), &ChartSeries::name)->y.front();
+        QVERIFY(std::abs(half / before - 0.5) < 0.03);
+        for (const auto chart : {StreamChartsView::Chart::Violations, StreamChartsView::Chart::Quality}) {
+            charts->setChart(chart);
+            charts->setAxis(StreamChartsView::Axis::Context);
+            QTRY_VERIFY_WITH_TIMEOUT(charts->isReady(), kPatience);
+            QCOMPARE(charts->lines().data().series.size(), std::size_t(10));
+            QVERIFY(charts->panel().caption().startsWith(QStringLiteral("projected")));
+        }
+    }
+
+    void theRegimeMapTakesOneToAPlace() {
+        auto* charts = showCharts(StreamChartsView::Chart::Regimes);
+        const RegimeMap& map = charts->regimes().map();
+        for (const Regime regime : {Regime::Text, Regime::Compressed, Regime::Raw})
+            QVERIFY(std::ranges::any_of(map.cells, [&](const RegimeCell& cell) { return cell.fastest() == regime; }));
+        const QPointF at = charts->regimes().pointAt(20e9, 65536);
+        QVERIFY(charts->regimes().toolTipAt(at).contains(QStringLiteral("compressed is the fastest")));
+        const int steps = undo().count();
+        QTest::mouseClick(&charts->regimes(), Qt::LeftButton, {}, at.toPoint());
+        QVERIFY(std::abs(session_->bandwidth() / 20e9 - 1) < 0.1);
+        QVERIFY(std::abs(static_cast<double>(session_->settings().contextTokens) / 65536 - 1) < 0.1);
+        QCOMPARE(undo().count(), steps + 1);
+    }
+
+    void theDistributionIsOverAThousandStartingPoints() {
+        auto* network = choiceWith(QStringLiteral("random walk"));
+        QVERIFY(network != nullptr);
+        network->setCurrentIndex(network->findText(QStringLiteral("random walk")));
+        emit network->activated(network->currentIndex());
+        QVERIFY(curve().points().size() > 10);
+        auto* charts = showCharts(StreamChartsView::Chart::Distribution);
+        const auto& series = charts->lines().data().series;
+        const auto high = std::ranges::find(series, QStringLiteral("kvz-high"), &ChartSeries::name);
+        QCOMPARE(high->x.size(), std::size_t(StreamChartsView::kStarts));
+        QVERIFY(high->x.back() > high->x.front());
+        QCOMPARE(charts->lines().data().marks.size(), std::size_t(3));
+        QCOMPARE(charts->panel().currentTable().rows.size(), std::size_t(10));
+    }
+
+private:
+    [[nodiscard]] TimelineCanvas& canvas() { return view_->canvas(); }
+    [[nodiscard]] QWidget* viewport() { return canvas().viewport(); }
+    [[nodiscard]] TimelinePicture picture() { return canvas().picture(); }
+    [[nodiscard]] const BandwidthTrace& curve() const { return session_->bandwidthCurve(); }
+    [[nodiscard]] double ttft(const char* name) const { return session_->row(name)->timeline.ttft; }
+    [[nodiscard]] QUndoStack& undo() { return window_->workspace().undoStack(); }
+
+    [[nodiscard]] QComboBox* choiceWith(const QString& entry) {
+        for (auto* box : view_->findChildren<QComboBox*>()) {
+            if (box->findText(entry) >= 0)
+                return box;
+        }
+        return nullptr;
+    }
+
+    StreamChartsView* showCharts(StreamChartsView::Chart chart) {
+        window_->showView(QStringLiteral("stream-charts"));
+        auto* charts = window_->findChild<StreamChartsView*>();
+        charts->setChart(chart);
+        [&] { QTRY_VERIFY_WITH_TIMEOUT(charts->isReady(), kPatience); }();
+        return charts;
+    }
+
+    /// Presses at the first place, moves through the others, releases at the last.
+    void drag(const std::vector<QPointF>& places) {
+        QTest::mousePress(viewport(), Qt::LeftButton, {}, places.front().toPoint());
+        for (const QPointF& place : places) {
+            QMouseEvent move(QEvent::MouseMove, place, viewport()->mapToGlobal(place), Qt::LeftButton, Qt::LeftButton,
+                             {});
+            QCoreApplication::sendEvent(viewport(), &move);
+        }
+        QTest::mouseRelease(viewport(), Qt::LeftButton, {}, places.back().toPoint());
+    }
+
+    QTemporaryDir folder_;
+    std::unique_ptr<MainWindow> window_;
+    TimelineView* view_ = nullptr;
+    StreamSession* session_ = nullptr;
+};
+
+QTEST_MAIN(TestTimelineView)
+#include "test_timeline_view.moc"
