@@ -182,9 +182,11 @@ void printTimeline(const Fetched& fetched) {
             QString::number(chunk.wireBytes, 'f', 0));
     }
     const bool isDone = timeline.complete();
-    print(QObject::tr("\nTTFT %1, target %2; %3 in all, %4 of them in vain; quality %5%6\n")
-              .arg(isDone ? QObject::tr("%1 s").arg(timeline.ttft, 0, 'f', 4) : QObject::tr("never"),
-                   timeline.meetsSlo() ? QObject::tr("met") : QObject::tr("missed"),
+    print(QObject::tr("\nTTFT %1 (%2 ms of it for a model's first step), target %3; %4 in all, %5 of them in vain; "
+                      "quality %6%7\n")
+              .arg(isDone ? QObject::tr("%1 s").arg(timeline.ttft, 0, 'f', 4) : QObject::tr("never"))
+              .arg(ComputeModel().firstStepSeconds * 1e3)
+              .arg(timeline.meetsSlo() ? QObject::tr("met") : QObject::tr("missed"),
                    QLocale().formattedDataSize(static_cast<qint64>(timeline.wireBytes)),
                    QLocale().formattedDataSize(static_cast<qint64>(timeline.abandonedBytes)))
               .arg(timeline.quality, 0, 'f', 4)

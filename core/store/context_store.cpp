@@ -38,9 +38,15 @@ Result<bool> ContextStore::writeChunk(const ChunkKey& key, std::span<const std::
         return fail("is larger than a store's records may be (512 MiB)", name() + ", chunk " + key.text(),
                     "Encode with smaller chunks");
     KVSCOPE_ASSIGN(const bool there, holdsChunk(key));
-    if (!there)
-        KVSCOPE_TRY(keepChunk(key, bytes));
-    return !there;
+    if (there)
+        return false;
+    if (auto kept = keepChunk(key, bytes); !kept) {
+        // Someone else may have written the same chunk meanwhile.
+        if (const auto now = holdsChunk(key); now && *now)
+            return false;
+        return tl::unexpected<Error>(std::move(kept.error()));
+    }
+    return true;
 }
 
 bool isContextName(std::string_view name) {

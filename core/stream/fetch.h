@@ -6,6 +6,7 @@
 #include "core/base/thread_pool.h"
 #include "core/codec/encoded_cache.h"
 #include "core/codec/kvz_directory.h"
+#include "core/codec/raw_vector.h"
 #include "core/kv/kv_cache.h"
 #include "core/stream/bandwidth_trace.h"
 #include "core/stream/compute_model.h"
@@ -90,7 +91,7 @@ struct ReceivedPart {
     std::size_t level = 0;
     std::shared_ptr<const std::vector<std::byte>> encoded;
     /// In the plane's dtype, [tokens][channels].
-    std::vector<std::byte> decoded;
+    RawVector<std::byte> decoded;
 };
 using ReceivedParts = std::map<std::pair<PlaneId, TokenIndex>, ReceivedPart>;
 

@@ -20,6 +20,7 @@ using asio::ip::tcp;
 constexpr auto kWatchEvery = std::chrono::milliseconds(50);
 constexpr double kFirstRetry = 0.05;
 constexpr double kLongestRetry = 2;
+constexpr std::size_t kReserved = std::size_t{1} << 20;
 
 } // namespace
 
@@ -235,6 +236,9 @@ Result<void> FetchPath::takeSegment(const wire::Segment& segment) {
     const auto size = static_cast<std::size_t>(owner_.partBytes(*request, request->part));
     if (segment.bytes.size() > size - request->partial.size())
         return lies("a part is longer than the directory says");
+    // Memory is taken for what has come, and for some more so that small parts are never moved.
+    if (request->partial.empty())
+        request->partial.reserve(std::min(size, kReserved));
     request->partial.insert(request->partial.end(), segment.bytes.begin(), segment.bytes.end());
     if (request->partial.size() < size)
         return {};

@@ -62,7 +62,7 @@ private:
         std::size_t decoding = 0;
     };
     struct Decoded {
-        std::vector<std::byte> values;
+        RawVector<std::byte> values;
         std::optional<Error> problem;
         double begin = 0;
         double end = 0;

@@ -129,7 +129,7 @@ public:
 private:
     struct Block {
         TokenRange tokens;
-        const std::vector<std::byte>* values = nullptr;
+        const RawVector<std::byte>* values = nullptr;
     };
 
     static std::int64_t rowBytes(const PlaneGeometry& plane) { return plane.channels() * sizeOf(plane.dtype); }
