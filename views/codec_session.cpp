@@ -168,6 +168,8 @@ void CodecSession::endStroke() {
     if (stroke.before != plans_)
         undo_->push(new PlansCommand(*this, stroke.what, stroke.before, plans_));
     rememberTried();
+    // Views that are too slow to follow a stroke have waited for its end.
+    emit plansChanged();
 }
 
 void CodecSession::push(const QString& what, std::vector<CodecPlan> plans) {
