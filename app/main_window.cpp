@@ -273,7 +273,8 @@ void MainWindow::rebuildViews() {
     for (QAction* action : commands_.actions()) {
         if (action->objectName().startsWith(QLatin1String("arrangement.")) ||
             action->objectName().startsWith(QLatin1String("map.")) ||
-            action->objectName().startsWith(QLatin1String("statistics.")))
+            action->objectName().startsWith(QLatin1String("statistics.")) ||
+            action->objectName().startsWith(QLatin1String("stream.")))
             action->setEnabled(main != nullptr);
     }
     if (QAction* action = commands_.find(QStringLiteral("view.difference")))

@@ -93,6 +93,7 @@ private:
     void makeMapCommands();
     void makeStatisticsCommands();
     void makeCodecCommands();
+    void makeStreamCommands();
     /// Which of them make sense for what is open.
     void updateCodecCommands();
     void showSweep();

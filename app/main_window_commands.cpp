@@ -12,6 +12,7 @@
 #include "app/welcome_page.h"
 #include "views/explanations.h"
 #include "views/heatmap_settings.h"
+#include "views/timeline_canvas.h"
 
 #include <QActionGroup>
 #include <QApplication>
@@ -52,6 +53,7 @@ void MainWindow::makeCommands() {
     makeMapCommands();
     makeStatisticsCommands();
     makeCodecCommands();
+    makeStreamCommands();
     makeHelpCommands();
 }
 
@@ -384,7 +386,9 @@ void MainWindow::showShortcuts() {
     QDialog dialog(this);
     dialog.setWindowTitle(tr("Keyboard and mouse"));
     const auto gestures = MapsArea::gestures();
-    auto* table = new QTableWidget(static_cast<int>(commands_.actions().size() + gestures.size()), 3, &dialog);
+    const auto timeline = views::TimelineCanvas::gestures();
+    const auto rows = commands_.actions().size() + gestures.size() + timeline.size();
+    auto* table = new QTableWidget(static_cast<int>(rows), 3, &dialog);
     table->setHorizontalHeaderLabels({tr("Key or gesture"), tr("Command"), tr("What it does")});
     table->setEditTriggers(QAbstractItemView::NoEditTriggers);
     table->verticalHeader()->hide();
@@ -400,6 +404,8 @@ void MainWindow::showShortcuts() {
             action->statusTip());
     for (const auto& [gesture, help] : gestures)
         add(gesture, tr("in a map"), help);
+    for (const auto& [gesture, help] : timeline)
+        add(gesture, tr("in the timelines"), help);
     table->resizeColumnsToContents();
     table->horizontalHeader()->setStretchLastSection(true);
     auto* layout = new QVBoxLayout(&dialog);

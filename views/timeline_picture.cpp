@@ -162,15 +162,32 @@ double TimelinePicture::rateAt(double y) const {
 }
 
 void TimelinePicture::addItem(std::size_t row, std::size_t chunk, std::size_t candidate, TimelineLane lane,
-                              const Interval& when, bool abandoned) {
-    if (when.empty() || !std::isfinite(when.begin) || candidate == kNoIndex || when.end < scene_.begin ||
-        when.begin > scene_.end)
+                              const Interval& when, bool abandoned, bool simulated) {
+    if (when.empty() || !std::isfinite(when.begin) || candidate >= scene_.input->candidateCount() ||
+        when.end < scene_.begin || when.begin > scene_.end)
         return;
     const QRectF area = laneArea(row, lane);
     const double left = std::max(xOf(when.begin), area.left());
     const double right = std::min(xOf(std::min(when.end, scene_.end * 2)), area.right());
     items_.push_back({QRectF(left, area.top(), std::max(1.0, right - left), area.height()), row, chunk, candidate, lane,
-                      when.begin, when.end, abandoned});
+                      when.begin, when.end, abandoned, simulated});
+}
+
+void TimelinePicture::addRun(std::size_t row, const Timeline& run, bool simulated) {
+    for (const AbandonedTransfer& transfer : run.abandoned)
+        addItem(row, transfer.chunk, transfer.candidate, TimelineLane::Network, transfer.send, true, simulated);
+    for (std::size_t i = 0; i < run.chunks.size(); ++i) {
+        const ChunkTimes& chunk = run.chunks[i];
+        addItem(row, i, chunk.candidate, TimelineLane::Network, chunk.send, false, simulated);
+        addItem(row, i, chunk.candidate, TimelineLane::Decode, chunk.decode, false, simulated);
+        addItem(row, i, chunk.candidate, TimelineLane::Recompute, chunk.recompute, false, simulated);
+        if (chunk.ready < kNever && chunk.ready >= scene_.begin && chunk.ready <= scene_.end &&
+            chunk.candidate < scene_.input->candidateCount()) {
+            const QRectF lane = laneArea(row, TimelineLane::Ready);
+            items_.push_back({QRectF(xOf(chunk.ready) - 1, lane.top(), 3, lane.height()), row, i, chunk.candidate,
+                              TimelineLane::Ready, chunk.ready, chunk.ready, false, simulated});
+        }
+    }
 }
 
 void TimelinePicture::addItems() {
@@ -180,19 +197,14 @@ void TimelinePicture::addItems() {
         const QRectF area = rowArea(row);
         if (area.bottom() < rows_.top() || area.top() > rows_.bottom())
             continue;
-        const Timeline& run = (*scene_.rows)[row].timeline;
-        for (const AbandonedTransfer& transfer : run.abandoned)
-            addItem(row, transfer.chunk, transfer.candidate, TimelineLane::Network, transfer.send, true);
-        for (std::size_t i = 0; i < run.chunks.size(); ++i) {
-            const ChunkTimes& chunk = run.chunks[i];
-            addItem(row, i, chunk.candidate, TimelineLane::Network, chunk.send);
-            addItem(row, i, chunk.candidate, TimelineLane::Decode, chunk.decode);
-            addItem(row, i, chunk.candidate, TimelineLane::Recompute, chunk.recompute);
-            if (chunk.ready < kNever && chunk.ready >= scene_.begin && chunk.ready <= scene_.end) {
-                const QRectF lane = laneArea(row, TimelineLane::Ready);
-                items_.push_back({QRectF(xOf(chunk.ready) - 1, lane.top(), 3, lane.height()), row, i, chunk.candidate,
-                                  TimelineLane::Ready, chunk.ready, chunk.ready, false});
-            }
+        const StreamRow& shown = (*scene_.rows)[row];
+        addRun(row, shown.timeline, false);
+        if (!shown.measured)
+            continue;
+        // The simulation of the same strategy is laid over what was measured.
+        for (const StreamRow& other : *scene_.rows) {
+            if (!other.measured && other.name == shown.name)
+                addRun(row, other.timeline, true);
         }
     }
 }
@@ -203,6 +215,8 @@ const TimelineItem* TimelinePicture::itemAt(const QPointF& at) const {
     const TimelineItem* best = nullptr;
     double bestDistance = kReach;
     for (const TimelineItem& item : items_) {
+        if (item.simulated)
+            continue;
         if (at.y() < item.rect.top() || at.y() > item.rect.bottom() + 1)
             continue;
         const double distance = std::max({item.rect.left() - at.x(), at.x() - item.rect.right(), 0.0});
@@ -447,6 +461,13 @@ void TimelinePicture::paintItem(QPainter& painter, const TimelineItem& item) con
     const bool selected = scene_.chunk == item.chunk && scene_.focusRow == item.row;
     painter.setOpacity(isFuture(item.begin) ? kFutureOpacity : 1.0);
     const QColor colour = colourOf(candidate, theme_);
+    if (item.simulated) {
+        painter.setPen(QPen(theme_.text, 1, Qt::DotLine));
+        painter.setBrush(Qt::NoBrush);
+        painter.drawRect(item.rect.adjusted(0.5, 0.5, -0.5, -0.5));
+        painter.setOpacity(1);
+        return;
+    }
     if (item.lane == TimelineLane::Ready) {
         painter.fillRect(item.rect, colour);
     } else {
@@ -546,8 +567,8 @@ void TimelinePicture::paintRows(QPainter& painter) const {
     for (const TimelineItem& item : items_) {
         // Of many bars within a pixel one is enough.
         const bool hidden = before != nullptr && before->row == item.row && before->lane == item.lane &&
-                            before->candidate == item.candidate && item.rect.width() <= 1 &&
-                            item.rect.right() - before->rect.left() < 1.2;
+                            before->candidate == item.candidate && before->simulated == item.simulated &&
+                            item.rect.width() <= 1 && item.rect.right() - before->rect.left() < 1.2;
         if (hidden)
             continue;
         paintItem(painter, item);

@@ -41,6 +41,8 @@ struct TimelineItem {
     double end = 0;
     /// The transfer was given up.
     bool abandoned = false;
+    /// Of the simulated run that is laid over a measured one: an outline.
+    bool simulated = false;
 };
 
 /// What is drawn, and how much of it.
@@ -102,8 +104,9 @@ public:
 private:
     void layOut(const QRectF& area);
     void addItems();
+    void addRun(std::size_t row, const Timeline& run, bool simulated);
     void addItem(std::size_t row, std::size_t chunk, std::size_t candidate, TimelineLane lane, const Interval& when,
-                 bool abandoned = false);
+                 bool abandoned, bool simulated);
 
     void paintCurve(QPainter& painter) const;
     void paintEstimates(QPainter& painter) const;

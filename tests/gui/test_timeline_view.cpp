@@ -217,6 +217,12 @@ private slots:
         QCOMPARE(session_->row("kvscope", true)->timeline.ttft, measured.ttft);
         session_->setFocus("kvscope", true);
         QCOMPARE(picture().scene().focusRow.has_value(), true);
+        // The simulation is laid over it, in its row alone.
+        const TimelinePicture shown = picture();
+        const auto overlaid = [](const TimelineItem& item) { return item.simulated; };
+        QVERIFY(std::ranges::count_if(shown.items(), overlaid) > 16);
+        for (const TimelineItem& item : shown.items())
+            QVERIFY(!item.simulated || item.row == *shown.scene().focusRow);
         QVERIFY(view_->toCsv().contains(QStringLiteral("kvscope,yes,yes,0,")));
         session_->clearMeasured();
         QCOMPARE(session_->rows().size(), std::size_t(10));
@@ -230,6 +236,31 @@ private slots:
         QVERIFY(!session_->isIdle());
         QTRY_VERIFY_WITH_TIMEOUT(session_->isIdle(), kPatience);
         QCOMPARE(session_->row("text")->timeline.chunks.size(), std::size_t(512));
+    }
+
+    void commandsPlayPullAndExplain() {
+        const auto run = [this](const char* id) {
+            auto* action = window_->commands().find(QLatin1String("stream.") + QLatin1String(id));
+            QVERIFY(action != nullptr && action->isEnabled());
+            action->trigger();
+        };
+        session_->player().setClock([] { return 0.0; });
+        run("play");
+        QVERIFY(session_->player().isPlaying());
+        run("faster");
+        QCOMPARE(session_->player().speed(), 0.2);
+        run("less");
+        QCOMPARE(session_->settings().pulls.size(), std::size_t(1));
+        QCOMPARE(session_->bandwidth(), 3.2e9);
+        run("rewind");
+        QVERIFY(!session_->player().isActive());
+        run("nextChunk");
+        QCOMPARE(session_->chunk().value_or(99), std::size_t(0));
+        QVERIFY(view_->why().isVisible());
+        run("summary");
+        QVERIFY(view_->summary().isVisible());
+        run("defaults");
+        QVERIFY(session_->settings() == defaultStreamSettings());
     }
 
     void exportsAsPictureAndNumbers() {
