@@ -424,7 +424,6 @@ void FetchRun::reconnecting(std::size_t, const Error& why) {
 }
 
 void FetchRun::failed(std::size_t path, const Error& why) {
-    lastFailure_ = why;
     const bool anyAlive = std::ranges::any_of(paths_, [](const FetchPath& other) { return other.isAlive(); });
     if (!anyAlive)
         return end(why);

@@ -94,14 +94,12 @@ private:
     std::deque<FetchPath> paths_;
     std::optional<Clock::time_point> start_;
     Clock::time_point created_ = Clock::now();
-    double greetedAt_ = 0;
     std::uint64_t directoryHash_ = 0;
     std::unique_ptr<Fetched> fetched_;
     std::unique_ptr<FetchBook> book_;
     std::shared_ptr<ReceivedParts> parts_ = std::make_shared<ReceivedParts>();
     std::vector<Progressing> chunks_;
     std::optional<Error> problem_;
-    std::optional<Error> lastFailure_;
     std::size_t decodesInFlight_ = 0;
     /// When the timer is due.
     double tickAt_ = kNever;
