@@ -42,6 +42,9 @@ public:
     /// Range of the mean bandwidth, bits per second.
     static constexpr double kLeastRate = 0.1e9;
     static constexpr double kMostRate = 400e9;
+    /// Range of the SLO, seconds.
+    static constexpr double kLeastSlo = 0.05;
+    static constexpr double kMostSlo = 600;
     /// Contexts of more chunks are simulated on the pool.
     static constexpr std::size_t kMostChunksInFrame = 256;
     static constexpr const char* kFirstRow = "kvscope";

@@ -97,4 +97,7 @@ private:
     Interval pressedView_;
 };
 
+/// The nearest multiple of `grid`.
+double snapped(double value, double grid);
+
 } // namespace kvscope::views

@@ -203,7 +203,7 @@ void TimelineControls::makeBandwidth() {
         if (session_)
             session_->setBandwidth(rate * 1e9);
     });
-    slo_ = makeBox("slo", 0.05, 600, 2, 0.1, tr(" s"));
+    slo_ = makeBox("slo", StreamSession::kLeastSlo, StreamSession::kMostSlo, 2, 0.1, tr(" s"));
     connect(slo_, &QDoubleSpinBox::valueChanged, this, [this](double seconds) {
         change(tr("SLO"), [seconds](StreamSettings& settings) { settings.sloSeconds = seconds; });
     });
