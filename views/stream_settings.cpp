@@ -67,8 +67,7 @@ Result<BandwidthTrace> bandwidthFromRequest(const StreamSettings& settings) {
         }
     }
     std::ranges::sort(times);
-    const auto repeated = std::ranges::unique(times);
-    times.erase(repeated.begin(), repeated.end());
+    times.erase(std::unique(times.begin(), times.end()), times.end());
     std::vector<TracePoint> points;
     for (const double seconds : times) {
         double factor = 1;

@@ -58,6 +58,7 @@ Result<std::vector<SweepOutcome>> outcomesOf(const StreamInput& input, StreamSet
 
 StreamSweep emptySweep(std::span<const PolicyName> policies, std::span<const double> x) {
     StreamSweep sweep;
+    sweep.policies.reserve(policies.size());
     for (const PolicyName& policy : policies)
         sweep.policies.push_back(policy.name);
     sweep.x.assign(x.begin(), x.end());
@@ -188,6 +189,7 @@ Result<std::vector<TtftDistribution>> ttftOverStarts(const StreamInput& input, c
     KVSCOPE_TRY(validate(setup));
     const auto policies = policiesFor(input);
     std::vector<TtftDistribution> distributions;
+    distributions.reserve(policies.size());
     for (const PolicyName& policy : policies)
         distributions.push_back({policy.name, {}});
     const auto trace = setup.link.paths.front().trace;
