@@ -82,8 +82,10 @@ private slots:
         window_ = std::make_unique<MainWindow>();
         window_->resize(1400, 900);
         window_->show();
-        window_->openPaths({qEnvironmentVariable("KVSCOPE_SAMPLE_DUMPS") + QStringLiteral("/prose.safetensors")});
-        QTRY_VERIFY_WITH_TIMEOUT(window_->workspace().document(Workspace::Slot::Main) != nullptr, kPatience);
+        const QString samples = qEnvironmentVariable("KVSCOPE_SAMPLE_DUMPS");
+        // The held-out view has something to write only where there is a second dump.
+        window_->openPaths({samples + QStringLiteral("/prose.safetensors"), samples + QStringLiteral("/code.npz")});
+        QTRY_VERIFY_WITH_TIMEOUT(window_->workspace().document(Workspace::Slot::Compared) != nullptr, kPatience);
     }
 
     void cleanupTestCase() { window_.reset(); }
