@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "app/cli_options.h"
+#include "core/codec/kvz_directory.h"
 #include "core/io/dump_writer.h"
 #include "core/io/kvz_dump.h"
 
 #include <QFileInfo>
 #include <QJsonArray>
 #include <QLocale>
+#include <QSaveFile>
 
 namespace kvscope::app {
 
@@ -55,6 +57,27 @@ QString toText(const ConvertReport& report, const QString& out) {
     return text;
 }
 
+/// Writes the tokens of a .kvz as text or as JSON.
+int decodeText(const QString& path, const QString& out, bool json) {
+    const bool plain = out.endsWith(QLatin1String(".txt"));
+    if (!plain && !out.endsWith(QLatin1String(".json")))
+        return complain(
+            QObject::tr("-o: \"%1\" does not end in .txt or .json, as which the level text is written").arg(out),
+            kExitBadUsage);
+    const auto text = readKvzText(path.toStdString());
+    if (!text)
+        return complain(text.error());
+    QSaveFile file(out);
+    const QByteArray bytes = QByteArray::fromStdString(plain ? plainText(text->tokens) : tokensToJson(text->tokens));
+    if (!file.open(QIODevice::WriteOnly) || file.write(bytes) != bytes.size() || !file.commit())
+        return complain(QObject::tr("%1 cannot be written: %2").arg(out, file.errorString()));
+    if (json)
+        print(QJsonObject{{QStringLiteral("out"), out}, {QStringLiteral("bytes"), static_cast<qint64>(bytes.size())}});
+    else
+        print(QObject::tr("%1: %2 of text\n").arg(out, QLocale().formattedDataSize(bytes.size())));
+    return kExitDone;
+}
+
 using Open = Result<OpenedDump> (*)(const std::filesystem::path& path, const OpenOptions& options);
 
 Result<OpenedDump> openAny(const std::filesystem::path& path, const OpenOptions& options) {
@@ -84,6 +107,9 @@ int convert(QCommandLineParser& parser, const QStringList& arguments, const QStr
     const QString out = parser.value(QStringLiteral("o"));
     if (parser.positionalArguments().size() != 1 || out.isEmpty())
         return complain(usage, kExitBadUsage);
+
+    if (open == &openContainer && parser.value(QStringLiteral("level")) == QLatin1String(kTextLevelName.data()))
+        return decodeText(parser.positionalArguments().front(), out, parser.isSet(QStringLiteral("json")));
 
     ConvertOptions conversion;
     const auto format = dumpFormatOf(out.toStdString());
@@ -131,7 +157,9 @@ int runConvert(const QStringList& arguments) {
 
 int runDecode(const QStringList& arguments) {
     QCommandLineParser parser;
-    parser.setApplicationDescription(QObject::tr("Decodes a .kvz container into a dump of another format."));
+    parser.setApplicationDescription(
+        QObject::tr("Decodes a .kvz container into a dump of another format; with --level text, writes its "
+                    "tokens as OUT.txt or OUT.json."));
     parser.addPositionalArgument(QStringLiteral("FILE"), QObject::tr("The .kvz file."));
     return convert(parser, arguments, QObject::tr("decode needs IN.kvz and -o OUT; see kvscope decode --help"),
                    &openContainer);

@@ -17,6 +17,11 @@ QString fromName(std::string_view name) {
 
 QString toText(const KvzReport& report, const QString& out) {
     QString text = QObject::tr("%1: %2\n").arg(out, QLocale().formattedDataSize(report.fileBytes));
+    if (report.textBytes > 0)
+        text +=
+            QObject::tr("  text: %1, the tokens themselves: the level below all others, from which a model computes "
+                        "K and V again\n")
+                .arg(QLocale().formattedDataSize(report.textBytes));
     for (const EncodeReport& level : report.levels) {
         const EncodeTotals all = level.totals();
         text += QObject::tr("  %1: %2, %3 bits a value, ratio %4 to 16 bit, %5 to the dump")
@@ -45,16 +50,26 @@ QJsonObject toJson(const KvzReport& report, const QString& out) {
         levels.append(QJsonDocument::fromJson(QByteArray::fromStdString(kvscope::toJson(level))).object());
     return {{QStringLiteral("out"), out},
             {QStringLiteral("bytes"), static_cast<qint64>(report.fileBytes)},
+            {QStringLiteral("text_bytes"), static_cast<qint64>(report.textBytes)},
             {QStringLiteral("levels"), levels}};
+}
+
+/// The presets that are named, without the text level, which every file of a dump with tokens has.
+std::vector<std::string> presetNames(const QCommandLineParser& parser) {
+    std::vector<std::string> names;
+    for (const QString& name : parser.value(QStringLiteral("preset")).split(QLatin1Char(','), Qt::SkipEmptyParts)) {
+        if (std::string trimmed = name.trimmed().toStdString(); trimmed != kTextLevelName)
+            names.push_back(std::move(trimmed));
+    }
+    return names;
 }
 
 /// The plans that the options ask for, presets first.
 Result<std::vector<CodecPlan>> plansFrom(const QCommandLineParser& parser, const KvCache& cache,
                                          std::optional<std::int64_t> chunkTokens) {
     std::vector<CodecPlan> plans;
-    const QString names = parser.value(QStringLiteral("preset"));
-    for (const QString& name : names.split(QLatin1Char(','), Qt::SkipEmptyParts)) {
-        KVSCOPE_ASSIGN(CodecPlan plan, makePreset(name.trimmed().toStdString(), cache));
+    for (const std::string& name : presetNames(parser)) {
+        KVSCOPE_ASSIGN(CodecPlan plan, makePreset(name, cache));
         if (chunkTokens)
             plan.chunkTokens = *chunkTokens;
         plans.push_back(std::move(plan));
@@ -80,7 +95,11 @@ int runEncode(const QStringList& arguments) {
     QStringList names;
     for (const PresetInfo& preset : presets())
         names.append(QString::fromStdString(preset.name));
-    add("preset", QObject::tr("One or several of: %1.").arg(names.join(QStringLiteral(", "))), "NAME[,NAME...]");
+    add("preset",
+        QObject::tr("One or several of: %1. The tokens of the dump go with them as the level \"text\"; \"text\" alone "
+                    "writes nothing else.")
+            .arg(names.join(QStringLiteral(", "))),
+        "NAME[,NAME...]");
     add("plan", QObject::tr("A plan in JSON, edited by hand or saved by the window; may be repeated."), "PLAN.json");
     add("chunk-tokens", QObject::tr("Tokens a chunk, for presets (default 256)."), "N");
     add("prefill-rate", QObject::tr("Tokens a second that the model computes, to compare encoding with."), "RATE");
@@ -114,8 +133,8 @@ int runEncode(const QStringList& arguments) {
         if (!chunkTokens)
             return kExitBadUsage;
     }
-    for (const QString& name : parser.value(QStringLiteral("preset")).split(QLatin1Char(','), Qt::SkipEmptyParts)) {
-        if (const auto known = findPreset(name.trimmed().toStdString()); !known)
+    for (const std::string& name : presetNames(parser)) {
+        if (const auto known = findPreset(name); !known)
             return complain(QObject::tr("--preset: %1").arg(QString::fromStdString(known.error().message())),
                             kExitBadUsage);
     }

@@ -81,10 +81,10 @@ KvzExportDialog::KvzExportDialog(views::Document& document, QWidget* parent)
     levels_->setObjectName(QStringLiteral("kvzLevels"));
     levels_->setToolTip(tr("Each level is the whole dump encoded with one plan; a receiver or a reader takes one"));
     form->addRow(tr("&Levels"), levels_);
-    const bool hasText = std::ranges::any_of(
-        info.tokens, [](const CacheTokens& tokens) { return !tokens.ids.empty() || !tokens.texts.empty(); });
-    auto* text = new QLabel(hasText ? tr("The tokens themselves go with it: the text level, below all others.")
-                                    : tr("The dump has no tokens, so that the file will have no text level."));
+    auto* text = new QLabel(hasText(info) ? tr("The tokens themselves go with it (%1): the level \"text\", below all "
+                                               "others, from which a model computes K and V again.")
+                                                .arg(QLocale().formattedDataSize(textBytes(info)))
+                                          : tr("The dump has no tokens, so that the file will have no text level."));
     text->setWordWrap(true);
     form->addRow(tr("Text"), text);
     auto* target = new QHBoxLayout;

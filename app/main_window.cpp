@@ -176,10 +176,16 @@ void MainWindow::openNext() {
 
 void MainWindow::showError(const Error& error, const QString& path) {
     waiting_.clear();
+    if (error.kind == Error::Kind::Cancelled)
+        return;
     const QString text = QString::fromStdString(error.message());
-    if (error.kind == Error::Kind::Input && !path.isEmpty())
+    if (path.endsWith(QLatin1String(".kvz"))) {
+        // A container says how it is to be read; one that holds text alone is shown as that.
+        messages_->showError(text);
+        showTextLevel(path, true);
+    } else if (error.kind == Error::Kind::Input && !path.isEmpty())
         messages_->showError(text, tr("Say how to read it ..."), [this, path] { openWithLayout(path, {}, {}); });
-    else if (error.kind != Error::Kind::Cancelled)
+    else
         messages_->showError(text);
 }
 

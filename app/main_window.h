@@ -99,6 +99,8 @@ private:
     void showSweep();
     void showKvzExport();
     void chooseLevel();
+    /// Shows the tokens of a .kvz; with `onlyText` where it holds nothing else.
+    void showTextLevel(const QString& path, bool onlyText = false);
     /// Shows a statistics view and a part of it.
     void showPart(const QString& view, const std::function<void(QWidget*)>& show);
     void updateTitle();

@@ -2,7 +2,10 @@
 #include "app/kvz_export_dialog.h"
 #include "app/main_window.h"
 #include "app/sweep_dialog.h"
+#include "app/text_level_dialog.h"
+#include "core/codec/kvz_directory.h"
 #include "views/codec_session.h"
+#include "views/run_async.h"
 
 #include <QInputDialog>
 
@@ -68,9 +71,29 @@ void MainWindow::chooseLevel() {
                                                static_cast<int>(levels.shown), false, &accepted);
     if (!accepted)
         return;
+    if (name == QLatin1String(kTextLevelName.data())) {
+        showTextLevel(QString::fromStdString(main->cache().info().path.string()));
+        return;
+    }
     OpenOptions options = workspace_.options(Workspace::Slot::Main);
     options.level = name.toStdString();
     workspace_.open(main->cache().info().path, options, Workspace::Slot::Main);
+}
+
+void MainWindow::showTextLevel(const QString& path, bool onlyText) {
+    views::runAsync(
+        workspace_.pool(), this, [path = path.toStdString()] { return readKvzText(path); },
+        [this, onlyText](const Result<KvzText>& text) {
+            if (onlyText && (!text || !text->levels.empty()))
+                return;
+            if (!text) {
+                showError(text.error(), {});
+                return;
+            }
+            auto* dialog = new TextLevelDialog(*text, this);
+            dialog->setAttribute(Qt::WA_DeleteOnClose);
+            dialog->show();
+        });
 }
 
 } // namespace kvscope::app

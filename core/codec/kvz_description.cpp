@@ -107,6 +107,17 @@ ordered_json tokensToJson(const CacheTokens& tokens) {
     return out;
 }
 
+ordered_json textToJson(const CacheInfo& info) {
+    ordered_json tokens = ordered_json::array();
+    for (const CacheTokens& sequence : info.tokens)
+        tokens.push_back(tokensToJson(sequence));
+    return tokens;
+}
+
+std::string compact(const ordered_json& value) {
+    return value.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
+}
+
 class Reader {
 public:
     explicit Reader(std::string source)
@@ -344,11 +355,8 @@ std::string descriptionToJson(const KvzDirectory& directory, const std::vector<s
     out["layers"] = runLengths(directory.geometry.layers, layerToJson);
     if (!info.rope.empty())
         out["rope"] = runLengths(info.rope, ropeToJson);
-    if (!info.tokens.empty()) {
-        ordered_json& tokens = out["tokens"] = ordered_json::array();
-        for (const CacheTokens& sequence : info.tokens)
-            tokens.push_back(tokensToJson(sequence));
-    }
+    if (!info.tokens.empty())
+        out["tokens"] = textToJson(info);
     ordered_json& levels = out["levels"] = ordered_json::array();
     for (std::size_t i = 0; i < directory.levels.size(); ++i) {
         ordered_json level;
@@ -361,7 +369,11 @@ std::string descriptionToJson(const KvzDirectory& directory, const std::vector<s
             level["errors"] = runLengths(directory.levels[i].errors, errorToJson);
         levels.push_back(std::move(level));
     }
-    return out.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
+    return compact(out);
+}
+
+std::int64_t textBytes(const CacheInfo& info) {
+    return hasText(info) ? static_cast<std::int64_t>(compact(textToJson(info)).size()) : 0;
 }
 
 Result<void> descriptionFromJson(std::string_view text, const std::string& where, KvzDirectory& directory,

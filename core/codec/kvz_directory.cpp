@@ -70,6 +70,8 @@ private:
 constexpr std::size_t kPlaneRecord = 20;
 constexpr std::size_t kPipelineRecord = 16;
 constexpr std::size_t kChunkRecord = 28;
+/// Most planes that a file of the text level alone may speak of; others are bounded by their own size.
+constexpr std::int64_t kMaxTextPlanes = std::int64_t{1} << 20;
 
 std::vector<Pipeline> pipelinesOf(const KvzLevel& level) {
     std::vector<Pipeline> pipelines;
@@ -218,6 +220,19 @@ std::int64_t KvzLevel::bytes() const {
     return sum;
 }
 
+bool hasText(const CacheInfo& info) {
+    return std::ranges::any_of(info.tokens,
+                               [](const CacheTokens& tokens) { return !tokens.ids.empty() || !tokens.texts.empty(); });
+}
+
+std::vector<std::string> KvzDirectory::levelNames() const {
+    std::vector<std::string> names;
+    std::ranges::transform(levels, std::back_inserter(names), &KvzLevel::name);
+    if (hasText(info))
+        names.emplace_back(kTextLevelName);
+    return names;
+}
+
 std::vector<std::byte> toBytes(const KvzDirectory& directory) {
     std::vector<std::vector<Pipeline>> pipelines;
     std::ranges::transform(directory.levels, std::back_inserter(pipelines), pipelinesOf);
@@ -249,9 +264,11 @@ Result<KvzDirectory> directoryFromBytes(std::span<const std::byte> bytes, std::i
     std::int64_t planes = 0;
     for (const LayerGeometry& layer : directory.geometry.layers)
         planes += std::ranges::count_if(layer.planes, [](const auto& plane) { return plane.has_value(); });
-    if (directory.levels.empty() || planes == 0 ||
-        !in.hasRoomFor(static_cast<std::size_t>(directory.geometry.sequences * planes), kPlaneRecord))
-        return fail("has a directory that holds no level, no plane, or fewer than it says", where, kDamaged);
+    const std::int64_t records = directory.geometry.sequences * planes;
+    if (directory.levels.empty() && (!hasText(directory.info) || records > kMaxTextPlanes))
+        return fail("has a directory that holds no level", where, kDamaged);
+    if (planes == 0 || (!directory.levels.empty() && !in.hasRoomFor(static_cast<std::size_t>(records), kPlaneRecord)))
+        return fail("has a directory that holds no plane, or fewer than it says", where, kDamaged);
     IndexReader reader(in, directory, fileBytes, where);
     for (std::size_t i = 0; i < directory.levels.size(); ++i)
         KVSCOPE_TRY(reader.read(directory.levels[i], pipelines[i]));

@@ -13,12 +13,22 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace kvscope {
 
 /// Most values that one chunk may hold.
 inline constexpr std::int64_t kMaxChunkValues = std::int64_t{1} << 27;
+
+/// The level below all others: the tokens that the cache was computed from, without any value. No plan's level has this
+/// name.
+inline constexpr std::string_view kTextLevelName = "text";
+
+/// Whether a cache knows its tokens, so that a .kvz of it has the text level.
+bool hasText(const CacheInfo& info);
+/// Bytes that the text level takes in a .kvz.
+std::int64_t textBytes(const CacheInfo& info);
 
 /// Where one chunk of a plane lies.
 struct KvzChunk {
@@ -62,7 +72,11 @@ struct KvzDirectory {
     KvGeometry geometry;
     /// Name, model, tokens, RoPE, and the format and layout that the dump had.
     CacheInfo info;
+    /// Empty in a file of the text level alone.
     std::vector<KvzLevel> levels;
+
+    /// The names of all levels in order, the text level last where there is one.
+    [[nodiscard]] std::vector<std::string> levelNames() const;
 };
 
 /// Directory as bytes: the length of the description as a 64-bit number, the description (JSON), the index (binary).

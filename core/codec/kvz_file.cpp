@@ -76,16 +76,29 @@ Result<KvzFilePtr> KvzFile::open(ByteSourcePtr bytes) {
 }
 
 Result<std::size_t> KvzFile::findLevel(std::string_view name) const {
+    const auto found = std::ranges::find(levels(), name, &KvzLevel::name);
+    if (found != levels().end())
+        return static_cast<std::size_t>(found - levels().begin());
+    if (name == kTextLevelName && hasText(info()))
+        return noValues();
     std::string list;
-    for (std::size_t i = 0; i < levels().size(); ++i) {
-        if (levels()[i].name == name)
-            return i;
-        list += (i == 0 ? "" : ", ") + levels()[i].name;
-    }
+    for (const std::string& one : directory_.levelNames())
+        list += (list.empty() ? "" : ", ") + one;
     return fail("has no level \"" + std::string(name) + "\"", this->name(), "Choose one of: " + list);
 }
 
-std::size_t KvzFile::bestLevel() const {
+tl::unexpected<Error> KvzFile::noValues() const {
+    return fail("holds no K and V at the level text: it is the tokens alone, and a model must compute K and V from "
+                "them again",
+                name(),
+                levels().empty()
+                    ? "Read the tokens with kvscope decode --level text -o OUT.txt"
+                    : "Open another level, or read the tokens with kvscope decode --level text -o OUT.txt");
+}
+
+Result<std::size_t> KvzFile::bestLevel() const {
+    if (levels().empty())
+        return noValues();
     const auto rank = [](const KvzLevel& level) { return std::pair(level.plan.isLossless(), level.bytes()); };
     return static_cast<std::size_t>(std::ranges::max_element(levels(), std::less<>(), rank) - levels().begin());
 }

@@ -33,10 +33,10 @@ public:
     [[nodiscard]] const KvzRoot& root() const { return root_; }
     [[nodiscard]] const std::string& name() const { return bytes_->name(); }
 
-    /// The level of that name; the error lists those that there are.
+    /// The level of that name; the error lists those that there are. The text level has no index: an error says so.
     [[nodiscard]] Result<std::size_t> findLevel(std::string_view name) const;
-    /// The lossless level where there is one, else the one with the most bytes.
-    [[nodiscard]] std::size_t bestLevel() const;
+    /// The lossless level where there is one, else the one with the most bytes; an error in a file of text alone.
+    [[nodiscard]] Result<std::size_t> bestLevel() const;
 
     /// Reads one chunk and checks its hash; the error names level, plane and chunk.
     [[nodiscard]] Result<std::vector<std::byte>> readChunk(std::size_t level, PlaneId plane, std::size_t chunk) const;
@@ -47,6 +47,7 @@ public:
 
 private:
     KvzFile(ByteSourcePtr bytes, KvzDirectory directory, KvzRoot root);
+    [[nodiscard]] tl::unexpected<Error> noValues() const;
 
     ByteSourcePtr bytes_;
     KvzDirectory directory_;

@@ -164,6 +164,9 @@ Result<KvzWriter> KvzWriter::append(std::filesystem::path path, const KvGeometry
 
 Result<std::size_t> KvzWriter::addLevel(std::string name, const CodecPlan& plan) {
     KVSCOPE_TRY(validate(plan));
+    if (name == kTextLevelName)
+        return fail("has the name of the level that holds the tokens: \"text\"", "the plan",
+                    "Give the plan another name");
     if (name.empty() || std::ranges::find(directory_.levels, name, &KvzLevel::name) != directory_.levels.end())
         return fail("has no name, or one that another level has: \"" + name + "\"", "the plan",
                     "Give each plan a name of its own");
@@ -218,6 +221,9 @@ void KvzWriter::noteErrors(std::size_t level, std::vector<KvzLayerError> errors)
 }
 
 Result<void> KvzWriter::finish() {
+    if (directory_.levels.empty() && !hasText(directory_.info))
+        return fail("holds no tokens to write as text, and no plan is given", directory_.info.name,
+                    "Name a preset or a plan");
     for (const KvzLevel& level : directory_.levels) {
         if (level.planes.size() != directory_.geometry.allPlanes().size())
             return fail("lacks planes", "level " + level.name, "Encode every plane before the file is finished");
@@ -237,6 +243,7 @@ Result<KvzReport> writeKvz(const std::filesystem::path& path, const KvCache& cac
     KvzReport report;
     KVSCOPE_TRY(addLevels(writer, cache, plans, pool, options, job, report));
     KVSCOPE_TRY(writer.finish());
+    report.textBytes = textBytes(cache.info());
     std::error_code ignored;
     report.fileBytes = static_cast<std::int64_t>(std::filesystem::file_size(path, ignored));
     return report;
@@ -255,6 +262,7 @@ Result<KvzReport> appendKvz(const std::filesystem::path& path, const KvCache& ca
     }
     KVSCOPE_TRY(addLevels(writer, cache, plans, pool, options, job, report));
     KVSCOPE_TRY(writer.finish());
+    report.textBytes = textBytes(cache.info().tokens.empty() ? existing->info() : cache.info());
     std::error_code ignored;
     report.fileBytes = static_cast<std::int64_t>(std::filesystem::file_size(path, ignored));
     return report;

@@ -54,11 +54,14 @@ private:
 /// What a .kvz came to.
 struct KvzReport {
     std::int64_t fileBytes = 0;
+    /// The tokens: the text level. 0 where the dump has none.
+    std::int64_t textBytes = 0;
     /// One a level that was encoded; errors measured when asked for.
     std::vector<EncodeReport> levels;
 };
 
-/// Encodes a cache with each plan into one new file, a level a plan, named like the plan.
+/// Encodes a cache with each plan into one new file, a level a plan, named like the plan. The tokens go with it as the
+/// text level; without any plan they are all there is.
 Result<KvzReport> writeKvz(const std::filesystem::path& path, const KvCache& cache, std::span<const CodecPlan> plans,
                            ThreadPool& pool, const EncodeOptions& options = {}, const JobControl& job = {});
 

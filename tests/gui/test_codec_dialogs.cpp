@@ -2,6 +2,8 @@
 #include "app/kvz_export_dialog.h"
 #include "app/main_window.h"
 #include "app/sweep_dialog.h"
+#include "app/text_level_dialog.h"
+#include "core/codec/kvz_writer.h"
 #include "core/codec/presets.h"
 
 #include <QAction>
@@ -12,7 +14,9 @@
 #include <QJsonArray>
 #include <QJsonDocument>
 #include <QJsonObject>
+#include <QLabel>
 #include <QListWidget>
+#include <QPlainTextEdit>
 #include <QPushButton>
 #include <QSettings>
 #include <QTemporaryDir>
@@ -129,21 +133,32 @@ private slots:
         QVERIFY2(dialog->message().contains(QStringLiteral("kvz-low")), qPrintable(dialog->message()));
         emit dialog->openRequested(path);
         dialog->close();
-        QTRY_VERIFY_WITH_TIMEOUT(window_->workspace().levels(Workspace::Slot::Main).names.size() == 2, kPatience);
+        QTRY_VERIFY_WITH_TIMEOUT(window_->workspace().levels(Workspace::Slot::Main).names.size() == 3, kPatience);
         const std::string best = document(Workspace::Slot::Main)->cache().info().format;
         QVERIFY(best.find("kvz-high") != std::string::npos);
         // The tokens are there: the text level.
         QVERIFY(!document(Workspace::Slot::Main)->cache().info().tokens.empty());
 
-        QTimer::singleShot(0, this, [this] {
-            auto* choice = window_->findChild<QInputDialog*>();
-            QVERIFY(choice != nullptr);
-            choice->setTextValue(QStringLiteral("kvz-low"));
-            choice->accept();
-        });
-        trigger("codec.level");
+        chooseLevel(QStringLiteral("kvz-low"));
         QTRY_VERIFY_WITH_TIMEOUT(
             document(Workspace::Slot::Main)->cache().info().format.find("kvz-low") != std::string::npos, kPatience);
+
+        // The level below them has no values: its tokens are shown, and why there is no map; what is open stays.
+        chooseLevel(QStringLiteral("text"));
+        QTRY_VERIFY_WITH_TIMEOUT(window_->findChild<TextLevelDialog*>() != nullptr, kPatience);
+        checkText(*window_->findChild<TextLevelDialog*>(), QStringLiteral("Levels with values: kvz-high, kvz-low"));
+        QVERIFY(document(Workspace::Slot::Main)->cache().info().format.find("kvz-low") != std::string::npos);
+    }
+
+    void aFileOfTextAloneIsShownAsText() {
+        const QString path = folder_.filePath(QStringLiteral("text.kvz"));
+        ThreadPool pool(1);
+        QVERIFY(writeKvz(path.toStdString(), document(Workspace::Slot::Main)->cache(), {}, pool));
+        window_->openPaths({path});
+        QTRY_VERIFY_WITH_TIMEOUT(window_->findChild<TextLevelDialog*>() != nullptr, kPatience);
+        checkText(*window_->findChild<TextLevelDialog*>(), QStringLiteral("no other level"));
+        QVERIFY2(window_->errorText().contains(QStringLiteral("tokens alone")), qPrintable(window_->errorText()));
+        QVERIFY(document(Workspace::Slot::Main)->cache().info().name == "prose.safetensors");
     }
 
     void anExportThatIsStoppedLeavesTheOldFile() {
@@ -181,6 +196,24 @@ private:
         return qEnvironmentVariable("KVSCOPE_SAMPLE_DUMPS") + QLatin1Char('/') + QLatin1String(name);
     }
     [[nodiscard]] views::Document* document(Workspace::Slot slot) const { return window_->workspace().document(slot); }
+    void chooseLevel(const QString& level) const {
+        QTimer::singleShot(0, window_.get(), [this, level] {
+            auto* choice = window_->findChild<QInputDialog*>();
+            QVERIFY(choice != nullptr);
+            choice->setTextValue(level);
+            choice->accept();
+        });
+        trigger("codec.level");
+    }
+    void checkText(const TextLevelDialog& dialog, const QString& levels) const {
+        std::string text;
+        for (const std::string& piece : document(Workspace::Slot::Main)->cache().info().tokens[0].texts)
+            text += piece;
+        QCOMPARE(dialog.findChild<QPlainTextEdit*>(QStringLiteral("textLevelText"))->toPlainText(),
+                 QString::fromStdString(text));
+        const QString what = dialog.findChild<QLabel*>(QStringLiteral("textLevelWhat"))->text();
+        QVERIFY2(what.contains(levels) && what.contains(QStringLiteral("no K and V values")), qPrintable(what));
+    }
     void trigger(const char* id) const {
         QAction* action = window_->commands().find(QLatin1String(id));
         QVERIFY(action != nullptr && action->isEnabled());

@@ -243,6 +243,39 @@ private slots:
         QCOMPARE(planes(kvz), planes(back));
     }
 
+    void theTextLevelIsWrittenAndRead() {
+        const QTemporaryDir folder;
+        const QString kvz = folder.filePath(QStringLiteral("text.kvz"));
+        const Outcome encoded = run({QStringLiteral("encode"), sample("prose.safetensors"), QStringLiteral("-o"), kvz,
+                                     QStringLiteral("--preset"), QStringLiteral("text")});
+        QVERIFY2(encoded.code == 0, encoded.error.constData());
+        QVERIFY2(encoded.out.contains("text: "), encoded.out.constData());
+        // There is nothing to inspect, and the message says why and what to do.
+        const Outcome inspected = run({QStringLiteral("inspect"), kvz});
+        QCOMPARE(inspected.code, 1);
+        QVERIFY2(inspected.error.contains("tokens alone") && inspected.error.contains("--level text"),
+                 inspected.error.constData());
+        const QStringList decode{QStringLiteral("decode"), kvz, QStringLiteral("--level"), QStringLiteral("text"),
+                                 QStringLiteral("-o")};
+        const QString out = folder.filePath(QStringLiteral("out.json"));
+        QCOMPARE(run(decode + QStringList{out}).code, 0);
+        QFile ours(out);
+        QFile theirs(sample("prose.safetensors.tokens.json"));
+        QVERIFY(ours.open(QIODevice::ReadOnly) && theirs.open(QIODevice::ReadOnly));
+        const QJsonObject tokens = json(ours.readAll());
+        const QJsonObject expected = json(theirs.readAll());
+        QCOMPARE(tokens["text"], expected["text"]);
+        QString joined;
+        for (const QJsonValue& piece : expected["text"].toArray())
+            joined += piece.toString();
+        const QString plain = folder.filePath(QStringLiteral("out.txt"));
+        QCOMPARE(run(decode + QStringList{plain}).code, 0);
+        QFile text(plain);
+        QVERIFY(text.open(QIODevice::ReadOnly));
+        QCOMPARE(QString::fromUtf8(text.readAll()), joined);
+        QCOMPARE(run(decode + QStringList{folder.filePath(QStringLiteral("out.npy"))}).code, 2);
+    }
+
     void aPlanFromAFileIsUsed() {
         const QTemporaryDir folder;
         const QString path = folder.filePath(QStringLiteral("plan.json"));

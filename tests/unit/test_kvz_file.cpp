@@ -2,7 +2,9 @@
 #include "core/codec/kvz_writer.h"
 #include "core/codec/presets.h"
 #include "core/io/dump_writer.h"
+#include "core/io/kvz_dump.h"
 #include "core/io/open_dump.h"
+#include "core/io/side_files.h"
 #include "tests/unit/codec_cache.h"
 
 #include <QTemporaryDir>
@@ -66,7 +68,7 @@ private slots:
         const auto file = KvzFile::open(openFile(path("all.kvz")).value());
         QVERIFY2(file, file ? "" : file.error().message().c_str());
         QCOMPARE((*file)->levels().size(), plans.size());
-        QCOMPARE((*file)->bestLevel(), std::size_t{1});
+        QCOMPARE((*file)->bestLevel().value(), std::size_t{1});
         for (std::size_t i = 0; i < plans.size(); ++i) {
             QVERIFY((*file)->levels()[i].plan == plans[i]);
             QVERIFY2(sameValues((*file)->cache(i), inMemory(cache, plans[i], pool_)), plans[i].name.c_str());
@@ -108,6 +110,45 @@ private slots:
         QVERIFY(ours == theirs);
         QVERIFY(best->cache.nativeIsExact(plane));
         QVERIFY(!other->cache.nativeIsExact(plane));
+    }
+
+    void theTokensAreALevelOfTheirOwn() {
+        const KvCache cache = codecCache(70);
+        const auto both = writeKvz(path("both.kvz"), cache, plansFor(cache, {"gear"}, 64), pool_);
+        QVERIFY(both && both->textBytes > 0);
+        QVERIFY(openDump(path("both.kvz"))->levels.names == (std::vector<std::string>{"gear", "text"}));
+        OpenOptions options;
+        options.level = "text";
+        const auto text = openDump(path("both.kvz"), options);
+        QVERIFY(!text && text.error().what.find("tokens alone") != std::string::npos);
+
+        // Alone it is a file too: small, without values, and growing into one with levels.
+        const auto alone = writeKvz(path("alone.kvz"), cache, {}, pool_);
+        QVERIFY2(alone, alone ? "" : alone.error().message().c_str());
+        QVERIFY(alone->fileBytes < both->fileBytes - both->levels[0].totals().bytes());
+        const auto refused = openDump(path("alone.kvz"));
+        QVERIFY(!refused && refused.error().what.find("level text") != std::string::npos);
+        const auto read = readKvzText(path("alone.kvz"));
+        QVERIFY2(read, read ? "" : read.error().message().c_str());
+        QVERIFY(read->levels.empty());
+        QCOMPARE(read->bytes, alone->textBytes);
+        QVERIFY(read->tokens[0].ids == cache.info().tokens[0].ids);
+        QVERIFY(read->tokens[0].texts == cache.info().tokens[0].texts);
+        const std::string json = tokensToJson(read->tokens);
+        Bytes bytes(json.size());
+        std::memcpy(bytes.data(), json.data(), json.size());
+        QVERIFY(readTokensJson(*memorySource(std::move(bytes), "t.json"))->ids == cache.info().tokens[0].ids);
+        QVERIFY(appendKvz(path("alone.kvz"), cache, plansFor(cache, {"quant8"}, 64), pool_));
+        QVERIFY(openDump(path("alone.kvz"))->levels.names == (std::vector<std::string>{"quant8", "text"}));
+
+        // No plan may take its name, and without tokens there is no such level.
+        auto named = plansFor(cache, {"gear"}, 64);
+        named[0].name = "text";
+        QVERIFY(!writeKvz(path("named.kvz"), cache, named, pool_));
+        CacheInfo info = cache.info();
+        info.tokens.clear();
+        auto writer = KvzWriter::create(path("none.kvz"), cache.geometry(), info).value();
+        QVERIFY(!writer.finish());
     }
 
     void appendingTokensEqualsEncodingThemAll_data() {
@@ -269,7 +310,15 @@ private slots:
         QVERIFY(refused([&](KvzDirectory& d) { d.geometry.layers[0].plane(PlaneKind::Key)->tokens = 1 << 30; }));
         QVERIFY(refused([&](KvzDirectory& d) { d.geometry.layers[0].plane(PlaneKind::Key)->headDim = 1 << 30; }));
         QVERIFY(refused([&](KvzDirectory& d) { d.levels[0].plan.chunkTokens = 7; }));
-        QVERIFY(refused([&](KvzDirectory& d) { d.levels.clear(); }));
+        QVERIFY(!refused([&](KvzDirectory& d) { d.levels.clear(); }));
+        QVERIFY(refused([&](KvzDirectory& d) {
+            d.levels.clear();
+            d.info.tokens.clear();
+        }));
+        QVERIFY(refused([&](KvzDirectory& d) {
+            d.levels.clear();
+            d.geometry.sequences = 1 << 20;
+        }));
         QVERIFY(refused([&](KvzDirectory& d) { d.info.rope[0] = Rope::plain(1e4, 1000, Rope::Pairing::HalfSplit); }));
         const Bytes good = toBytes(file->directory());
         for (std::size_t size = 0; size < good.size(); ++size)
