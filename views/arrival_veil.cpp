@@ -136,7 +136,7 @@ void ArrivalVeil::setSession(StreamSession* session) {
 }
 
 std::vector<ArrivalVeil::Part> ArrivalVeil::partsNow() const {
-    if (!session_ || !session_->player().isActive() || pane_.document() != &session_->document())
+    if (!session_ || !session_->player().isActive() || pane_.document() != session_->document())
         return {};
     const auto map = pane_.shownMap();
     if (!map || map->map == MapKind::LayerChannel)

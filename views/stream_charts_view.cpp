@@ -237,7 +237,7 @@ void StreamChartsView::request() {
     setup.link.paths.front().trace = job.settings.trace;
     setup.faults.clear();
     runAsync(
-        session_->document().pool(), this,
+        session_->pool(), this,
         [job, rates = session_->sharedRates(), input = session_->sharedInput(), setup, running = running_] {
             return compute(job, *rates, *input, setup, JobControl{running->stop.get_token(), &running->progress});
         },

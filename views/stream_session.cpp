@@ -24,7 +24,23 @@ bool isAdaptive(const std::string& name) {
     return name == "kvscope" || name == "oracle" || name.starts_with("cachegen");
 }
 
+/// Brings what a strategy reckoned with to the scale of the bandwidth that is shown.
+void scaleEstimates(Timeline& timeline, double factor) {
+    for (Decision& decision : timeline.decisions)
+        decision.estimate *= factor;
+}
+
 } // namespace
+
+ComputeModel ShownTransfer::compute(const ComputeModel& entered) const {
+    ComputeModel model = entered;
+    model.prefillTokensPerSecond *= prefillScale;
+    model.referenceTokens *= prefillScale;
+    model.decodeBytesPerSecond = decodeBytesPerSecond;
+    model.unpackBytesPerSecond = std::max(model.unpackBytesPerSecond, decodeBytesPerSecond);
+    model.decodePieces = decodePieces;
+    return model;
+}
 
 struct StreamSession::Measuring {
     std::stop_source stop;
@@ -55,8 +71,15 @@ StreamSession& StreamSession::of(Document& document) {
 }
 
 StreamSession::StreamSession(Document& document)
-    : QObject(&document)
+    : StreamSession(&document, document.pool(), &document) {}
+
+StreamSession::StreamSession(ThreadPool& pool, QObject* parent)
+    : StreamSession(nullptr, pool, parent) {}
+
+StreamSession::StreamSession(Document* document, ThreadPool& pool, QObject* parent)
+    : QObject(parent)
     , document_(document)
+    , pool_(pool)
     , undo_(new QUndoStack(this))
     , settings_(defaultStreamSettings())
     , curve_(settings_.trace) {
@@ -94,6 +117,8 @@ Result<void> StreamSession::edit(const QString& what, const StreamSettings& sett
     };
     if (auto setup = makeStreamSetup(settings); !setup)
         return refused(setup.error());
+    if (auto fits = checkEditable(settings); !fits)
+        return refused(fits.error());
     if (rates_ != nullptr) {
         if (auto input = makeInput(settings); !input)
             return refused(input.error());
@@ -103,6 +128,18 @@ Result<void> StreamSession::edit(const QString& what, const StreamSettings& sett
     else
         undo_->push(new Command(*this, what, settings_, settings));
     return {};
+}
+
+Result<void> StreamSession::checkEditable(const StreamSettings& settings) const {
+    if (transfer_ == nullptr || transfer_->seen == nullptr)
+        return {};
+    const auto same = [](const StreamSettings& a, const StreamSettings& b) {
+        return a.trace == b.trace && a.pulls == b.pulls && a.traceStart == b.traceStart && a.rttSeconds == b.rttSeconds;
+    };
+    if (same(settings, settings_))
+        return {};
+    return fail("the bandwidth shown is what was measured of another sender's link", "stream",
+                "drag the bandwidth where the sender runs, or choose what to project to");
 }
 
 void StreamSession::beginStroke(const QString& what) {
@@ -129,9 +166,10 @@ void StreamSession::apply(const StreamSettings& settings) {
         curve_ = setup_.link.paths.front().trace;
     }
     if (sameInput)
-        simulate();
-    else
-        project();
+        return simulate();
+    transfer_.reset();
+    measured_.clear();
+    project();
 }
 
 double StreamSession::bandwidth() const {
@@ -203,13 +241,13 @@ double StreamSession::progress() const {
 }
 
 void StreamSession::measure() {
-    if (measuring_ || rates_ || error_ || cancelled_ || wanted_.empty())
+    if (document_ == nullptr || measuring_ || rates_ || error_ || cancelled_ || wanted_.empty())
         return;
     measuring_ = std::make_shared<Measuring>();
     ticker_.start();
     runAsync(
-        document_.pool(), this,
-        [cache = document_.cache(), levels = levels_, &pool = document_.pool(), measuring = measuring_] {
+        pool_, this,
+        [cache = document_->cache(), levels = levels_, &pool = pool_, measuring = measuring_] {
             return measureStreamRates(cache, levels, pool,
                                       JobControl{measuring->stop.get_token(), &measuring->progress});
         },
@@ -232,8 +270,12 @@ void StreamSession::measure() {
 }
 
 void StreamSession::project() {
+    if (transfer_ != nullptr)
+        return;
     if (rates_ == nullptr) {
-        emit changed();
+        input_.reset();
+        simulated_.clear();
+        arrange();
         return;
     }
     auto input = makeInput(settings_);
@@ -243,11 +285,57 @@ void StreamSession::project() {
         return;
     }
     error_.reset();
-    input_ = std::make_shared<const StreamInput>(std::move(*input));
+    adoptInput(std::make_shared<const StreamInput>(std::move(*input)));
+}
+
+void StreamSession::adoptInput(std::shared_ptr<const StreamInput> input) {
+    input_ = std::move(input);
     policies_ = policiesFor(*input_);
     if (chunk_ && *chunk_ >= input_->chunkCount())
         chunk_.reset();
     simulate();
+}
+
+void StreamSession::showTransfer(ShownTransfer transfer) {
+    transfer_ = std::make_shared<const ShownTransfer>(std::move(transfer));
+    measured_.clear();
+    error_.reset();
+    // No strategy is in focus that this context has no forms for.
+    simulated_.clear();
+    adoptInput(transfer_->input);
+}
+
+void StreamSession::leaveTransfer() {
+    if (transfer_ == nullptr)
+        return;
+    transfer_.reset();
+    measured_.clear();
+    if (focusMeasured_)
+        setFocus(focus_);
+    project();
+}
+
+StreamSetup StreamSession::effectiveSetup() const {
+    StreamSetup setup = setup_;
+    if (transfer_ == nullptr)
+        return setup;
+    const ShownTransfer& real = *transfer_;
+    LinkPath& path = setup.link.paths.front();
+    // A real socket loses nothing and keeps its delays, and its receiver knows of the bandwidth what it has seen.
+    path.lossRate = 0;
+    path.jitterSeconds = 0;
+    setup.link.priorBitsPerSecond.reset();
+    setup.askAfterIds = true;
+    if (real.seen != nullptr) {
+        path.trace = real.seen;
+        path.rttSeconds = real.seenRtt;
+    } else if (auto scaled = path.trace->scaledToMean(path.trace->meanBitsPerSecond() * real.bandwidthScale)) {
+        path.trace = std::make_shared<const BandwidthTrace>(std::move(*scaled));
+    }
+    setup.compute = real.compute(setup.compute);
+    const auto chunks = real.input->chunkCount();
+    std::erase_if(setup.faults, [chunks](const Fault& fault) { return fault.chunk >= chunks; });
+    return setup;
 }
 
 void StreamSession::simulate() {
@@ -256,7 +344,7 @@ void StreamSession::simulate() {
         return;
     }
     const int generation = ++generation_;
-    const auto run = [input = input_, setup = setup_, policies = policies_] {
+    const auto run = [input = input_, setup = effectiveSetup(), policies = policies_] {
         QElapsedTimer clock;
         clock.start();
         auto timelines = simulateAll(*input, setup, policies);
@@ -268,7 +356,7 @@ void StreamSession::simulate() {
         return;
     }
     ++simulating_;
-    runAsync(document_.pool(), this, run, [this, generation](std::pair<std::vector<Timeline>, double> result) {
+    runAsync(pool_, this, run, [this, generation](std::pair<std::vector<Timeline>, double> result) {
         --simulating_;
         if (generation == generation_)
             adopt(std::move(result.first), result.second);
@@ -277,11 +365,27 @@ void StreamSession::simulate() {
 
 void StreamSession::adopt(std::vector<Timeline> timelines, double milliseconds) {
     simulationMs_ = milliseconds;
-    rows_.clear();
+    simulated_.clear();
     for (std::size_t i = 0; i < timelines.size(); ++i)
-        rows_.push_back({policies_[i].name, std::move(timelines[i]), isAdaptive(policies_[i].name), false});
+        simulated_.push_back({policies_[i].name, std::move(timelines[i]), isAdaptive(policies_[i].name), false, false});
+    if (transfer_ != nullptr && transfer_->bandwidthScale != 1) {
+        for (StreamRow& row : simulated_)
+            scaleEstimates(row.timeline, 1 / transfer_->bandwidthScale);
+    }
+    arrange();
+}
+
+void StreamSession::arrange() {
+    rows_ = simulated_;
     rows_.insert(rows_.end(), measured_.begin(), measured_.end());
-    std::ranges::stable_sort(rows_, {}, [](const StreamRow& row) { return row.timeline.ttft; });
+    // A run under way stands beside the simulation of its strategy.
+    const auto place = [this](const StreamRow& row) {
+        if (!row.measured || row.timeline.complete())
+            return row.timeline.ttft;
+        const auto twin = std::ranges::find(simulated_, row.name, &StreamRow::name);
+        return twin != simulated_.end() ? twin->timeline.ttft : row.timeline.ttft;
+    };
+    std::ranges::stable_sort(rows_, {}, place);
     double end = settings_.sloSeconds;
     for (const StreamRow& row : rows_) {
         if (row.timeline.complete())
@@ -297,17 +401,19 @@ const StreamRow* StreamSession::row(const std::string& name, bool measured) cons
     return found != rows_.end() ? &*found : nullptr;
 }
 
-void StreamSession::setMeasured(const std::string& name, Timeline timeline) {
+void StreamSession::setMeasured(const std::string& name, Timeline timeline, bool underWay) {
     std::erase_if(measured_, [&](const StreamRow& row) { return row.name == name; });
-    measured_.push_back({name, std::move(timeline), isAdaptive(name), true});
-    simulate();
+    if (transfer_ != nullptr && transfer_->bandwidthScale != 1)
+        scaleEstimates(timeline, 1 / transfer_->bandwidthScale);
+    measured_.push_back({name, std::move(timeline), isAdaptive(name), true, underWay});
+    arrange();
 }
 
 void StreamSession::clearMeasured() {
     measured_.clear();
     if (focusMeasured_)
         setFocus(focus_);
-    simulate();
+    arrange();
 }
 
 void StreamSession::setFocus(const std::string& name, bool measured) {
@@ -328,8 +434,10 @@ void StreamSession::setChunk(std::optional<std::size_t> chunk) {
 TokenRange StreamSession::tokensOf(std::size_t chunk) const {
     if (input_ == nullptr || chunk >= input_->chunkCount())
         return {};
+    if (document_ == nullptr)
+        return tokenRange(input_->tokensBefore(chunk), input_->tokensBefore(chunk + 1));
     std::int64_t tokens = 0;
-    const KvGeometry& geometry = document_.cache().geometry();
+    const KvGeometry& geometry = document_->cache().geometry();
     for (const PlaneKind kind : geometry.kinds())
         tokens = std::max(tokens, geometry.maxTokens(kind));
     const auto place = [&](std::int64_t token) {

@@ -30,6 +30,27 @@ struct StreamRow {
     /// Chooses by what it sees, or is the bound for those that do; the others send every chunk in one form.
     bool adaptive = false;
     bool measured = false;
+    /// More of it is still to come.
+    bool underWay = false;
+};
+
+/// A context that is really sent: shown, and simulated, in place of the projected one.
+struct ShownTransfer {
+    std::shared_ptr<const StreamInput> input;
+    /// What it is, for people.
+    QString caption;
+    /// Real bandwidth and prefill for one of the settings': below 1, a small dump takes as long as what it stands for.
+    double bandwidthScale = 1;
+    double prefillScale = 1;
+    /// What this machine's decoder does, and in how many pieces a chunk comes.
+    double decodeBytesPerSecond = 1e9;
+    int decodePieces = 4;
+    /// Bandwidth and round trip as they were seen, where the sender is not ours; null: those of the settings.
+    std::shared_ptr<const BandwidthTrace> seen;
+    double seenRtt = 0;
+
+    /// The compute model of such a transfer where the settings have `entered`.
+    [[nodiscard]] ComputeModel compute(const ComputeModel& entered) const;
 };
 
 /// Streaming one document's context under every strategy: the dump's measured rates, the settings, and the runs that
@@ -53,9 +74,13 @@ public:
     static StreamSession& of(Document& document);
 
     explicit StreamSession(Document& document);
+    /// A session that shows transfers alone.
+    explicit StreamSession(ThreadPool& pool, QObject* parent = nullptr);
     ~StreamSession() override;
 
-    [[nodiscard]] Document& document() const { return document_; }
+    /// Null for one that shows transfers alone.
+    [[nodiscard]] Document* document() const { return document_; }
+    [[nodiscard]] ThreadPool& pool() const { return pool_; }
     /// Edits become commands of this stack; before it is set, of one of the session's own.
     void setUndoStack(QUndoStack* stack);
     [[nodiscard]] QUndoStack& undoStack() const { return *undo_; }
@@ -76,7 +101,9 @@ public:
     /// Another shape; pulls are forgotten.
     void setTrace(const QString& what, BandwidthTrace trace);
     /// The bandwidth from the request on, as simulated.
-    [[nodiscard]] const BandwidthTrace& bandwidthCurve() const { return *curve_; }
+    [[nodiscard]] const BandwidthTrace& bandwidthCurve() const {
+        return transfer_ != nullptr && transfer_->seen != nullptr ? *transfer_->seen : *curve_;
+    }
     /// The same as the shape to be edited: pulls and start become part of it.
     void editCurve(const QString& what, const Result<BandwidthTrace>& curve);
 
@@ -113,9 +140,18 @@ public:
     /// Milliseconds that the latest simulation of all strategies took.
     [[nodiscard]] double simulationMs() const { return simulationMs_; }
 
+    /// Shows a context that is really sent and simulates that one, until leaveTransfer() or until another model,
+    /// context or chunk is chosen. What was measured before is forgotten.
+    void showTransfer(ShownTransfer transfer);
+    void leaveTransfer();
+    /// What is shown in place of the projected context; null when nothing is.
+    [[nodiscard]] const ShownTransfer* transfer() const { return transfer_.get(); }
+    /// The surroundings of a run as they are simulated: setup(), or what they come to for the transfer.
+    [[nodiscard]] StreamSetup effectiveSetup() const;
+
     /// Shows a run that was measured on a real link among the simulated ones, until the next with that name; its
     /// candidates must be those of input().
-    void setMeasured(const std::string& name, Timeline timeline);
+    void setMeasured(const std::string& name, Timeline timeline, bool underWay = false);
     void clearMeasured();
 
     /// The run in focus: its arrivals fill the heatmap.
@@ -153,11 +189,17 @@ private:
     void apply(const StreamSettings& settings);
     void measure();
     void project();
+    void adoptInput(std::shared_ptr<const StreamInput> input);
     void simulate();
     void adopt(std::vector<Timeline> timelines, double milliseconds);
+    void arrange();
+    [[nodiscard]] Result<void> checkEditable(const StreamSettings& settings) const;
     [[nodiscard]] Result<StreamInput> makeInput(const StreamSettings& settings) const;
 
-    Document& document_;
+    StreamSession(Document* document, ThreadPool& pool, QObject* parent);
+
+    Document* document_;
+    ThreadPool& pool_;
     QPointer<QUndoStack> undo_;
     std::vector<std::string> levels_{"kvz-high", "kvz-medium", "kvz-low"};
     StreamSettings settings_;
@@ -170,8 +212,11 @@ private:
     std::shared_ptr<const StreamRates> rates_;
     std::shared_ptr<const StreamInput> input_;
     std::vector<PolicyName> policies_;
+    /// What is shown: those that were simulated and those that were measured.
     std::vector<StreamRow> rows_;
+    std::vector<StreamRow> simulated_;
     std::vector<StreamRow> measured_;
+    std::shared_ptr<const ShownTransfer> transfer_;
     std::optional<Error> error_;
     /// Simulations on the pool that have not come back, and the number of the newest.
     int simulating_ = 0;

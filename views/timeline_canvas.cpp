@@ -107,7 +107,9 @@ TimelineScene TimelineCanvas::scene() const {
     scene.leastRate = leastRate_;
     scene.mostRate = mostRate_;
     scene.scroll = verticalScrollBar()->value();
-    if (scene.input != nullptr)
+    if (const ShownTransfer* transfer = session.transfer())
+        scene.caption = transfer->caption;
+    else if (scene.input != nullptr)
         scene.caption = scene.input->projected()
                             ? tr("projected: %1").arg(QString::fromStdString(scene.input->source()))
                             : QString::fromStdString(scene.input->source());

@@ -372,7 +372,7 @@ void TimelineControls::loadTrace(const QString& path) {
     if (!session_)
         return;
     runAsync(
-        session_->document().pool(), this, [path] { return openTrace(path.toStdString()); },
+        session_->pool(), this, [path] { return openTrace(path.toStdString()); },
         [this](const Result<BandwidthTrace>& trace) {
             if (!session_)
                 return;

@@ -171,7 +171,7 @@ void TimelinePicture::paintRowTitle(QPainter& painter, std::size_t row) const {
     QString name = QString::fromStdString(run.name);
     if (run.measured)
         name += tr(" measured");
-    const QString time = formatSeconds(timeline.ttft);
+    const QString time = run.underWay ? QStringLiteral("\u2026") : formatSeconds(timeline.ttft);
     painter.setFont(bold());
     painter.setPen(theme_.text);
     const double timeWidth = QFontMetricsF(bold()).horizontalAdvance(time);
@@ -186,10 +186,12 @@ void TimelinePicture::paintRowTitle(QPainter& painter, std::size_t row) const {
         const bool met = timeline.meetsSlo();
         QString verdict = met ? tr("\u2713 by %1").arg(formatSeconds(timeline.margin()))
                               : tr("\u2717 late %1").arg(formatSeconds(-timeline.margin()));
-        if (!timeline.complete())
+        if (run.underWay)
+            verdict = tr("under way");
+        else if (!timeline.complete())
             verdict = tr("\u2717 never");
         const QString quality = tr("q %1").arg(timeline.quality, 0, 'f', 3);
-        painter.setPen(met ? theme_.dim : theme_.accent);
+        painter.setPen(met || run.underWay ? theme_.dim : theme_.accent);
         painter.drawText(QRectF(title.left(), top + line, width, line), Qt::AlignLeft | Qt::AlignVCenter, verdict);
         painter.setPen(theme_.dim);
         painter.drawText(QRectF(title.left(), top + line, width, line), Qt::AlignRight | Qt::AlignVCenter, quality);

@@ -2,11 +2,13 @@
 #include "views/timeline_view.h"
 
 #include "views/chart_parts.h"
+#include "views/loopback_run.h"
 #include "views/number_format.h"
 #include "views/statistics_table.h"
 #include "views/timeline_canvas.h"
 #include "views/timeline_controls.h"
 #include "views/timeline_why.h"
+#include "views/transfer_bar.h"
 
 #include <QCheckBox>
 #include <QHBoxLayout>
@@ -33,7 +35,9 @@ TimelineView::TimelineView(Document* document, SelectionModel* selection, QWidge
     , tabs_(new QTabWidget)
     , error_(new QLabel)
     , progress_(new QProgressBar)
-    , cancel_(new QToolButton) {
+    , cancel_(new QToolButton)
+    , real_(new QToolButton)
+    , transfer_(new TransferBar(*session_)) {
     setFocusProxy(canvas_);
     auto* paint = new QCheckBox(tr("&Paint"));
     paint->setObjectName(QStringLiteral("paint"));
@@ -45,6 +49,16 @@ TimelineView::TimelineView(Document* document, SelectionModel* selection, QWidge
     estimates->setChecked(true);
     connect(estimates, &QCheckBox::toggled, canvas_, &TimelineCanvas::setEstimates);
     controls_->add(estimates, tr("Show the bandwidth that the strategy in focus reckoned with at each decision"));
+    real_->setObjectName(QStringLiteral("streamForReal"));
+    real_->setText(tr("Stream for &real"));
+    connect(real_, &QToolButton::clicked, this, [this] {
+        if (session_)
+            LoopbackRun::of(*session_).start();
+    });
+    controls_->add(real_, tr("Encode the open dump, serve it on a socket of this machine with this bandwidth, fetch it "
+                             "from there under the strategy in focus, and lay the simulation over what is measured"));
+    connect(&LoopbackRun::of(*session_), &LoopbackRun::changed, this, &TimelineView::showState);
+    connect(&LoopbackRun::of(*session_), &LoopbackRun::finished, this, &TimelineView::showState);
 
     error_->setObjectName(QStringLiteral("streamError"));
     error_->setWordWrap(true);
@@ -90,6 +104,7 @@ TimelineView::TimelineView(Document* document, SelectionModel* selection, QWidge
     state->addWidget(progress_, 1);
     state->addWidget(cancel_);
     rows->addLayout(state);
+    rows->addWidget(transfer_);
     rows->addWidget(split, 1);
 
     connect(canvas_, &TimelineCanvas::chunkPicked, this, [this](std::size_t chunk) {
@@ -97,7 +112,8 @@ TimelineView::TimelineView(Document* document, SelectionModel* selection, QWidge
         showWhy();
     });
     connect(session_, &StreamSession::changed, this, [this] {
-        refused_.clear();
+        if (!LoopbackRun::of(*session_).isRunning())
+            refused_.clear();
         showSummaryTable();
         showState();
     });
@@ -146,6 +162,7 @@ void TimelineView::selectTokensOf(std::size_t chunk) {
 void TimelineView::showState() {
     if (!session_)
         return;
+    real_->setEnabled(LoopbackRun::of(*session_).canStart());
     const bool measuring = session_->isMeasuring();
     const bool stopped = session_->isCancelled() && session_->rates() == nullptr;
     progress_->setVisible(measuring && !stopped);

@@ -19,6 +19,7 @@ class StatisticsTableView;
 class TimelineCanvas;
 class TimelineControls;
 class TimelineWhy;
+class TransferBar;
 
 /// How the context streams under every strategy, beside one another on one axis of time, with the bandwidth to be
 /// dragged, a summary, and the reasons for each chunk's form.
@@ -32,6 +33,7 @@ public:
     [[nodiscard]] TimelineCanvas& canvas() const { return *canvas_; }
     [[nodiscard]] TimelineControls& controls() const { return *controls_; }
     [[nodiscard]] TimelineWhy& why() const { return *why_; }
+    [[nodiscard]] TransferBar& transfer() const { return *transfer_; }
     [[nodiscard]] StatisticsTableView& summary() const { return *summary_; }
     /// The error that is shown; empty when there is none.
     [[nodiscard]] QString errorText() const;
@@ -64,6 +66,8 @@ private:
     QLabel* error_;
     QProgressBar* progress_;
     QToolButton* cancel_;
+    QToolButton* real_;
+    TransferBar* transfer_;
     QString refused_;
 };
 

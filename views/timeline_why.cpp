@@ -162,8 +162,9 @@ StatisticsTable streamSummary(const StreamSession& session) {
         const Timeline& run = row.timeline;
         std::vector<QVariant> cells;
         cells.emplace_back(QString::fromStdString(row.name) + (row.measured ? tr(" measured") : QString()));
-        cells.emplace_back(run.complete() ? QVariant(run.ttft) : QVariant(tr("never")));
-        cells.emplace_back(run.meetsSlo() ? tr("met") : tr("missed"));
+        cells.emplace_back(run.complete() ? QVariant(run.ttft)
+                                          : QVariant(row.underWay ? tr("under way") : tr("never")));
+        cells.emplace_back(row.underWay ? QVariant() : QVariant(run.meetsSlo() ? tr("met") : tr("missed")));
         cells.emplace_back(run.wireBytes / 1e6);
         cells.emplace_back(run.error);
         cells.emplace_back(run.computeSeconds);

@@ -45,6 +45,8 @@ public:
     FetchObserver(const FetchObserver&) = delete;
     FetchObserver& operator=(const FetchObserver&) = delete;
 
+    /// The request is made now: time 0 of the timeline.
+    virtual void requested() {}
     /// What is going to be streamed is known.
     virtual void started(const ContextInput& /*input*/, const KvzDirectory& /*directory*/) {}
     /// A form was chosen for a chunk.

@@ -113,6 +113,8 @@ void FetchRun::connected(std::size_t) {
     if (start_)
         return;
     start_ = Clock::now();
+    if (options_.observer != nullptr)
+        options_.observer->requested();
     // The clock starts anew, and so does what was planned by it.
     tickAt_ = kNever;
     schedule();
