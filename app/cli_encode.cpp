@@ -2,6 +2,8 @@
 #include "app/cli_options.h"
 #include "core/codec/kvz_writer.h"
 #include "core/codec/presets.h"
+#include "views/codec_report.h"
+#include "views/number_format.h"
 
 #include <QJsonArray>
 #include <QJsonDocument>
@@ -11,8 +13,35 @@ namespace kvscope::app {
 
 namespace {
 
-QString fromName(std::string_view name) {
-    return QString::fromUtf8(name.data(), static_cast<qsizetype>(name.size()));
+QString figureText(const QVariant& figure) {
+    if (!figure.isValid())
+        return QStringLiteral("-");
+    return figure.typeId() == QMetaType::LongLong ? views::formatCount(figure.toLongLong())
+                                                  : views::formatNumber(figure.toDouble(), 4, true);
+}
+
+/// Every figure of a level in lines, K, V and both beside each other.
+QString figuresOf(const EncodeReport& level) {
+    std::vector<PlaneKind> kinds;
+    for (const PlaneKind kind : {PlaneKind::Key, PlaneKind::Value, PlaneKind::Latent}) {
+        if (level.totals(kind).values > 0)
+            kinds.push_back(kind);
+    }
+    const views::StatisticsTable table = views::reportSummaryTable({{QString(), &level}}, kinds);
+    constexpr int kNameWidth = 32;
+    constexpr int kNumberWidth = 14;
+    QString text = QString(4 + kNameWidth, QLatin1Char(' '));
+    for (std::size_t column = 2; column < table.columns.size(); ++column)
+        text += table.columns[column].title.rightJustified(kNumberWidth);
+    for (const auto& row : table.rows) {
+        const QString unit = row[1].toString();
+        text +=
+            QStringLiteral("\n    ") +
+            (row[0].toString() + (unit.isEmpty() ? QString() : QStringLiteral(", ") + unit)).leftJustified(kNameWidth);
+        for (std::size_t column = 2; column < row.size(); ++column)
+            text += (figureText(row[column])).rightJustified(kNumberWidth);
+    }
+    return text + QLatin1Char('\n');
 }
 
 QString toText(const KvzReport& report, const QString& out) {
@@ -29,25 +58,15 @@ QString toText(const KvzReport& report, const QString& out) {
                     .arg(all.bitsPerValue(), 0, 'f', 3)
                     .arg(all.ratio(), 0, 'f', 2)
                     .arg(all.ratioToDump(), 0, 'f', 2);
-        for (const PlaneKind kind : {PlaneKind::Key, PlaneKind::Value, PlaneKind::Latent}) {
-            const EncodeTotals totals = level.totals(kind);
-            if (!totals.hasError)
-                continue;
-            text += QObject::tr("; %1: %2 bits, %3 %4")
-                        .arg(fromName(nameOf(kind)))
-                        .arg(totals.bitsPerValue(), 0, 'f', 3)
-                        .arg(kind == PlaneKind::Value ? QStringLiteral("NMSE") : QStringLiteral("NMSEc"))
-                        .arg(headlineError(kind, totals.error), 0, 'g', 3);
-        }
-        text += QLatin1Char('\n');
+        text += QLatin1Char('\n') + figuresOf(level);
     }
     return text;
 }
 
-QJsonObject toJson(const KvzReport& report, const QString& out) {
+QJsonObject toJson(const KvzReport& report, const QString& out, bool detailed) {
     QJsonArray levels;
     for (const EncodeReport& level : report.levels)
-        levels.append(QJsonDocument::fromJson(QByteArray::fromStdString(kvscope::toJson(level))).object());
+        levels.append(QJsonDocument::fromJson(QByteArray::fromStdString(kvscope::toJson(level, detailed))).object());
     return {{QStringLiteral("out"), out},
             {QStringLiteral("bytes"), static_cast<qint64>(report.fileBytes)},
             {QStringLiteral("text_bytes"), static_cast<qint64>(report.textBytes)},
@@ -108,7 +127,10 @@ int runEncode(const QStringList& arguments) {
         QObject::tr("Go on with an existing OUT.kvz: encode the tokens that FILE has more, at every level, and add "
                     "levels for new presets and plans.")));
     parser.addOption(QCommandLineOption(QStringLiteral("no-errors"), QObject::tr("Do not decode to measure errors.")));
-    parser.addOption(QCommandLineOption(QStringLiteral("json"), QObject::tr("Print JSON.")));
+    parser.addOption(QCommandLineOption(QStringLiteral("json"),
+                                        QObject::tr("Print JSON: also every layer's K and V and their heads.")));
+    parser.addOption(QCommandLineOption(QStringLiteral("detail"),
+                                        QObject::tr("Print JSON with every chunk, channel and token as well.")));
     addOpenOptions(parser);
     if (const auto code = parseArguments(parser, arguments))
         return *code;
@@ -152,8 +174,9 @@ int runEncode(const QStringList& arguments) {
                                : writeKvz(out.toStdString(), dump->cache, *plans, pool, options);
     if (!report)
         return complain(report.error());
-    if (parser.isSet(QStringLiteral("json")))
-        print(toJson(*report, out));
+    const bool detailed = parser.isSet(QStringLiteral("detail"));
+    if (detailed || parser.isSet(QStringLiteral("json")))
+        print(toJson(*report, out, detailed));
     else
         print(toText(*report, out));
     return kExitDone;

@@ -4,6 +4,7 @@
 #include "views/channel_view.h"
 #include "views/codec_layers_view.h"
 #include "views/codec_panel.h"
+#include "views/codec_report_view.h"
 #include "views/correlation_view.h"
 #include "views/distribution_view.h"
 #include "views/entropy_view.h"
@@ -61,6 +62,11 @@ ViewPart layersPage(const char* name, const QString& title, const QString& help,
 ViewPart codecPage(const char* name, const QString& title, const QString& help, views::CodecLayersView::Page page) {
     return {QLatin1String(name), title, help,
             part<views::CodecLayersView>([page](views::CodecLayersView& view) { view.setPage(page); })};
+}
+
+ViewPart reportPart(const char* name, const QString& title, views::ReportRows rows) {
+    return {QLatin1String(name), title, tr("Bytes, ratios and errors"),
+            part<views::CodecReportView>([rows](views::CodecReportView& view) { view.setRows(rows); })};
 }
 
 ViewPart channelsPart(const char* name, const QString& title, const QString& help,
@@ -217,6 +223,16 @@ const QList<ViewEntry>& viewCatalogue() {
                     views::CodecLayersView::Page::BitsByPart),
           codecPage("tokens", tr("By token"), tr("Bits and error along the tokens"),
                     views::CodecLayersView::Page::ByToken)},
+         Arrangement::Tune},
+        {QStringLiteral("codec-report"),
+         tr("Codec report"),
+         tr("Every figure measured of the plans: bytes by part, ratios, errors and speed, by kind, layer, head and "
+            "channel"),
+         QKeySequence(tr("Alt+Shift+2")),
+         make<views::CodecReportView>,
+         {reportPart("layers", tr("Report by layer"), views::ReportRows::Layers),
+          reportPart("heads", tr("Report by head"), views::ReportRows::Heads),
+          reportPart("channels", tr("Report by channel"), views::ReportRows::Channels)},
          Arrangement::Tune},
         {QStringLiteral("pareto"),
          tr("Pareto"),
