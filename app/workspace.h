@@ -82,7 +82,7 @@ private:
     void updateDifference();
     void selectDefault();
 
-    ThreadPool pool_;
+    ThreadPool pool_{0, ThreadPool::Priority::Background};
     views::SelectionModel selection_;
     QUndoStack undo_;
     std::array<Opened, 2> slots_;

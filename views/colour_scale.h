@@ -6,7 +6,10 @@
 
 #include <QColor>
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <vector>
 
@@ -38,6 +41,12 @@ public:
 
 private:
     static constexpr float kInfinity_ = std::numeric_limits<float>::infinity();
+    static constexpr std::size_t kBlock = 256;
+    using Places = std::array<std::uint32_t, kBlock>;
+
+    /// Where in the table the colours of kBlock values stand.
+    void linearPlaces(const float* values, float factor, Places& places) const;
+    void logPlaces(const float* values, float factor, Places& places) const;
 
     [[nodiscard]] double curve(double value) const;
 
@@ -48,7 +57,7 @@ private:
     float upper_ = 1;
     /// Width of the linear part around zero on the symmetric log scale.
     double linearWidth_ = 1;
-    /// Linear: below, steps, above. Symmetric log: one entry for each upper half of a float.
+    /// Linear: below, steps, above, not finite, outside. Symmetric log: one entry for each upper half of a float.
     std::vector<QRgb> table_;
     SpecialColours special_;
 };

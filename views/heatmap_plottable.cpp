@@ -199,7 +199,7 @@ void HeatmapPlottable::drawTile(QCPPainter* painter, HeatmapTile& tile, const Ce
         pixelRect(columnEdge(left), rowEdge(top), columnEdge(right), rowEdge(bottom), devicePixelRatio);
     const QRectF source(static_cast<double>(left - rect.column), static_cast<double>(top - rect.row),
                         static_cast<double>(right - left), static_cast<double>(bottom - top));
-    const QImage& image = tile.image(colouring_);
+    const QImage& image = tile.image(colouring_, source.toRect());
     if (isVector(*painter)) {
         const QSize size(std::max(1, static_cast<int>(std::lround(target.width() * kVectorPixelRatio))),
                          std::max(1, static_cast<int>(std::lround(target.height() * kVectorPixelRatio))));

@@ -86,23 +86,30 @@ std::span<const float> HeatmapTile::values(Reduction reduction, std::vector<floa
     return {};
 }
 
-const QImage& HeatmapTile::image(const HeatmapColouring& colouring) {
-    if (imageVersion_ == colouring.version && !image_.isNull())
-        return image_;
-    const auto columns = static_cast<int>(rect_.columns);
-    const auto rows = static_cast<int>(rect_.rows);
+const QImage& HeatmapTile::image(const HeatmapColouring& colouring, const QRect& needed) {
+    const QRect whole(0, 0, static_cast<int>(rect_.columns), static_cast<int>(rect_.rows));
     if (image_.isNull())
-        image_ = QImage(columns, rows, opaque_ ? QImage::Format_RGB32 : QImage::Format_ARGB32_Premultiplied);
+        image_ = QImage(whole.size(), opaque_ ? QImage::Format_RGB32 : QImage::Format_ARGB32_Premultiplied);
+    if (imageVersion_ == colouring.version && coloured_.contains(needed))
+        return image_;
+    // While a range is dragged, only what is on screen counts; what a pan then brings comes with all of its tile.
+    const QRect pixels = imageVersion_ == colouring.version ? whole : needed.intersected(whole);
+    colour(colouring, pixels);
+    imageVersion_ = colouring.version;
+    coloured_ = pixels;
+    return image_;
+}
+
+void HeatmapTile::colour(const HeatmapColouring& colouring, const QRect& pixels) {
     std::vector<float> scratch;
     const auto cells = values(colouring.reduction, scratch);
-    for (int row = 0; row < rows; ++row) {
-        const auto line = cells.subspan(static_cast<std::size_t>(row) * static_cast<std::size_t>(columns),
-                                        static_cast<std::size_t>(columns));
-        colouring.scale.colourise(line, colouring.factor((rect_.row + row) * step_.rows),
-                                  reinterpret_cast<QRgb*>(image_.scanLine(row)));
+    const auto columns = static_cast<std::size_t>(rect_.columns);
+    for (int row = pixels.top(); row <= pixels.bottom(); ++row) {
+        const auto first = static_cast<std::size_t>(row) * columns + static_cast<std::size_t>(pixels.left());
+        colouring.scale.colourise(cells.subspan(first, static_cast<std::size_t>(pixels.width())),
+                                  colouring.factor((rect_.row + row) * step_.rows),
+                                  reinterpret_cast<QRgb*>(image_.scanLine(row)) + pixels.left());
     }
-    imageVersion_ = colouring.version;
-    return image_;
 }
 
 const std::vector<QPoint>& HeatmapTile::marks(const HeatmapColouring& colouring) {

@@ -6,6 +6,7 @@
 #include "views/heatmap_settings.h"
 
 #include <QImage>
+#include <QRect>
 
 #include <cstdint>
 #include <span>
@@ -50,12 +51,15 @@ public:
     [[nodiscard]] float maxAbs(std::size_t index) const;
     [[nodiscard]] float rms(std::size_t index) const { return rms_[index]; }
 
-    /// The coloured picture, one pixel a cell; recoloured when `colouring` is another version than last time.
-    const QImage& image(const HeatmapColouring& colouring);
+    /// The picture, one pixel a cell, coloured at least where `needed` (of the tile's pixels) says; recoloured when
+    /// `colouring` is another version than last time.
+    const QImage& image(const HeatmapColouring& colouring, const QRect& needed);
     /// Cells (column and row within the tile) to be marked as hiding an outlier, strongest first.
     const std::vector<QPoint>& marks(const HeatmapColouring& colouring);
 
 private:
+    void colour(const HeatmapColouring& colouring, const QRect& pixels);
+
     CellRect rect_;
     CellStep step_;
     bool exact_;
@@ -66,6 +70,8 @@ private:
     std::vector<float> mean_;
     std::vector<float> rms_;
     QImage image_;
+    /// What of the picture is coloured, in version imageVersion_.
+    QRect coloured_;
     std::uint64_t imageVersion_ = 0;
     std::vector<QPoint> marks_;
     std::uint64_t marksVersion_ = 0;

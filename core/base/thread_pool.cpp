@@ -1,24 +1,55 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/base/thread_pool.h"
 
+#include <asio/executor_work_guard.hpp>
+#include <asio/io_context.hpp>
 #include <asio/post.hpp>
-#include <asio/thread_pool.hpp>
 
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
 #include <thread>
+#include <vector>
+
+#ifdef __linux__
+#include <sys/resource.h>
+#include <unistd.h>
+#endif
 
 namespace kvscope {
 
-struct ThreadPool::Workers {
-    explicit Workers(std::size_t count)
-        : threads(count)
-        , pool(count) {}
+namespace {
 
-    std::size_t threads;
-    asio::thread_pool pool;
+/// Lets other threads go first, where the system gives each thread a priority of its own.
+void standBack() {
+#ifdef __linux__
+    constexpr int kNice = 5;
+    // Without the right to it everything goes on as before.
+    static_cast<void>(setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), kNice));
+#endif
+}
+
+} // namespace
+
+struct ThreadPool::Workers {
+    ~Workers() { jobs.stop(); }
+
+    void start(std::size_t count, Priority priority) {
+        threads.reserve(count);
+        for (std::size_t i = 0; i < count; ++i) {
+            threads.emplace_back([this, priority] {
+                if (priority == Priority::Background)
+                    standBack();
+                jobs.run();
+            });
+        }
+    }
+
+    asio::io_context jobs;
+    /// Keeps the workers waiting for jobs.
+    asio::executor_work_guard<asio::io_context::executor_type> more{jobs.get_executor()};
+    std::vector<std::jthread> threads;
 };
 
 namespace {
@@ -49,20 +80,19 @@ struct Loop {
 
 } // namespace
 
-ThreadPool::ThreadPool(std::size_t threads)
-    : workers_(std::make_unique<Workers>(threads != 0 ? threads : std::max(1U, std::thread::hardware_concurrency()))) {}
-
-ThreadPool::~ThreadPool() {
-    workers_->pool.stop();
-    workers_->pool.join();
+ThreadPool::ThreadPool(std::size_t threads, Priority priority)
+    : workers_(std::make_unique<Workers>()) {
+    workers_->start(threads != 0 ? threads : std::max(1U, std::thread::hardware_concurrency()), priority);
 }
 
+ThreadPool::~ThreadPool() = default;
+
 std::size_t ThreadPool::threadCount() const {
-    return workers_->threads;
+    return workers_->threads.size();
 }
 
 void ThreadPool::post(std::function<void()> job) {
-    asio::post(workers_->pool, std::move(job));
+    asio::post(workers_->jobs, std::move(job));
 }
 
 void ThreadPool::parallelFor(std::int64_t count, const std::function<void(std::int64_t)>& body) {

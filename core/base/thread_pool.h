@@ -12,8 +12,12 @@ namespace kvscope {
 /// budget.
 class ThreadPool {
 public:
+    /// How the system shares the processors between the workers and the program's other threads. Behind a window the
+    /// workers stand back, so that no frame waits for them.
+    enum class Priority : std::uint8_t { Normal, Background };
+
     /// Starts the workers; 0 means one for each hardware thread.
-    explicit ThreadPool(std::size_t threads = 0);
+    explicit ThreadPool(std::size_t threads = 0, Priority priority = Priority::Normal);
     /// Waits for running jobs; jobs not started yet are dropped.
     ~ThreadPool();
     ThreadPool(const ThreadPool&) = delete;

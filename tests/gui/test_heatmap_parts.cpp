@@ -45,6 +45,7 @@ private slots:
     void coloursMatchTheirOriginals();
     void lightnessIsEven();
     void linearScale();
+    void longRowsAreColouredAsSingleValues();
     void symmetricLogScale_data();
     void symmetricLogScale();
     void settingsSurviveJson();
@@ -117,6 +118,25 @@ void TestHeatmapParts::linearScale() {
     std::vector<QRgb> factored(1);
     scale.colourise(std::vector<float>{1.5F}, 2, factored.data());
     QCOMPARE(factored.front(), table[128]);
+}
+
+void TestHeatmapParts::longRowsAreColouredAsSingleValues() {
+    // Longer than any block that the loop may work in, with everything that is not a number in between.
+    std::vector<float> values;
+    for (int i = 0; i < 700; ++i)
+        values.push_back(0.01F * static_cast<float>(i - 100));
+    values[3] = kNan;
+    values[300] = kInfinity;
+    values[600] = -kInfinity;
+    for (const Scaling scaling : {Scaling::Linear, Scaling::SymmetricLog}) {
+        const ColourScale scale(ColourMapId::BlueWhiteRed, scaling, {-0.5, 4});
+        std::vector<QRgb> colours(values.size());
+        scale.colourise(values, 1.5F, colours.data());
+        for (std::size_t i = 0; i < values.size(); ++i)
+            QCOMPARE(colours[i], scale.colour(values[i] * 1.5F));
+        QCOMPARE(colours[3], QRgb{0});
+        QCOMPARE(colours[300], specialColours(ColourMapId::BlueWhiteRed).nonFinite);
+    }
 }
 
 void TestHeatmapParts::symmetricLogScale_data() {
@@ -228,7 +248,7 @@ void TestHeatmapParts::tilesShowEveryStatistic() {
     const auto pixel = [&](Reduction reduction, int column, int row) {
         colouring.reduction = reduction;
         ++colouring.version;
-        return tile.image(colouring).pixel(column, row);
+        return tile.image(colouring, QRect(column, row, 1, 1)).pixel(column, row);
     };
     const auto colour = [&](float value) { return colouring.scale.colour(value); };
     QCOMPARE(pixel(Reduction::Rms, 0, 0), colour(2));
@@ -240,6 +260,11 @@ void TestHeatmapParts::tilesShowEveryStatistic() {
     QCOMPARE(pixel(Reduction::Max, 1, 1), colour(2));
     QCOMPARE(pixel(Reduction::Rms, 0, 1), specialColours(ColourMapId::Viridis).nonFinite);
     QCOMPARE(qAlpha(pixel(Reduction::Rms, 1, 0)), 0);
+    // One pixel was coloured; the others come when they are needed, in the same version.
+    const QImage& whole = tile.image(colouring, QRect(0, 0, 2, 2));
+    QCOMPARE(whole.pixel(0, 0), colour(2));
+    QCOMPARE(whole.pixel(0, 1), specialColours(ColourMapId::Viridis).nonFinite);
+    QCOMPARE(whole.pixel(1, 1), colour(1.6F));
 }
 
 void TestHeatmapParts::automaticRangeCoversThePercentile() {
