@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "app/kvz_export_dialog.h"
 
+#include "app/screen_fit.h"
 #include "core/codec/presets.h"
 #include "views/number_format.h"
 #include "views/run_async.h"
@@ -128,7 +129,7 @@ KvzExportDialog::KvzExportDialog(views::Document& document, QWidget* parent)
     setPath(QDir(folder).filePath(base + QStringLiteral(".kvz")));
     say({}, false);
     showState();
-    resize(560, 460);
+    resizeWithinScreen(*this, {560, 460});
 }
 
 KvzExportDialog::~KvzExportDialog() {

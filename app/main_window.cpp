@@ -5,6 +5,7 @@
 #include "app/maps_area.h"
 #include "app/message_bar.h"
 #include "app/recent_files.h"
+#include "app/screen_fit.h"
 #include "app/view_catalogue.h"
 #include "app/welcome_page.h"
 #include "views/arrival_veil.h"
@@ -100,7 +101,7 @@ MainWindow::MainWindow(QWidget* parent)
     setDockOptions(AnimatedDocks | AllowNestedDocks | AllowTabbedDocks);
     setDockNestingEnabled(true);
     setTabPosition(Qt::AllDockWidgetAreas, QTabWidget::North);
-    resize(1440, 900);
+    resizeWithinScreen(*this, {1440, 900});
 
     pages_->addWidget(welcome_);
     pages_->addWidget(maps_);

@@ -7,6 +7,7 @@
 #include "app/open_dialog.h"
 #include "app/overview_cache.h"
 #include "app/recent_files.h"
+#include "app/screen_fit.h"
 #include "app/theme.h"
 #include "app/view_catalogue.h"
 #include "app/welcome_page.h"
@@ -413,7 +414,7 @@ void MainWindow::showShortcuts() {
     auto* buttons = new QDialogButtonBox(QDialogButtonBox::Close, &dialog);
     connect(buttons, &QDialogButtonBox::rejected, &dialog, &QDialog::reject);
     layout->addWidget(buttons);
-    dialog.resize(820, 620);
+    resizeWithinScreen(dialog, {820, 620});
     dialog.exec();
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "app/open_dialog.h"
 
+#include "app/screen_fit.h"
+
 #include <QComboBox>
 #include <QDialogButtonBox>
 #include <QDir>
@@ -146,7 +148,7 @@ OpenDialog::OpenDialog(const QString& path, const OpenOptions& options, const st
     layout->addLayout(form);
     layout->addWidget(problem_);
     layout->addWidget(buttons);
-    resize(640, layouts.empty() ? 540 : 700);
+    resizeWithinScreen(*this, {640, layouts.empty() ? 540 : 700});
 }
 
 void OpenDialog::fillLayouts(const std::vector<LayoutCandidate>& layouts) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "app/sweep_dialog.h"
 
+#include "app/screen_fit.h"
 #include "core/codec/pipeline_json.h"
 #include "core/codec/presets.h"
 #include "views/codec_view.h"
@@ -184,7 +185,7 @@ SweepDialog::SweepDialog(ThreadPool& pool, QWidget* parent)
     });
     showRows();
     showState();
-    resize(1180, 720);
+    resizeWithinScreen(*this, {1180, 720});
 }
 
 SweepDialog::~SweepDialog() {

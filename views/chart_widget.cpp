@@ -386,8 +386,15 @@ void ChartWidget::fitLegend(int width) {
 }
 
 void ChartWidget::fitTicks(const QSize& size) {
-    const int letter = QFontMetrics(chartFont(*this)).averageCharWidth();
-    plot_->xAxis->ticker()->setTickCount(std::clamp(size.width() / (letter * 10), 2, 12));
+    const QFontMetrics metrics(chartFont(*this));
+    const int letter = metrics.averageCharWidth();
+    // Three labels, so that more than a zero can be read, wherever they have room.
+    const QCPRange range = plot_->xAxis->range();
+    const int label = std::max(metrics.horizontalAdvance(formatNumber(range.lower, 2)),
+                               metrics.horizontalAdvance(formatNumber(range.upper, 2))) +
+                      2 * letter;
+    const int least = size.width() - 8 * letter >= 3 * label ? 3 : 2;
+    plot_->xAxis->ticker()->setTickCount(std::clamp(size.width() / (letter * 10), least, 12));
     plot_->yAxis->ticker()->setTickCount(std::clamp(size.height() / 45, 2, 8));
     // The title stands beside the axis, which ends above the numbers and the title of the other axis.
     const QFontMetrics title(plot_->yAxis->labelFont());

@@ -17,6 +17,7 @@
 #include <QListWidget>
 #include <QMimeData>
 #include <QPushButton>
+#include <QScreen>
 #include <QSettings>
 #include <QSignalSpy>
 #include <QStatusBar>
@@ -268,6 +269,25 @@ private slots:
         QVERIFY(arrangementButton("Explore")->isChecked());
         auto* correlation = window_->findChild<QDockWidget*>(QStringLiteral("dock.correlation"));
         QTRY_VERIFY(!correlation->visibleRegion().isEmpty());
+    }
+
+    void noArrangementMakesASmallWindowGrow() {
+        // What is left of a screen of 1280 x 720 below a panel and a title bar.
+        const QSize small(1280, 660);
+        window_->resize(small);
+        open("prose.safetensors");
+        for (const Qt::Key pressed : {Qt::Key_F5, Qt::Key_F6, Qt::Key_F7, Qt::Key_F5}) {
+            QTest::keyClick(window_.get(), pressed);
+            QCoreApplication::sendPostedEvents(nullptr, QEvent::LayoutRequest);
+            QCOMPARE(window_->size(), small);
+        }
+    }
+
+    void theFirstWindowFitsTheScreen() {
+        const MainWindow fresh;
+        const QSize room = fresh.screen()->availableSize();
+        QVERIFY(fresh.width() <= room.width());
+        QVERIFY(fresh.height() < room.height());
     }
 
     void anArrangementIsAsItWasLeft() {
