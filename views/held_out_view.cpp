@@ -8,11 +8,13 @@
 #include "views/rate_harm.h"
 #include "views/theme.h"
 
+#include <QComboBox>
 #include <QGridLayout>
 #include <QPainter>
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 namespace kvscope::views {
 
@@ -34,14 +36,6 @@ QString change(double from, double to) {
            QStringLiteral(" %");
 }
 
-ChartSeries seriesOf(PlaneKind kind, bool heldOut, const QString& name) {
-    ChartSeries series;
-    series.name = kindText(kind) + QLatin1Char(' ') + name;
-    series.kind = kind;
-    series.look = heldOut ? ChartSeries::Look::Dashed : ChartSeries::Look::Solid;
-    return series;
-}
-
 std::int64_t strideOf(const KvGeometry& geometry) {
     std::int64_t longest = 0;
     for (const PlaneKind kind : {PlaneKind::Key, PlaneKind::Value, PlaneKind::Latent})
@@ -53,7 +47,8 @@ std::int64_t strideOf(const KvGeometry& geometry) {
 
 HeldOutView::HeldOutView(Document* document, SelectionModel* selection, QWidget* parent)
     : StatisticsView(document, selection, parent)
-    , session_(&CodecSession::of(*document)) {
+    , session_(&CodecSession::of(*document))
+    , kind_(new QComboBox) {
     auto* content = new QWidget;
     auto* grid = new QGridLayout(content);
     grid->setContentsMargins(0, 0, 0, 0);
@@ -63,6 +58,13 @@ HeldOutView::HeldOutView(Document* document, SelectionModel* selection, QWidget*
         grid->addWidget(charts_[i], static_cast<int>(i / 2), static_cast<int>(i % 2));
     }
     setContent(content);
+    kind_->setObjectName(QStringLiteral("heldOutKind"));
+    for (const PlaneKind kind : session_->kinds())
+        kind_->addItem(kindText(kind), static_cast<int>(kind));
+    panel().addControl(tr("kind"), kind_,
+                       tr("Which kind the charts show while several plans stand side by side: pin plans in the codec "
+                          "panel to compare up to four"));
+    connect(kind_, &QComboBox::currentIndexChanged, this, [this] { refresh(); });
     for (const Chart one : {kLayerBits, kLayerError})
         connect(charts_[one], &ChartWidget::picked, this,
                 [this](double layer) { selectLayer(LayerIndex(static_cast<std::int64_t>(layer))); });
@@ -70,7 +72,7 @@ HeldOutView::HeldOutView(Document* document, SelectionModel* selection, QWidget*
     askTimer_.setInterval(kSettleMs);
     connect(&askTimer_, &QTimer::timeout, this, [this] {
         if (session_ && isVisible() && session_->heldOut())
-            session_->want(this, {});
+            session_->want(this, {.pinned = true, .first = {}});
     });
     connect(session_, &CodecSession::changed, this, [this] { refresh(); });
     connect(session_, &CodecSession::plansChanged, this, [this] {
@@ -99,36 +101,44 @@ std::vector<LayerKind> HeldOutView::cells() const {
     return cells;
 }
 
-std::string HeldOutView::keyOf(LayerKind cell) const {
+std::string HeldOutView::keyOf(std::size_t slot, LayerKind cell) const {
     return "held out/" + std::to_string(session_->heldOutNumber()) + "/" + std::to_string(cell.layer.value) + "/" +
            std::to_string(static_cast<int>(cell.kind)) + "/" +
-           std::to_string(hashOf(planOfCell(session_->plan(), cell)));
+           std::to_string(hashOf(planOfCell(session_->plan(slot), cell)));
 }
 
 std::vector<StatisticsService::Job> HeldOutView::neededJobs() const {
     std::vector<StatisticsService::Job> jobs;
-    if (!session_ || session_->planCount() == 0)
+    if (!session_)
         return jobs;
-    for (const LayerKind cell : cells())
-        jobs.push_back(StatisticsService::job<EncodeReport>(
-            keyOf(cell),
-            [cache = *session_->heldOut(), plan = planOfCell(session_->plan(), cell), cell,
-             &pool = document().pool()](const JobControl& job) -> Result<EncodeReport> {
-                EncodeOptions options;
-                options.only = std::vector<LayerKind>{cell};
-                options.measureAttention = false;
-                KVSCOPE_ASSIGN(Encoding encoding, encodeCache(cache, plan, pool, options, job));
-                return std::move(encoding.report);
-            }));
+    const auto cells = this->cells();
+    std::set<std::string> asked;
+    for (std::size_t slot = 0; slot < session_->planCount(); ++slot) {
+        for (const LayerKind cell : cells) {
+            // Plans that do the same to a cell share its result.
+            if (!asked.insert(keyOf(slot, cell)).second)
+                continue;
+            jobs.push_back(StatisticsService::job<EncodeReport>(
+                keyOf(slot, cell),
+                [cache = *session_->heldOut(), plan = planOfCell(session_->plan(slot), cell), cell,
+                 &pool = document().pool()](const JobControl& job) -> Result<EncodeReport> {
+                    EncodeOptions options;
+                    options.only = std::vector<LayerKind>{cell};
+                    options.measureAttention = false;
+                    KVSCOPE_ASSIGN(Encoding encoding, encodeCache(cache, plan, pool, options, job));
+                    return std::move(encoding.report);
+                }));
+        }
+    }
     return jobs;
 }
 
-EncodeReport HeldOutView::heldOutReport() const {
+EncodeReport HeldOutView::heldOutReport(std::size_t slot) const {
     EncodeReport report;
-    if (!session_ || session_->planCount() == 0)
+    if (!session_ || slot >= session_->planCount())
         return report;
     for (const LayerKind cell : cells()) {
-        if (const auto* found = result<EncodeReport>(keyOf(cell)))
+        if (const auto* found = result<EncodeReport>(keyOf(slot, cell)))
             merge(report, *found);
     }
     return report;
@@ -154,29 +164,63 @@ QString HeldOutView::name(bool heldOut) const {
     return QString::fromStdString(info.name);
 }
 
-void HeldOutView::fillLayers(const EncodeReport& here, const EncodeReport& there) {
-    for (const Chart which : {kLayerBits, kLayerError}) {
-        ChartData chart;
-        chart.xTitle = tr("layer");
-        chart.yTitle = which == kLayerBits ? tr("bits/value") : tr("error (NMSEc of K, NMSE of V)");
-        chart.xIndex = true;
-        chart.fromZero = which == kLayerBits;
-        chart.yLog = which == kLayerError;
-        chart.xName = [](double layer) { return tr("layer %1").arg(formatNumber(layer)); };
-        chart.selected = static_cast<double>(selection().layer().value);
-        chart.emptyText = session_->heldOut() ? tr("Encoding\u2026")
-                                              : tr("Compare with another dump (Ctrl+D) to try the plan on it.");
-        for (const PlaneKind kind : session_->kinds()) {
+std::vector<PlaneKind> HeldOutView::shownKinds() const {
+    if (session_->planCount() < 2 || kind_->currentIndex() < 0)
+        return session_->kinds();
+    return {static_cast<PlaneKind>(kind_->currentData().toInt())};
+}
+
+void HeldOutView::setKind(PlaneKind kind) {
+    kind_->setCurrentIndex(kind_->findData(static_cast<int>(kind)));
+}
+
+std::vector<HeldOutView::Pair> HeldOutView::pairs() const {
+    std::vector<Pair> pairs;
+    for (std::size_t slot = 0; slot < session_->planCount(); ++slot)
+        pairs.push_back({slot, &session_->report(slot), heldOutReport(slot)});
+    return pairs;
+}
+
+ChartSeries HeldOutView::seriesOf(const Pair& pair, PlaneKind kind, bool heldOut, std::size_t plans) const {
+    ChartSeries series;
+    if (plans > 1) {
+        series.name = planTitle(*session_, pair.slot) + QStringLiteral(", ") + name(heldOut);
+        series.tone = ChartSeries::Tone::Series;
+        series.toneIndex = static_cast<int>(pair.slot);
+    } else {
+        series.name = kindText(kind) + QLatin1Char(' ') + name(heldOut);
+        series.kind = kind;
+    }
+    series.look = heldOut ? ChartSeries::Look::Dashed : ChartSeries::Look::Solid;
+    return series;
+}
+
+ChartData HeldOutView::layerChart(const std::vector<Pair>& pairs, bool error) const {
+    const auto kinds = shownKinds();
+    ChartData chart;
+    chart.xTitle = tr("layer");
+    const QString subject = kinds.size() == 1 ? kindText(kinds.front()) + QStringLiteral(": ") : QString();
+    chart.yTitle = subject + (!error              ? tr("bits/value")
+                              : kinds.size() == 1 ? errorName(kinds.front())
+                                                  : tr("error (NMSEc of K, NMSE of V)"));
+    chart.xIndex = true;
+    chart.fromZero = !error;
+    chart.yLog = error;
+    chart.xName = [](double layer) { return tr("layer %1").arg(formatNumber(layer)); };
+    chart.selected = static_cast<double>(selection().layer().value);
+    chart.emptyText =
+        session_->heldOut() ? tr("Encoding\u2026") : tr("Compare with another dump (Ctrl+D) to try the plan on it.");
+    for (const Pair& pair : pairs) {
+        for (const PlaneKind kind : kinds) {
             for (const bool heldOut : {false, true}) {
-                ChartSeries series = seriesOf(kind, heldOut, name(heldOut));
+                ChartSeries series = seriesOf(pair, kind, heldOut, pairs.size());
                 series.markers = true;
                 for (const LayerKind cell : cells()) {
-                    const EncodeTotals totals = (heldOut ? there : here).totals(cell.layer, kind);
+                    const EncodeTotals totals = (heldOut ? pair.there : *pair.here).totals(cell.layer, kind);
                     if (cell.kind != kind || totals.values == 0)
                         continue;
-                    const double value =
-                        which == kLayerBits ? totals.bitsPerValue() : headlineError(kind, totals.error);
-                    if (which == kLayerError && value <= 0)
+                    const double value = error ? headlineError(kind, totals.error) : totals.bitsPerValue();
+                    if (error && value <= 0)
                         continue;
                     series.x.push_back(static_cast<double>(cell.layer.value));
                     series.y.push_back(value);
@@ -185,32 +229,34 @@ void HeldOutView::fillLayers(const EncodeReport& here, const EncodeReport& there
                     chart.series.push_back(std::move(series));
             }
         }
-        charts_[which]->setData(std::move(chart), true);
     }
+    return chart;
 }
 
-void HeldOutView::fillTokens(const EncodeReport& here, const EncodeReport& there) {
-    for (const Chart which : {kTokenBits, kTokenError}) {
-        ChartData chart;
-        chart.xTitle = tr("token");
-        chart.yTitle = which == kTokenBits ? tr("bits/value, all layers") : tr("NMSE, all layers");
-        chart.xIndex = true;
-        chart.fromZero = which == kTokenBits;
-        chart.yLog = which == kTokenError;
-        chart.xName = [](double token) { return tr("token %1").arg(formatNumber(token, 9)); };
-        chart.emptyText = session_->heldOut() ? tr("Encoding\u2026") : QString();
-        for (const PlaneKind kind : session_->kinds()) {
+ChartData HeldOutView::tokenChart(const std::vector<Pair>& pairs, bool error) const {
+    const auto kinds = shownKinds();
+    ChartData chart;
+    chart.xTitle = tr("token");
+    const QString subject = kinds.size() == 1 ? kindText(kinds.front()) + QStringLiteral(": ") : QString();
+    chart.yTitle = subject + (error ? tr("NMSE, all layers") : tr("bits/value, all layers"));
+    chart.xIndex = true;
+    chart.fromZero = !error;
+    chart.yLog = error;
+    chart.xName = [](double token) { return tr("token %1").arg(formatNumber(token, 9)); };
+    if (!session_->heldOut())
+        return chart;
+    chart.emptyText = tr("Encoding\u2026");
+    for (const Pair& pair : pairs) {
+        for (const PlaneKind kind : kinds) {
             for (const bool heldOut : {false, true}) {
-                if (!session_->heldOut())
-                    break;
-                ChartSeries series = seriesOf(kind, heldOut, name(heldOut));
+                ChartSeries series = seriesOf(pair, kind, heldOut, pairs.size());
                 series.inLegend = false;
-                if (which == kTokenBits)
+                if (!error)
                     series.shape = ChartSeries::Shape::Steps;
                 const std::int64_t stride = strideOf(heldOut ? session_->heldOut()->geometry() : cache().geometry());
-                for (const TokenPoint& point : byToken(heldOut ? there : here, kind, stride)) {
-                    const double value = which == kTokenBits ? point.bitsPerValue : point.nmse;
-                    if (which == kTokenError && value <= 0)
+                for (const TokenPoint& point : byToken(heldOut ? pair.there : *pair.here, kind, stride)) {
+                    const double value = error ? point.nmse : point.bitsPerValue;
+                    if (error && value <= 0)
                         continue;
                     series.x.push_back(static_cast<double>(point.tokens.begin.value));
                     series.y.push_back(value);
@@ -219,12 +265,12 @@ void HeldOutView::fillTokens(const EncodeReport& here, const EncodeReport& there
                     chart.series.push_back(std::move(series));
             }
         }
-        charts_[which]->setData(std::move(chart), true);
     }
+    return chart;
 }
 
-QString HeldOutView::sentence(const EncodeReport& here, const EncodeReport& there) const {
-    if (there.planes.empty() || here.planes.empty())
+QString HeldOutView::sentence(const Pair& pair) const {
+    if (pair.there.planes.empty() || pair.here->planes.empty())
         return {};
     const auto figures = [this](const EncodeReport& report, const EncodeReport* against) {
         const auto compare = [&](double value, double before) {
@@ -241,25 +287,33 @@ QString HeldOutView::sentence(const EncodeReport& here, const EncodeReport& ther
         }
         return parts.join(tr(", "));
     };
+    const QString plan = session_->planCount() > 1 ? planTitle(*session_, pair.slot)
+                                                   : QString::fromStdString(session_->plan(pair.slot).name);
     return tr("%1 tuned on %2: %3. Held out, on %4: %5.")
-        .arg(QString::fromStdString(session_->plan().name), name(false), figures(here, nullptr), name(true),
-             figures(there, &here));
+        .arg(plan, name(false), figures(*pair.here, nullptr), name(true), figures(pair.there, pair.here));
 }
 
 void HeldOutView::display() {
     if (!session_)
         return;
-    const EncodeReport there = heldOutReport();
-    const EncodeReport& here = session_->report();
-    fillLayers(here, there);
-    fillTokens(here, there);
+    const auto pairs = this->pairs();
+    kind_->setEnabled(pairs.size() > 1);
+    for (const bool error : {false, true}) {
+        charts_[error ? kLayerError : kLayerBits]->setData(layerChart(pairs, error), true);
+        charts_[error ? kTokenError : kTokenBits]->setData(tokenChart(pairs, error), true);
+    }
     panel().setTable([this] { return numbers(); });
-    panel().setSummary(session_->planCount() > 0 ? sentence(here, there) : QString());
+    QStringList sentences;
+    for (const Pair& pair : pairs)
+        sentences << sentence(pair);
+    sentences.removeAll(QString());
+    panel().setSummary(sentences.join(QLatin1Char('\n')));
 }
 
 StatisticsTable HeldOutView::numbers() const {
     StatisticsTable table;
-    table.columns = {{tr("Layer"), {}, {}},
+    table.columns = {{tr("Plan"), {}, {}},
+                     {tr("Layer"), {}, {}},
                      {tr("Kind"), {}, {}},
                      {tr("Bits"), tr("a value"), tr("On the dump that the plan is tuned on")},
                      {tr("Bits held out"), tr("a value"), tr("On the other dump")},
@@ -267,24 +321,25 @@ StatisticsTable HeldOutView::numbers() const {
                      {tr("Error"), tr("NMSEc of K, NMSE of V"), explain::headlineError(PlaneKind::Key)},
                      {tr("Error held out"), tr("NMSEc of K, NMSE of V"), {}},
                      {tr("Change of the error"), tr("%"), {}}};
-    if (!session_ || session_->planCount() == 0)
+    if (!session_)
         return table;
-    const EncodeReport there = heldOutReport();
-    const auto add = [&](const QVariant& layer, PlaneKind kind, const EncodeTotals& one, const EncodeTotals& other) {
-        if (one.values == 0 || other.values == 0)
-            return;
-        const double error = headlineError(kind, one.error);
-        const double heldOut = headlineError(kind, other.error);
-        table.rows.push_back({layer, kindText(kind), one.bitsPerValue(), other.bitsPerValue(),
-                              100 * (other.bitsPerValue() / one.bitsPerValue() - 1), error, heldOut,
-                              error > 0 ? QVariant(100 * (heldOut / error - 1)) : QVariant()});
-    };
-    const EncodeReport& here = session_->report();
-    for (const LayerKind cell : cells())
-        add(static_cast<qlonglong>(cell.layer.value), cell.kind, here.totals(cell.layer, cell.kind),
-            there.totals(cell.layer, cell.kind));
-    for (const PlaneKind kind : session_->kinds())
-        add(tr("all"), kind, here.totals(kind), there.totals(kind));
+    for (const Pair& pair : pairs()) {
+        const auto add = [&](const QVariant& layer, PlaneKind kind, const EncodeTotals& one,
+                             const EncodeTotals& other) {
+            if (one.values == 0 || other.values == 0)
+                return;
+            const double error = headlineError(kind, one.error);
+            const double heldOut = headlineError(kind, other.error);
+            table.rows.push_back({planTitle(*session_, pair.slot), layer, kindText(kind), one.bitsPerValue(),
+                                  other.bitsPerValue(), 100 * (other.bitsPerValue() / one.bitsPerValue() - 1), error,
+                                  heldOut, error > 0 ? QVariant(100 * (heldOut / error - 1)) : QVariant()});
+        };
+        for (const LayerKind cell : cells())
+            add(static_cast<qlonglong>(cell.layer.value), cell.kind, pair.here->totals(cell.layer, cell.kind),
+                pair.there.totals(cell.layer, cell.kind));
+        for (const PlaneKind kind : session_->kinds())
+            add(tr("all"), kind, pair.here->totals(kind), pair.there.totals(kind));
+    }
     return table;
 }
 

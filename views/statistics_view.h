@@ -25,7 +25,7 @@ public:
 
     [[nodiscard]] bool isReady() const override;
     /// Says over the charts which of several dumps they are of ("A"); without a role only pictures name the dump.
-    void setCaption(const QString& role);
+    virtual void setCaption(const QString& role);
     [[nodiscard]] QString summary() const { return panel_->summary(); }
     [[nodiscard]] ChartPanel& panel() const { return *panel_; }
 

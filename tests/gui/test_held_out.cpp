@@ -67,6 +67,26 @@ private slots:
         QCOMPARE(after.totals(LayerIndex(1), PlaneKind::Value).bytes(),
                  before.totals(LayerIndex(1), PlaneKind::Value).bytes());
         compareWithWhole(*view, session);
+
+        // A pinned plan is tried on the other dump too, beside the current one, kind by kind.
+        const double tuned = view->heldOutReport().totals().bitsPerValue();
+        session.pin();
+        session.loadPreset(QStringLiteral("int4"));
+        QTRY_COMPARE_WITH_TIMEOUT(session.plan().name, std::string("int4"), kPatience);
+        QTRY_VERIFY_WITH_TIMEOUT(view->isReady() && session.isComplete() && session.isComplete(1), kPatience);
+        compareWithWhole(*view, session);
+        compareWithWhole(*view, session, 1);
+        QCOMPARE(view->heldOutReport(1).totals().bitsPerValue(), tuned);
+        for (const PlaneKind kind : {PlaneKind::Key, PlaneKind::Value}) {
+            view->setKind(kind);
+            const ChartData& bits = view->charts()[0]->data();
+            QCOMPARE(bits.series.size(), std::size_t{4});
+            QCOMPARE(bits.series[1].y[2], view->heldOutReport(0).totals(LayerIndex(2), kind).bitsPerValue());
+            QCOMPARE(bits.series[3].y[2], view->heldOutReport(1).totals(LayerIndex(2), kind).bitsPerValue());
+        }
+        QVERIFY(view->summary().contains(QStringLiteral("A int4 tuned on prose")));
+        QVERIFY(view->summary().contains(QStringLiteral("B kvz-medium")));
+        QCOMPARE(view->numbers().rows.size(), std::size_t{2 * 14});
     }
 
     void bitsAndErrorAlongTheTokens() {
@@ -92,12 +112,12 @@ private slots:
 
 private:
     /// What the view says must be what encoding the other dump as a whole gives.
-    void compareWithWhole(const HeldOutView& view, const CodecSession& session) {
+    void compareWithWhole(const HeldOutView& view, const CodecSession& session, std::size_t slot = 0) {
         ThreadPool pool{2};
         const auto whole =
-            encodeCache(window_->workspace().document(Workspace::Slot::Compared)->cache(), session.plan(), pool);
+            encodeCache(window_->workspace().document(Workspace::Slot::Compared)->cache(), session.plan(slot), pool);
         QVERIFY(whole);
-        const EncodeReport shown = view.heldOutReport();
+        const EncodeReport shown = view.heldOutReport(slot);
         for (const PlaneKind kind : {PlaneKind::Key, PlaneKind::Value}) {
             QCOMPARE(shown.totals(kind).bytes(), whole->report.totals(kind).bytes());
             QCOMPARE(headlineError(kind, shown.totals(kind).error),
