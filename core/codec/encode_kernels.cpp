@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/codec/encode_kernels.h"
 
+#include "core/base/float_formats.h"
 #include "core/codec/kvz_step.h"
 #include "core/codec/symbol_bank.h"
 #include "core/codec/symbol_layout.h"
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
+#include <type_traits>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/codec/encode_kernels.cpp"
@@ -18,45 +21,89 @@ namespace kvscope::HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-constexpr float kRounder = 0x1.8p23F;
 constexpr int kMostSymbolNumber = kBankZero - 1;
 
-bool within(const float* values, std::size_t count, float most) {
+/// Whether PromoteTo is the machine's own; in software it takes infinities for numbers.
+constexpr bool kConvertsHalf =
+    HWY_TARGET != HWY_SSSE3 && HWY_TARGET != HWY_SSE4 && HWY_TARGET != HWY_EMU128 && HWY_TARGET != HWY_SCALAR;
+
+/// Values as they are stored, read as float32.
+template <class Stored> struct Values {
+    const std::byte* first;
+
+    /// A vector at index i.
+    template <class Tag> HWY_ATTR auto at(Tag tag, std::size_t i) const {
+        if constexpr (std::is_same_v<Stored, hwy::float16_t> && !kConvertsHalf) {
+            alignas(64) float values[hn::MaxLanes(tag)];
+            for (std::size_t lane = 0; lane < hn::Lanes(tag); ++lane)
+                values[lane] = (*this)[i + lane];
+            return hn::Load(tag, values);
+        }
+        const hn::Rebind<Stored, Tag> stored;
+        const auto loaded = hn::LoadU(stored, reinterpret_cast<const Stored*>(first + i * sizeof(Stored)));
+        if constexpr (std::is_same_v<Stored, float>)
+            return loaded;
+        else
+            return hn::PromoteTo(tag, loaded);
+    }
+    [[nodiscard]] float operator[](std::size_t i) const {
+        if constexpr (std::is_same_v<Stored, float>) {
+            float value = 0;
+            std::memcpy(&value, first + i * sizeof value, sizeof value);
+            return value;
+        } else {
+            std::uint16_t bits = 0;
+            std::memcpy(&bits, first + i * sizeof bits, sizeof bits);
+            return std::is_same_v<Stored, hwy::float16_t> ? floatFromHalf(bits) : floatFromBfloat(bits);
+        }
+    }
+};
+
+template <class Stored>
+bool addStored(Values<Stored> values, std::size_t rows, std::size_t channels, float most, float* sums) {
     const hn::ScalableTag<float> tag;
     const std::size_t lanes = hn::Lanes(tag);
     const auto bound = hn::Set(tag, most);
-    std::size_t i = 0;
     auto good = hn::Eq(bound, bound);
-    for (; i + lanes <= count; i += lanes)
-        good = hn::And(good, hn::Le(hn::Abs(hn::LoadU(tag, values + i)), bound));
-    bool all = hn::AllTrue(tag, good);
-    for (; i < count; ++i)
-        all = all && std::fabs(values[i]) <= most;
-    return all;
+    bool all = true;
+    constexpr std::size_t kRowsAtOnce = 1;
+    for (std::size_t t = 0; t < rows; t += kRowsAtOnce) {
+        const std::size_t some = std::min(kRowsAtOnce, rows - t);
+        const std::size_t row = t * channels;
+        std::size_t c = 0;
+        for (; c + lanes <= channels; c += lanes) {
+            auto sum = hn::LoadU(tag, sums + c);
+            for (std::size_t i = 0; i < some; ++i) {
+                const auto value = values.at(tag, row + i * channels + c);
+                good = hn::And(good, hn::Le(hn::Abs(value), bound));
+                sum = hn::Add(sum, value);
+            }
+            hn::StoreU(sum, tag, sums + c);
+        }
+        for (; c < channels; ++c) {
+            for (std::size_t i = 0; i < some; ++i) {
+                const float value = values[row + i * channels + c];
+                all = all && std::fabs(value) <= most;
+                sums[c] += value;
+            }
+        }
+    }
+    return all && hn::AllTrue(tag, good);
 }
 
-void add(const float* values, std::size_t channels, float* sums) {
-    const hn::ScalableTag<float> tag;
-    const std::size_t lanes = hn::Lanes(tag);
-    std::size_t c = 0;
-    for (; c + lanes <= channels; c += lanes)
-        hn::StoreU(hn::Add(hn::LoadU(tag, sums + c), hn::LoadU(tag, values + c)), tag, sums + c);
-    for (; c < channels; ++c)
-        sums[c] += values[c];
-}
-
-bool steps(const float* values, const float* offsets, float inverse, std::size_t channels, std::int16_t* numbers) {
+template <class Stored>
+bool stepsStored(Values<Stored> values, const float* offsets, float inverse, std::size_t channels,
+                 std::int16_t* numbers) {
     const hn::ScalableTag<float> floats;
     const hn::RebindToSigned<decltype(floats)> ints;
     const hn::Rebind<std::int16_t, decltype(floats)> shorts;
     const std::size_t lanes = hn::Lanes(floats);
     const auto factor = hn::Set(floats, inverse);
-    const auto rounder = hn::Set(floats, kRounder);
     auto largest = hn::Zero(ints);
     std::size_t c = 0;
     for (; c + lanes <= channels; c += lanes) {
-        const auto scaled = hn::Sub(hn::Mul(hn::LoadU(floats, values + c), factor), hn::LoadU(floats, offsets + c));
-        const auto number = hn::ConvertTo(ints, hn::Sub(hn::Add(scaled, rounder), rounder));
+        const auto scaled = hn::Sub(hn::Mul(values.at(floats, c), factor), hn::LoadU(floats, offsets + c));
+        const auto number = hn::NearestInt(scaled);
         largest = hn::Max(largest, hn::Abs(number));
         hn::StoreU(hn::DemoteTo(shorts, number), shorts, numbers + c);
     }
@@ -67,6 +114,23 @@ bool steps(const float* values, const float* offsets, float inverse, std::size_t
         numbers[c] = static_cast<std::int16_t>(std::clamp(number, -32768, 32767));
     }
     return narrow;
+}
+
+bool add(DType type, const std::byte* values, std::size_t rows, std::size_t channels, float most, float* sums) {
+    if (type == DType::F16)
+        return addStored(Values<hwy::float16_t>{values}, rows, channels, most, sums);
+    if (type == DType::BF16)
+        return addStored(Values<hwy::bfloat16_t>{values}, rows, channels, most, sums);
+    return addStored(Values<float>{values}, rows, channels, most, sums);
+}
+
+bool steps(DType type, const std::byte* values, const float* offsets, float inverse, std::size_t channels,
+           std::int16_t* numbers) {
+    if (type == DType::F16)
+        return stepsStored(Values<hwy::float16_t>{values}, offsets, inverse, channels, numbers);
+    if (type == DType::BF16)
+        return stepsStored(Values<hwy::bfloat16_t>{values}, offsets, inverse, channels, numbers);
+    return stepsStored(Values<float>{values}, offsets, inverse, channels, numbers);
 }
 
 bool symbolsOf(const std::int16_t* numbers, const ModeFactors& factors, const ModeRows& rows, std::size_t channels,
@@ -273,79 +337,83 @@ void planeMoments(const std::int16_t* numbers, int rows, std::size_t channels, c
         planeMomentsOne(numbers, rows, channels, before, c, sums);
 }
 
-float score(const std::int32_t* products, const float* shares, std::size_t count, float* scores) {
-    const hn::ScalableTag<float> floats;
-    const hn::RebindToSigned<decltype(floats)> ints;
-    const std::size_t lanes = hn::Lanes(floats);
-    auto largest = hn::Zero(floats);
-    std::size_t u = 0;
-    for (; u + lanes <= count; u += lanes) {
-        const auto product = hn::ConvertTo(floats, hn::Max(hn::LoadU(ints, products + u), hn::Zero(ints)));
-        const auto one = hn::Mul(hn::Mul(product, product), hn::LoadU(floats, shares + u));
-        hn::StoreU(one, floats, scores + u);
-        largest = hn::Max(largest, one);
-    }
-    float most = u > 0 ? hn::GetLane(hn::MaxOfLanes(floats, largest)) : 0.0F;
-    for (; u < count; ++u) {
-        const auto product = static_cast<float>(std::max(products[u], 0));
-        scores[u] = product * product * shares[u];
-        most = std::max(most, scores[u]);
-    }
-    return most;
-}
+/// Counting symbol by symbol pays while there are few different ones.
+constexpr int kMostCompared = 40;
 
-void products(const std::int16_t* a, std::size_t pairCount, const std::int16_t* pairs, std::size_t stride,
-              std::size_t count, std::int32_t* sums) {
-    for (std::size_t u = 0; u < count; ++u)
-        sums[u] = 0;
-#if HWY_TARGET == HWY_SCALAR || !HWY_ARCH_X86
-    for (std::size_t k = 0; k < pairCount; ++k) {
-        for (std::size_t u = 0; u < count; ++u)
-            sums[u] += pairs[k * stride + 2 * u] * a[2 * k] + pairs[k * stride + 2 * u + 1] * a[2 * k + 1];
-    }
-#else
-    const hn::ScalableTag<std::int32_t> tag;
-    const hn::ScalableTag<std::int16_t> shorts;
+#if HWY_TARGET != HWY_SCALAR
+/// Of a whole number of vectors.
+SymbolRange rangeOf(const std::uint8_t* symbols, std::size_t number) {
+    const hn::ScalableTag<std::uint8_t> tag;
+    const hn::Repartition<std::uint16_t, decltype(tag)> pairs;
     const std::size_t lanes = hn::Lanes(tag);
-    const auto pairOf = [&](std::size_t k) HWY_ATTR {
-        const auto both = static_cast<std::uint32_t>(static_cast<std::uint16_t>(a[2 * k])) |
-                          static_cast<std::uint32_t>(a[2 * k + 1]) << 16;
-        return hn::BitCast(shorts, hn::Set(tag, static_cast<std::int32_t>(both)));
-    };
-    // The instructions that add the products of pairs leave everything in the first sum.
-    auto other = hn::Zero(tag);
-    const auto add = [&](auto pair, std::size_t k, std::size_t u, auto sum) HWY_ATTR {
-        return hn::ReorderWidenMulAccumulate(tag, pair, hn::LoadU(shorts, pairs + k * stride + 2 * u), sum, other);
-    };
-    std::size_t u = 0;
-    for (; u + 4 * lanes <= count; u += 4 * lanes) {
-        auto sum0 = hn::Zero(tag);
-        auto sum1 = sum0;
-        auto sum2 = sum0;
-        auto sum3 = sum0;
-        for (std::size_t k = 0; k < pairCount; ++k) {
-            const auto pair = pairOf(k);
-            sum0 = add(pair, k, u, sum0);
-            sum1 = add(pair, k, u + lanes, sum1);
-            sum2 = add(pair, k, u + 2 * lanes, sum2);
-            sum3 = add(pair, k, u + 3 * lanes, sum3);
-        }
-        hn::StoreU(sum0, tag, sums + u);
-        hn::StoreU(sum1, tag, sums + u + lanes);
-        hn::StoreU(sum2, tag, sums + u + 2 * lanes);
-        hn::StoreU(sum3, tag, sums + u + 3 * lanes);
+    auto least = hn::Set(tag, std::uint8_t{255});
+    auto most = hn::Zero(tag);
+    for (std::size_t i = 0; i < number; i += lanes) {
+        const auto some = hn::LoadU(tag, symbols + i);
+        least = hn::Min(least, some);
+        most = hn::Max(most, some);
     }
-    for (; u + lanes <= count; u += lanes) {
-        auto sum = hn::Zero(tag);
-        for (std::size_t k = 0; k < pairCount; ++k)
-            sum = add(pairOf(k), k, u, sum);
-        hn::StoreU(sum, tag, sums + u);
-    }
-    for (; u < count; ++u) {
-        for (std::size_t k = 0; k < pairCount; ++k)
-            sums[u] += pairs[k * stride + 2 * u] * a[2 * k] + pairs[k * stride + 2 * u + 1] * a[2 * k + 1];
-    }
+    const auto lower = [&](auto both)
+                           HWY_ATTR { return hn::And(hn::BitCast(pairs, both), hn::Set(pairs, std::uint16_t{255})); };
+    const auto upper = [&](auto both) HWY_ATTR { return hn::ShiftRight<8>(hn::BitCast(pairs, both)); };
+    const auto first = hn::MinOfLanes(pairs, hn::Min(lower(least), upper(least)));
+    const auto last = hn::MaxOfLanes(pairs, hn::Max(lower(most), upper(most)));
+    return {static_cast<std::uint8_t>(hn::GetLane(first)), static_cast<std::uint8_t>(hn::GetLane(last))};
+}
+#else
+SymbolRange rangeOf(const std::uint8_t* symbols, std::size_t number) {
+    const auto [least, most] = std::minmax_element(symbols, symbols + number);
+    return number > 0 ? SymbolRange{*least, *most} : SymbolRange{};
+}
 #endif
+
+SymbolRange count(const std::uint8_t* symbols, std::size_t number, std::uint16_t* counts) {
+    const hn::ScalableTag<std::uint8_t> tag;
+    const std::size_t lanes = hn::Lanes(tag);
+    const std::size_t whole = number - number % lanes;
+    SymbolRange range = rangeOf(symbols, whole);
+    for (std::size_t i = whole; i < number; ++i) {
+        range.first = std::min(range.first, symbols[i]);
+        range.last = std::max(range.last, symbols[i]);
+    }
+    if (range.last - range.first < kMostCompared) {
+        std::fill_n(counts + range.first, range.last - range.first + 1, std::uint16_t{0});
+        std::size_t i = 0;
+        for (; i + 4 * lanes <= whole; i += 4 * lanes) {
+            const auto first = hn::LoadU(tag, symbols + i);
+            const auto second = hn::LoadU(tag, symbols + i + lanes);
+            const auto third = hn::LoadU(tag, symbols + i + 2 * lanes);
+            const auto fourth = hn::LoadU(tag, symbols + i + 3 * lanes);
+            for (int symbol = range.first; symbol <= range.last; ++symbol) {
+                const auto wanted = hn::Set(tag, static_cast<std::uint8_t>(symbol));
+                const std::size_t found =
+                    hn::CountTrue(tag, hn::Eq(first, wanted)) + hn::CountTrue(tag, hn::Eq(second, wanted)) +
+                    hn::CountTrue(tag, hn::Eq(third, wanted)) + hn::CountTrue(tag, hn::Eq(fourth, wanted));
+                counts[symbol] = static_cast<std::uint16_t>(counts[symbol] + found);
+            }
+        }
+        for (; i < whole; i += lanes) {
+            const auto some = hn::LoadU(tag, symbols + i);
+            for (int symbol = range.first; symbol <= range.last; ++symbol) {
+                const auto wanted = hn::Set(tag, static_cast<std::uint8_t>(symbol));
+                counts[symbol] = static_cast<std::uint16_t>(counts[symbol] + hn::CountTrue(tag, hn::Eq(some, wanted)));
+            }
+        }
+        for (i = whole; i < number; ++i)
+            ++counts[symbols[i]];
+        return range;
+    }
+    // Neighbours are often equal: counting them in one place would wait for the memory each time.
+    std::uint16_t part[4][256];
+    const auto size = static_cast<std::size_t>(range.last - range.first + 1);
+    for (auto& one : part)
+        std::fill_n(one + range.first, size, std::uint16_t{0});
+    for (std::size_t i = 0; i < number; ++i)
+        ++part[i % 4][symbols[i]];
+    for (int symbol = range.first; symbol <= range.last; ++symbol)
+        counts[symbol] =
+            static_cast<std::uint16_t>(part[0][symbol] + part[1][symbol] + part[2][symbol] + part[3][symbol]);
+    return range;
 }
 
 void costs(const std::uint16_t* counts, int first, int last, const std::uint32_t* rows, std::size_t stride,
@@ -368,26 +436,21 @@ HWY_AFTER_NAMESPACE();
 
 namespace kvscope {
 
-HWY_EXPORT(within);
 HWY_EXPORT(add);
 HWY_EXPORT(steps);
 HWY_EXPORT(symbolsOf);
 HWY_EXPORT(moments);
 HWY_EXPORT(planeMoments);
-HWY_EXPORT(score);
-HWY_EXPORT(products);
+HWY_EXPORT(count);
 HWY_EXPORT(costs);
 
-bool allWithin(const float* values, std::size_t count, float most) {
-    return HWY_DYNAMIC_DISPATCH(within)(values, count, most);
+bool addRows(DType type, const std::byte* values, std::size_t rows, std::size_t channels, float most, float* sums) {
+    return HWY_DYNAMIC_DISPATCH(add)(type, values, rows, channels, most, sums);
 }
 
-void addRow(const float* values, std::size_t channels, float* sums) {
-    HWY_DYNAMIC_DISPATCH(add)(values, channels, sums);
-}
-
-bool stepsRow(const float* values, const float* offsets, float inverse, std::size_t channels, std::int16_t* numbers) {
-    return HWY_DYNAMIC_DISPATCH(steps)(values, offsets, inverse, channels, numbers);
+bool stepsRow(DType type, const std::byte* values, const float* offsets, float inverse, std::size_t channels,
+              std::int16_t* numbers) {
+    return HWY_DYNAMIC_DISPATCH(steps)(type, values, offsets, inverse, channels, numbers);
 }
 
 bool symbolsOfRow(const std::int16_t* numbers, const ModeFactors& factors, const ModeRows& rows, std::size_t channels,
@@ -404,13 +467,8 @@ void planeMoments(const std::int16_t* numbers, int rows, std::size_t channels, c
     HWY_DYNAMIC_DISPATCH(planeMoments)(numbers, rows, channels, before, sums);
 }
 
-float scoreProducts(const std::int32_t* products, const float* shares, std::size_t count, float* scores) {
-    return HWY_DYNAMIC_DISPATCH(score)(products, shares, count, scores);
-}
-
-void pairProducts(const std::int16_t* a, std::size_t pairCount, const std::int16_t* pairs, std::size_t stride,
-                  std::size_t count, std::int32_t* sums) {
-    HWY_DYNAMIC_DISPATCH(products)(a, pairCount, pairs, stride, count, sums);
+SymbolRange countSymbols(const std::uint8_t* symbols, std::size_t number, std::uint16_t* counts) {
+    return HWY_DYNAMIC_DISPATCH(count)(symbols, number, counts);
 }
 
 void addCosts(const std::uint16_t* counts, int first, int last, const std::uint32_t* rows, std::size_t stride,

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "core/codec/symbol_kernels.h"
+#include "core/kv/dtype.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -10,14 +11,14 @@
 /// give the same bits.
 namespace kvscope {
 
-/// Whether every magnitude is at most `most`; NaN is not.
-bool allWithin(const float* values, std::size_t count, float most);
+/// Adds rows of values [rows][channels] of type F32, F16 or BF16 to sums[c], one row after the other; whether every
+/// magnitude is at most `most`, which NaN is not.
+bool addRows(DType type, const std::byte* values, std::size_t rows, std::size_t channels, float most, float* sums);
 
-/// sums[c] += values[c].
-void addRow(const float* values, std::size_t channels, float* sums);
-
-/// numbers[c] = stepsOf(values[c], inverse, offsets[c]) clamped to 16 bits; whether all are within +-kMostNarrow.
-bool stepsRow(const float* values, const float* offsets, float inverse, std::size_t channels, std::int16_t* numbers);
+/// numbers[c] = stepsOf(values[c], inverse, offsets[c]) clamped to 16 bits, for values of type F32, F16 or BF16;
+/// whether all are within +-kMostNarrow.
+bool stepsRow(DType type, const std::byte* values, const float* offsets, float inverse, std::size_t channels,
+              std::int16_t* numbers);
 
 /// symbols[c] = 128 + what the prediction leaves of numbers[c], clamped to +-127; whether none had to be clamped.
 bool symbolsOfRow(const std::int16_t* numbers, const ModeFactors& factors, const ModeRows& rows, std::size_t channels,
@@ -50,13 +51,13 @@ inline constexpr int kPlaneMomentRows = 250;
 void planeMoments(const std::int16_t* numbers, int rows, std::size_t channels, const std::int16_t* before,
                   const MomentSums& sums);
 
-/// scores[u] = max(products[u], 0)^2 * shares[u] in float32; the largest of them and 0.
-float scoreProducts(const std::int32_t* products, const float* shares, std::size_t count, float* scores);
-
-/// sums[u] = sum over k of pairs[k][u][0] * a[2 k] + pairs[k][u][1] * a[2 k + 1] for u < count; pairs[k] has `stride` /
-/// 2 places of two numbers.
-void pairProducts(const std::int16_t* a, std::size_t pairCount, const std::int16_t* pairs, std::size_t stride,
-                  std::size_t count, std::int32_t* sums);
+/// The smallest and the largest of up to 65,535 symbols and how often each symbol between them occurs: counts[symbol].
+/// 255 and 0 without symbols.
+struct SymbolRange {
+    std::uint8_t first = 255;
+    std::uint8_t last = 0;
+};
+SymbolRange countSymbols(const std::uint8_t* symbols, std::size_t number, std::uint16_t* counts);
 
 /// Adds counts[symbol] * costs[symbol * stride + i] to sums[i], i < 16, for symbols first .. last.
 void addCosts(const std::uint16_t* counts, int first, int last, const std::uint32_t* costs, std::size_t stride,

@@ -132,28 +132,64 @@ constexpr std::int64_t kFewTokens = 16;
 /// Steps above this leave channels so few bits that it pays to know their means to a quarter of a step.
 constexpr double kCoarseStep = 0.4;
 
-/// What is taken from each channel, in quarters of a step: about its mean, or nothing.
-std::vector<std::int32_t> offsetsOf(const Pipeline& pipeline, const ChunkShape& shape, float step,
-                                    std::span<const float> rows) {
-    const auto channels = static_cast<std::size_t>(shape.plane.channels());
-    std::vector<std::int32_t> offsets(channels);
-    if (pipeline.predictor == Predictor::None || rows.empty())
-        return offsets;
+/// Sums of the channels of some rows.
+struct RowSums {
+    std::vector<double> sums;
+    /// Every magnitude is small enough to be expressed in steps.
+    bool within = true;
+};
+
+/// Rows of values, as they are stored or as float32.
+struct ValueRows {
+    DType type = DType::F32;
+    std::span<const std::byte> bytes;
+
+    explicit ValueRows(std::span<const float> values)
+        : bytes(std::as_bytes(values)) {}
+    /// Those of a chunk: in 16 bits where they are, which is less to read.
+    explicit ValueRows(const ChunkInput& input)
+        : ValueRows(input.values) {
+        const DType stored = input.shape.plane.dtype;
+        if (stored != DType::F16 && stored != DType::BF16)
+            return;
+        type = stored;
+        bytes = input.native;
+    }
+
+    [[nodiscard]] std::size_t rowBytes(std::size_t channels) const {
+        return channels * static_cast<std::size_t>(sizeOf(type));
+    }
+};
+
+RowSums sumRows(const ValueRows& rows, std::size_t channels, float most) {
+    RowSums result;
+    result.sums.resize(channels);
     // In float32 over some rows, then in float64.
     constexpr std::size_t kRowsAtOnce = 32;
-    std::vector<double> sums(channels);
     std::vector<float> part(channels);
-    for (std::size_t i = 0; i < rows.size();) {
+    const std::size_t tokens = channels > 0 ? rows.bytes.size() / rows.rowBytes(channels) : 0;
+    for (std::size_t t = 0; t < tokens; t += kRowsAtOnce) {
         std::ranges::fill(part, 0.0F);
-        for (std::size_t row = 0; row < kRowsAtOnce && i < rows.size(); ++row, i += channels)
-            addRow(rows.data() + i, channels, part.data());
+        const std::size_t some = std::min(kRowsAtOnce, tokens - t);
+        result.within =
+            addRows(rows.type, rows.bytes.data() + t * rows.rowBytes(channels), some, channels, most, part.data()) &&
+            result.within;
         for (std::size_t c = 0; c < channels; ++c)
-            sums[c] += static_cast<double>(part[c]);
+            result.sums[c] += static_cast<double>(part[c]);
     }
+    return result;
+}
+
+/// What is taken from each channel, in quarters of a step: about its mean, or nothing.
+std::vector<std::int32_t> offsetsOf(const Pipeline& pipeline, const ChunkShape& shape, float step,
+                                    const std::vector<double>& sums) {
+    std::vector<std::int32_t> offsets(sums.size());
+    if (pipeline.predictor == Predictor::None || shape.tokens.size() == 0)
+        return offsets;
     const bool coarse = std::get<Step>(pipeline.quantiser).step >= kCoarseStep;
     const double unit = static_cast<double>(step) / (coarse ? kOffsetParts : 1);
     const auto tokens = static_cast<double>(shape.tokens.size());
-    for (std::size_t c = 0; c < channels; ++c) {
+    for (std::size_t c = 0; c < sums.size(); ++c) {
         // Transforms may leave means beyond the largest offset; those of a part of the range remain.
         const double mean = std::clamp(sums[c] / tokens / unit, -kMostOffset, kMostOffset);
         const auto rounded = static_cast<std::int32_t>(mean + (mean < 0 ? -0.5 : 0.5));
@@ -162,50 +198,58 @@ std::vector<std::int32_t> offsetsOf(const Pipeline& pipeline, const ChunkShape& 
     return offsets;
 }
 
-SymbolPlane quantised(std::span<const float> rows, const ChunkShape& shape, float step,
+/// `rows` are the same values as `values`.
+SymbolPlane quantised(const ValueRows& rows, std::span<const float> values, const ChunkShape& shape, float step,
                       const std::vector<std::int32_t>& offsets) {
     SymbolPlane plane{shape.tokens.size(), shape.plane.channels(), {}, {}, true, offsets};
     const float inverse = 1.0F / step;
     std::vector<float> shifts(offsets.size());
     std::ranges::transform(offsets, shifts.begin(), [](std::int32_t offset) { return offsetSteps(offset); });
-    plane.narrow.resize(rows.size());
-    for (std::size_t i = 0; i < rows.size() && plane.isNarrow; i += shifts.size())
-        plane.isNarrow = stepsRow(rows.data() + i, shifts.data(), inverse, shifts.size(), plane.narrow.data() + i);
+    plane.narrow.resize(values.size());
+    const std::size_t channels = shifts.size();
+    for (std::size_t i = 0; i < values.size() && plane.isNarrow; i += channels)
+        plane.isNarrow = stepsRow(rows.type, rows.bytes.data() + i / channels * rows.rowBytes(channels), shifts.data(),
+                                  inverse, channels, plane.narrow.data() + i);
     if (plane.isNarrow)
         return plane;
     plane.narrow = {};
-    plane.wide.resize(rows.size());
-    for (std::size_t i = 0; i < rows.size();) {
-        for (std::size_t c = 0; c < shifts.size(); ++c, ++i)
-            plane.wide[i] = stepsOf(rows[i], inverse, shifts[c]);
+    plane.wide.resize(values.size());
+    for (std::size_t i = 0; i < values.size();) {
+        for (std::size_t c = 0; c < channels; ++c, ++i)
+            plane.wide[i] = stepsOf(values[i], inverse, shifts[c]);
     }
     return plane;
 }
 
 Result<EncodedChunk> encodeSteps(const Pipeline& pipeline, const PlaneCalibration& calibration, const ChunkInput& input,
                                  float step, bool statistics) {
-    // Values are copied only where they change.
     const float most = std::min(step * kMostSteps, kLargestStepped);
+    const auto channels = static_cast<std::size_t>(input.shape.plane.channels());
+    // Values are copied only where they change.
     std::vector<float> changed;
     KeptBits kept;
-    if (pipeline.transform != Transform::None || pipeline.clipSigmas ||
-        !allWithin(input.values.data(), input.values.size(), most)) {
+    RowSums sums;
+    const bool changes = pipeline.transform != Transform::None || pipeline.clipSigmas.has_value();
+    if (!changes)
+        sums = sumRows(ValueRows(input), channels, most);
+    if (changes || !sums.within) {
         changed.assign(input.values.begin(), input.values.end());
         kept = takeKept(input, most, changed);
         applyTransform(pipeline.transform, input.shape, changed);
         if (pipeline.clipSigmas)
             KVSCOPE_TRY(clipRows(*pipeline.clipSigmas, calibration, changed));
+        sums = sumRows(ValueRows(changed), channels, most);
     }
-    const std::span<const float> rows = changed.empty() ? input.values : std::span<const float>(changed);
+    const std::span<const float> values = changed.empty() ? input.values : std::span<const float>(changed);
+    const ValueRows rows = changed.empty() ? ValueRows(input) : ValueRows(values);
     SymbolOptions options;
     options.predictor = pipeline.predictor;
     options.statistics = statistics;
-    const auto channels = static_cast<std::size_t>(input.shape.plane.channels());
-    auto offsets = offsetsOf(pipeline, input.shape, step, rows);
-    KVSCOPE_ASSIGN(auto coded, encodePlane(quantised(rows, input.shape, step, offsets), options));
+    auto offsets = offsetsOf(pipeline, input.shape, step, sums.sums);
+    KVSCOPE_ASSIGN(auto coded, encodePlane(quantised(rows, values, input.shape, step, offsets), options));
     if (input.shape.tokens.size() <= kFewTokens) {
         offsets.assign(channels, 0);
-        KVSCOPE_ASSIGN(auto without, encodePlane(quantised(rows, input.shape, step, offsets), options));
+        KVSCOPE_ASSIGN(auto without, encodePlane(quantised(rows, values, input.shape, step, offsets), options));
         if (without.bytes.size() < coded.bytes.size())
             coded = std::move(without);
     }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "core/base/result.h"
+#include "core/codec/raw_vector.h"
 #include "core/codec/rans_table.h"
 
 #include <array>
@@ -57,7 +58,7 @@ public:
                         RansPath path = RansPath::Best);
 
 private:
-    std::vector<std::uint16_t> words_;
+    RawVector<std::uint16_t> words_;
 };
 
 /// Decodes the rows of one encode() call, in order and as many at a time as the caller likes, so that what comes next

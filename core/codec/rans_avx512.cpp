@@ -292,15 +292,16 @@ KVSCOPE_AVX512 void pushHalf(Half& state, __m512i frequency, __m512i first, std:
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(words - 16), _mm512_cvtepi32_epi16(packed));
     words -= count;
     const __m512i kept = _mm512_mask_srli_epi32(state, spills, state, kRansWordBits);
-    // The quotient is below 2^19, so that float32 is off by at most one, which the remainder shows.
-    const __m512i estimate =
-        _mm512_cvttps_epi32(_mm512_div_ps(_mm512_cvtepi32_ps(kept), _mm512_cvtepi32_ps(frequency)));
+    // The quotient is below 2^19, and float32 with a reciprocal that is too small by 2^-21 to 2^-20 gives it or one less,
+    // which the remainder shows. The reciprocal does not wait for the state.
+    const __m512 divisor = _mm512_cvtepi32_ps(frequency);
+    const __m512 rough = _mm512_rcp14_ps(divisor);
+    const __m512 error = _mm512_fnmadd_ps(divisor, rough, _mm512_set1_ps(1 - 0x1.8p-21F));
+    const __m512 reciprocal = _mm512_fmadd_ps(rough, error, rough);
+    const __m512i estimate = _mm512_cvttps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(kept), reciprocal));
     const __m512i remainder = _mm512_sub_epi32(kept, _mm512_mullo_epi32(estimate, frequency));
-    const __m512i one = _mm512_set1_epi32(1);
-    const __mmask16 large = _mm512_cmplt_epi32_mask(remainder, _mm512_setzero_si512());
     const __mmask16 small = _mm512_cmpge_epi32_mask(remainder, frequency);
-    __m512i quotient = _mm512_mask_sub_epi32(estimate, large, estimate, one);
-    quotient = _mm512_mask_add_epi32(quotient, small, quotient, one);
+    const __m512i quotient = _mm512_mask_add_epi32(estimate, small, estimate, _mm512_set1_epi32(1));
     // quotient * total + remainder + first, where remainder = kept - quotient * frequency.
     state = _mm512_add_epi32(_mm512_add_epi32(kept, first),
                              _mm512_mullo_epi32(quotient, _mm512_sub_epi32(_mm512_set1_epi32(kRansTotal), frequency)));

@@ -27,37 +27,56 @@ constexpr int golombBits(std::uint32_t value, int order) {
     return 2 * extra + 1 + order;
 }
 
-/// Appends bits to bytes.
+/// Appends bits to bytes; all are there after finish() only.
 class SideBitWriter {
 public:
     explicit SideBitWriter(std::vector<std::byte>& out)
         : out_(out) {}
 
     /// Appends the low `count` (0..32) bits of value.
-    void put(std::uint32_t value, int count) {
-        pending_ |= (static_cast<std::uint64_t>(value) & ((std::uint64_t{1} << count) - 1)) << pendingBits_;
-        for (pendingBits_ += count; pendingBits_ >= 8; pendingBits_ -= 8, pending_ >>= 8)
-            out_.push_back(static_cast<std::byte>(pending_ & 0xFFU));
-    }
+    void put(std::uint32_t value, int count) { putLong(value & ((std::uint64_t{1} << count) - 1), count); }
 
     /// Exponential Golomb code of an order (0..31): with n + 1 = bits of (value >> order) + 1, n zeros, a one, the low
     /// n bits of that number, the low `order` bits of value.
     void putGolomb(std::uint32_t value, int order) {
         const std::uint64_t high = (static_cast<std::uint64_t>(value) >> order) + 1;
         const int extra = std::bit_width(high) - 1;
-        put(0, extra);
-        put(1, 1);
-        put(static_cast<std::uint32_t>(high), extra);
-        put(value, order);
+        const std::uint64_t below = value & ((std::uint64_t{1} << order) - 1);
+        const std::uint64_t above = high ^ std::uint64_t{1} << extra;
+        // Nearly all codes are short.
+        if (const int length = 2 * extra + 1 + order; length <= kMostAtOnce)
+            return putLong(std::uint64_t{1} << extra | above << (extra + 1) | below << (2 * extra + 1), length);
+        putLong(0, extra);
+        putLong(1, 1);
+        putLong(above, extra);
+        putLong(below, order);
     }
 
-    /// Fills the last byte with zeros.
+    /// Writes what is left and fills the last byte with zeros.
     void finish() {
-        if (pendingBits_ > 0)
-            put(0, 8 - pendingBits_);
+        for (; pendingBits_ > 0; pendingBits_ -= 8, pending_ >>= 8)
+            out_.push_back(static_cast<std::byte>(pending_ & 0xFFU));
+        pendingBits_ = 0;
+        pending_ = 0;
     }
 
 private:
+    static constexpr int kMostAtOnce = 32;
+
+    /// Appends up to kMostAtOnce bits; `bits` has no others.
+    void putLong(std::uint64_t bits, int count) {
+        pending_ |= bits << pendingBits_;
+        pendingBits_ += count;
+        if (pendingBits_ < kMostAtOnce)
+            return;
+        const auto word = static_cast<std::uint32_t>(pending_);
+        const std::size_t before = out_.size();
+        out_.resize(before + sizeof word);
+        std::memcpy(out_.data() + before, &word, sizeof word);
+        pending_ >>= kMostAtOnce;
+        pendingBits_ -= kMostAtOnce;
+    }
+
     std::vector<std::byte>& out_;
     std::uint64_t pending_ = 0;
     int pendingBits_ = 0;
@@ -149,20 +168,33 @@ private:
     bool bad_ = false;
 };
 
-/// The order (0..most) whose Golomb codes of the values are shortest.
+/// The order (0..most) whose Golomb codes of the values are shortest, or nearly so.
 template <class Values> int bestGolombOrder(const Values& values, int most = 24) {
-    int best = 0;
-    std::int64_t fewest = -1;
-    for (int order = 0; order <= most; ++order) {
+    const auto bitsOf = [&](int order) {
         std::int64_t bits = 0;
         for (const std::uint32_t value : values)
             bits += golombBits(value, order);
-        if (fewest < 0 || bits < fewest) {
+        return bits;
+    };
+    std::uint64_t sum = 0;
+    for (const std::uint32_t value : values)
+        sum += value;
+    const auto count = static_cast<std::uint64_t>(std::size(values));
+    // Downhill from the order of the mean.
+    int best = count > 0 ? std::clamp(static_cast<int>(std::bit_width(sum / count)) - 1, 0, most) : 0;
+    std::int64_t fewest = bitsOf(best);
+    for (const int step : {1, -1}) {
+        bool moved = false;
+        for (int order = best + step; order >= 0 && order <= most; order += step) {
+            const std::int64_t bits = bitsOf(order);
+            if (bits >= fewest)
+                break;
             fewest = bits;
             best = order;
-        } else if (bits > fewest + fewest / 4) {
-            break;
+            moved = true;
         }
+        if (moved)
+            break;
     }
     return best;
 }

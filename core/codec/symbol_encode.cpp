@@ -86,42 +86,20 @@ ChannelEntropy entropyOf(std::vector<std::int32_t>& numbers, bool adaptive) {
 class Histogram {
 public:
     void count(const std::uint8_t* symbols, std::size_t number) {
-        std::uint8_t least = 255;
-        std::uint8_t most = 0;
-        for (std::size_t i = 0; i < number; ++i) {
-            least = std::min(least, symbols[i]);
-            most = std::max(most, symbols[i]);
-        }
-        first_ = std::min(least, most);
-        last_ = most;
-        const auto range = static_cast<std::size_t>(last_ - first_ + 1);
-        for (auto& counts : counts_)
-            std::fill_n(counts.begin() + first_, range, std::uint16_t{0});
-        std::size_t i = 0;
-        for (; i + counts_.size() <= number; i += counts_.size()) {
-            for (std::size_t k = 0; k < counts_.size(); ++k)
-                ++counts_[k][symbols[i + k]];
-        }
-        for (; i < number; ++i)
-            ++counts_[0][symbols[i]];
-        for (int symbol = first_; symbol <= last_; ++symbol) {
-            for (std::size_t k = 1; k < counts_.size(); ++k)
-                counts_[0][static_cast<std::size_t>(symbol)] = static_cast<std::uint16_t>(
-                    counts_[0][static_cast<std::size_t>(symbol)] + counts_[k][static_cast<std::size_t>(symbol)]);
-        }
+        range_ = number > 0 ? countSymbols(symbols, number, counts_.data()) : SymbolRange{kBankZero, kBankZero};
+        if (number == 0)
+            counts_[kBankZero] = 0;
     }
 
     /// Set from first() to last() only.
-    [[nodiscard]] const std::uint16_t* counts() const { return counts_[0].data(); }
-    /// The smallest and the largest symbol that occur; 0 and 0 without symbols.
-    [[nodiscard]] int first() const { return first_; }
-    [[nodiscard]] int last() const { return last_; }
+    [[nodiscard]] const std::uint16_t* counts() const { return counts_.data(); }
+    /// The smallest and the largest symbol that occur; those of 0 without symbols.
+    [[nodiscard]] int first() const { return range_.first; }
+    [[nodiscard]] int last() const { return range_.last; }
 
 private:
-    /// Neighbours are often equal: counting them in one place would wait for the memory each time.
-    std::array<std::array<std::uint16_t, kRansSymbols>, 4> counts_;
-    int first_ = 0;
-    int last_ = 0;
+    std::array<std::uint16_t, kRansSymbols> counts_;
+    SymbolRange range_{kBankZero, kBankZero};
 };
 
 class Encoder {
@@ -209,27 +187,27 @@ private:
         std::uint8_t* coded = coded_.data() + c * rows;
         const SymbolBank& bank = SymbolBank::get();
         std::array<Histogram, kMostRowGroups> histograms;
-        std::int64_t squares = 0;
         std::int64_t sizes = 0;
+        int most = 0;
         for (std::size_t g = 0; g < groups_.size(); ++g) {
+            const Histogram& histogram = histograms[g];
             histograms[g].count(coded + groups_[g].first, groups_[g].rows.size());
-            for (int symbol = histograms[g].first(); symbol <= histograms[g].last(); ++symbol) {
-                const std::int64_t number = symbol - kBankZero;
-                const std::int64_t count = histograms[g].counts()[symbol];
-                squares += count * number * number;
-                sizes += count * std::abs(number);
-            }
+            std::int32_t size = 0;
+            for (int symbol = histogram.first(); symbol <= histogram.last(); ++symbol)
+                size += histogram.counts()[symbol] * std::abs(symbol - kBankZero);
+            sizes += size;
+            most = std::max({most, kBankZero - histogram.first(), histogram.last() - kBankZero});
         }
-        if (squares > static_cast<std::int64_t>(rows) * kMostRms * kMostRms)
+        if (most > kMostRms && squaresOf(histograms) > static_cast<std::int64_t>(rows) * kMostRms * kMostRms)
             return false;
-        channel.bankClass = squares == 0 ? std::uint8_t{0} : classNear(histograms, sizes, rows);
+        channel.bankClass = most == 0 ? std::uint8_t{0} : classNear(histograms, sizes, rows);
         for (std::size_t g = 0; g < groups_.size(); ++g) {
-            const int most = bank.most(shiftedClass(channel.bankClass, layout_.offsets[g]));
-            if (histograms[g].first() >= kBankZero - most && histograms[g].last() <= kBankZero + most)
+            const int largest = bank.most(shiftedClass(channel.bankClass, layout_.offsets[g]));
+            if (histograms[g].first() >= kBankZero - largest && histograms[g].last() <= kBankZero + largest)
                 continue;
             for (std::size_t i = groups_[g].first; i < groups_[g].first + groups_[g].rows.size(); ++i) {
                 const int number = coded[i] - kBankZero;
-                const int nearest = std::clamp(number, -most, most);
+                const int nearest = std::clamp(number, -largest, largest);
                 if (nearest == number)
                     continue;
                 exceptions_.push_back({std::uint64_t{groups_[g].rows[i - groups_[g].first]} * channels_ + c,
@@ -240,6 +218,17 @@ private:
         if (options_.statistics || options_.adaptiveBits)
             countEntropy(c, histograms);
         return true;
+    }
+
+    [[nodiscard]] std::int64_t squaresOf(const std::array<Histogram, kMostRowGroups>& histograms) const {
+        std::int64_t squares = 0;
+        for (std::size_t g = 0; g < groups_.size(); ++g) {
+            for (int symbol = histograms[g].first(); symbol <= histograms[g].last(); ++symbol) {
+                const std::int64_t number = symbol - kBankZero;
+                squares += histograms[g].counts()[symbol] * number * number;
+            }
+        }
+        return squares;
     }
 
     /// The cheapest class among those of a spread near the mean size of the symbols.

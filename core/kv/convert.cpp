@@ -35,7 +35,16 @@ void promote(const std::byte* stored, float* values, std::size_t count, float sc
 }
 
 void promoteHalf(const std::byte* stored, float* values, std::size_t count, float scale) {
+#if HWY_TARGET == HWY_SSSE3 || HWY_TARGET == HWY_SSE4 || HWY_TARGET == HWY_EMU128 || HWY_TARGET == HWY_SCALAR
+    // PromoteTo in software takes infinities for numbers.
+    for (std::size_t i = 0; i < count; ++i) {
+        std::uint16_t bits = 0;
+        std::memcpy(&bits, stored + i * sizeof(bits), sizeof(bits));
+        values[i] = floatFromHalf(bits) * scale;
+    }
+#else
     promote<hwy::float16_t>(stored, values, count, scale, floatFromHalf);
+#endif
 }
 
 void promoteBfloat(const std::byte* stored, float* values, std::size_t count, float scale) {

@@ -4,6 +4,8 @@
 
 #include <QTest>
 
+#include <hwy/targets.h>
+
 #include <cmath>
 #include <cstring>
 #include <random>
@@ -116,15 +118,21 @@ private slots:
             std::memcpy(bytes.data() + 1 + 2 * bits, &value, 2);
         }
         std::vector<float> values(0xFFFFU);
-        convertToFloat(DType::F16, std::span(bytes).subspan(1), values, 2.0F);
-        for (std::uint32_t bits = 0; bits < 0xFFFFU; ++bits) {
-            const float expected = floatFromHalf(static_cast<std::uint16_t>(bits)) * 2.0F;
-            QVERIFY(std::isnan(expected) ? std::isnan(values[bits]) : values[bits] == expected);
-        }
-        convertToFloat(DType::BF16, std::span(bytes).subspan(1), values);
-        for (std::uint32_t bits = 0; bits < 0xFFFFU; ++bits) {
-            const float expected = floatFromBfloat(static_cast<std::uint16_t>(bits));
-            QVERIFY(std::isnan(expected) ? std::isnan(values[bits]) : values[bits] == expected);
+        const auto matches = [&](DType type, float scale, float (*scalar)(std::uint16_t)) {
+            convertToFloat(type, std::span(bytes).subspan(1), values, scale);
+            for (std::uint32_t bits = 0; bits < 0xFFFFU; ++bits) {
+                const float expected = scalar(static_cast<std::uint16_t>(bits)) * scale;
+                if (std::isnan(expected) ? !std::isnan(values[bits]) : values[bits] != expected)
+                    return false;
+            }
+            return true;
+        };
+        for (std::int64_t targets = hwy::SupportedTargets(); targets != 0; targets &= targets - 1) {
+            const std::int64_t target = targets & -targets;
+            hwy::SetSupportedTargetsForTest(target);
+            const bool good = matches(DType::F16, 2.0F, floatFromHalf) && matches(DType::BF16, 1.0F, floatFromBfloat);
+            hwy::SetSupportedTargetsForTest(0);
+            QVERIFY2(good, hwy::TargetName(target));
         }
     }
 };
