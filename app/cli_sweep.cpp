@@ -5,6 +5,9 @@
 
 #include <QSaveFile>
 
+#include <cmath>
+#include <unistd.h>
+
 namespace kvscope::app {
 
 namespace {
@@ -106,6 +109,12 @@ std::optional<SweepCommand> requestFrom(const QCommandLineParser& parser, int& c
     return command;
 }
 
+/// Replaces the last line on the terminal.
+void showProgress(const QString& text) {
+    std::fprintf(stderr, "\r\033[K%s", text.toUtf8().constData());
+    std::fflush(stderr);
+}
+
 } // namespace
 
 int runSweep(const QStringList& arguments) {
@@ -118,11 +127,23 @@ int runSweep(const QStringList& arguments) {
     if (const auto code = parseArguments(parser, arguments))
         return *code;
     int code = kExitDone;
-    const auto request = requestFrom(parser, code);
+    auto request = requestFrom(parser, code);
     if (!request)
         return code;
     ThreadPool pool;
-    const auto outcome = runSweepRequest(request->sweep, pool);
+    Progress progress;
+    // On a terminal a line says how far it is; it does not get into files.
+    if (isatty(STDERR_FILENO) != 0) {
+        request->sweep.stage = [](const QString& stage) { showProgress(stage); };
+        request->sweep.options.rowDone = [&progress](const SweepRow& row) {
+            showProgress(QObject::tr("%1 %, %2, %3")
+                             .arg(std::lround(100 * progress.fraction()))
+                             .arg(QString::fromStdString(row.dump), QString::fromStdString(row.method)));
+        };
+    }
+    const auto outcome = runSweepRequest(request->sweep, pool, JobControl{{}, &progress});
+    if (request->sweep.stage)
+        showProgress({});
     if (!outcome)
         return complain(outcome.error());
     const QString text = sweepText(*outcome, request->format);

@@ -288,7 +288,7 @@ QWidget* SweepDialog::makeResults() {
     start_->setDefault(true);
     progress_ = new QProgressBar;
     progress_->setRange(0, 1000);
-    progress_->setTextVisible(false);
+    progress_->setObjectName(QStringLiteral("sweepProgress"));
     save_ = new QPushButton(tr("&Save results ..."));
     save_->setToolTip(tr("As text, CSV or JSON"));
     save_->setAutoDefault(false);
@@ -410,6 +410,7 @@ void SweepDialog::start() {
     rows_.clear();
     outcome_.reset();
     say({}, false);
+    progress_->setFormat(tr("opening"));
     SweepRequest request;
     request.presets = *methods;
     if (withPlan_->isChecked() && plan_)
@@ -423,6 +424,15 @@ void SweepDialog::start() {
             [dialog, running, row] {
                 if (dialog && dialog->running_ == running)
                     dialog->take(row);
+            },
+            Qt::QueuedConnection);
+    };
+    request.stage = [dialog = QPointer<SweepDialog>(this), running = running_](const QString& stage) {
+        QMetaObject::invokeMethod(
+            QCoreApplication::instance(),
+            [dialog, running, stage] {
+                if (dialog && dialog->running_ == running)
+                    dialog->progress_->setFormat(stage + QStringLiteral(", %p %"));
             },
             Qt::QueuedConnection);
     };

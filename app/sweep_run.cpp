@@ -12,6 +12,8 @@
 #include <QJsonObject>
 #include <QObject>
 
+#include <algorithm>
+#include <array>
 #include <tuple>
 
 namespace kvscope::app {
@@ -104,26 +106,47 @@ Result<std::vector<SweepDump>> readSweepManifest(const QString& path, const Open
 Result<SweepOutcome> runSweepRequest(const SweepRequest& request, ThreadPool& pool, const JobControl& job) {
     SweepOutcome outcome;
     outcome.thresholds = request.options.thresholds;
-    std::vector<CodecPlan> tuned = request.plans;
-    const auto methods = static_cast<std::int64_t>(request.presets.size()) +
-                         static_cast<std::int64_t>(request.plans.size()) + (request.search ? 2 : 0);
-    if (job.progress != nullptr)
-        job.progress->start(methods * static_cast<std::int64_t>(request.dumps.size() + request.heldOut.size()));
-    if (request.search) {
-        const JobControl inner{job.stop, nullptr};
-        for (const auto& [space, name, result] :
-             {std::tuple(SearchSpace::BlockNorm, "best block-norm", &outcome.blockNorm),
-              std::tuple(SearchSpace::KvzStep, "best kvz step", &outcome.kvz)}) {
-            KVSCOPE_ASSIGN(*result, searchBest(request.dumps, space, request.options.thresholds, pool, inner));
-            tuned.push_back((*result)->plan(name));
-        }
+    const std::array searches{std::tuple(SearchSpace::BlockNorm, "best block-norm", &outcome.blockNorm),
+                              std::tuple(SearchSpace::KvzStep, "best kvz step", &outcome.kvz)};
+    if (job.progress != nullptr) {
+        const auto methods = request.presets.size() + request.plans.size() + (request.search ? searches.size() : 0);
+        auto total = static_cast<std::int64_t>(methods * (request.dumps.size() + request.heldOut.size()));
+        for (const auto& [space, name, result] : searches)
+            total += request.search ? searchTrials(request.dumps, space) : 0;
+        job.progress->start(total);
     }
-    for (const auto& [dumps, rows] :
-         {std::pair(&request.dumps, &outcome.rows), std::pair(&request.heldOut, &outcome.heldOut)}) {
-        for (const SweepDump& dump : *dumps) {
-            KVSCOPE_ASSIGN(const auto measured, sweepDump(dump, request.presets, tuned, request.options, pool, job));
-            rows->insert(rows->end(), measured.begin(), measured.end());
+    const std::array sides{std::pair(&request.dumps, &outcome.rows), std::pair(&request.heldOut, &outcome.heldOut)};
+    std::vector<std::vector<SweepRow>> found;
+    const auto measure = [&](const QStringList& names, const std::vector<CodecPlan>& plans) -> Result<void> {
+        std::size_t place = 0;
+        for (const auto& [dumps, rows] : sides) {
+            for (const SweepDump& dump : *dumps) {
+                if (request.stage)
+                    request.stage(QObject::tr("measuring %1").arg(QString::fromStdString(dump.name)));
+                KVSCOPE_ASSIGN(const auto measured, sweepDump(dump, names, plans, request.options, pool, job));
+                found.resize(std::max(found.size(), place + 1));
+                found[place].insert(found[place].end(), measured.begin(), measured.end());
+                ++place;
+            }
         }
+        return {};
+    };
+    // The search comes last: whoever stops it has all the rest.
+    KVSCOPE_TRY(measure(request.presets, request.plans));
+    if (request.search) {
+        std::vector<CodecPlan> best;
+        for (const auto& [space, name, result] : searches) {
+            if (request.stage)
+                request.stage(QObject::tr("searching the smallest that passes: %1").arg(QLatin1String(name)));
+            KVSCOPE_ASSIGN(*result, searchBest(request.dumps, space, request.options.thresholds, pool, job));
+            best.push_back((*result)->plan(name));
+        }
+        KVSCOPE_TRY(measure({}, best));
+    }
+    std::size_t place = 0;
+    for (const auto& [dumps, rows] : sides) {
+        for (std::size_t i = 0; i < dumps->size() && place < found.size(); ++i, ++place)
+            rows->insert(rows->end(), found[place].begin(), found[place].end());
     }
     return outcome;
 }
@@ -159,6 +182,12 @@ QString sweepText(const SweepOutcome& outcome, SweepFormat format) {
                 describe("Smallest kvz step that passes", *outcome.kvz);
     text += QObject::tr("bits: a value, everything included; ratio: to 16 bit; published: bits by the method's own "
                         "accounting; no tables: bits without the coder's tables; entropy: order 0 of the symbols.\n"
+                        "NMSEc: energy of the error over that of K about the mean of each channel; NMSE: over that of "
+                        "V; cos: cosine of values and decoded values; MAE, max: mean and largest absolute error; "
+                        "attention: relative error of the attention output where the dump has queries, root mean "
+                        "square over layers.\n"
+                        "enc, dec: bytes of the dump (10^9) a second of processor time; enc/prefill: time to encode "
+                        "over that of the prefill of the same tokens at --prefill-rate.\n"
                         "strict: K and V cosine >= %1, K MAE <= %2, V MAE <= %3.\n")
                 .arg(outcome.thresholds.cosine)
                 .arg(outcome.thresholds.keyMae)

@@ -10,6 +10,7 @@
 #include <QString>
 #include <QStringList>
 
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -26,6 +27,8 @@ struct SweepRequest {
     /// Also find the smallest configurations that pass.
     bool search = false;
     SweepOptions options;
+    /// Called, from the thread that works, when another part of the work begins; says which.
+    std::function<void(const QString&)> stage;
 };
 
 /// All that a sweep found.
@@ -42,7 +45,8 @@ Result<SweepDump> openForSweep(const QString& path, const OpenOptions& options);
 /// Opens the dumps of {"dumps": [{"file": ..., "corpus": ..., "run": ...}]}; files are relative to the manifest.
 Result<std::vector<SweepDump>> readSweepManifest(const QString& path, const OpenOptions& options);
 
-/// Does what is asked for; a preset or plan that does not fit a dump gives a row that says why. Progress is in rows.
+/// Does what is asked for; a preset or plan that does not fit a dump gives a row that says why. Progress is in rows and
+/// trials of the search.
 Result<SweepOutcome> runSweepRequest(const SweepRequest& request, ThreadPool& pool, const JobControl& job = {});
 
 /// Everything found, with the groups, what the search found, and what the columns mean.

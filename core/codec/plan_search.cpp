@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <functional>
 #include <optional>
@@ -53,6 +54,22 @@ std::vector<Family> familiesOf(SearchSpace space) {
     return families;
 }
 
+/// Most pipelines that halving tries.
+std::int64_t trialsOf(const Family& family) {
+    return static_cast<std::int64_t>(std::bit_width(static_cast<unsigned>(family.most - family.least + 1)));
+}
+
+std::set<PlaneKind> kindsOf(std::span<const SweepDump> dumps) {
+    std::set<PlaneKind> kinds;
+    for (const SweepDump& dump : dumps) {
+        for (const PlaneKind kind : dump.cache.geometry().kinds()) {
+            if (isCacheKind(kind))
+                kinds.insert(kind);
+        }
+    }
+    return kinds;
+}
+
 class Search {
 public:
     Search(std::span<const SweepDump> dumps, const StrictThresholds& thresholds, ThreadPool& pool,
@@ -60,25 +77,27 @@ public:
         : dumps_(dumps)
         , thresholds_(thresholds)
         , pool_(pool)
-        , job_(job) {
-        job_.progress = nullptr;
-    }
+        , job_(job) {}
 
     Result<void> tryFamily(const Family& family, PlaneKind kind) {
         int failing = family.least - 1;
         int passing = family.most + 1;
         std::optional<SearchResult::Best> best;
+        std::int64_t left = trialsOf(family);
         while (passing - failing > 1) {
             const int middle = failing + (passing - failing + 1) / 2;
             const Pipeline pipeline = family.make(middle);
-            KVSCOPE_ASSIGN(const EncodeTotals totals, encode(pipeline, kind));
-            if (passes(kind, totals, thresholds_)) {
+            KVSCOPE_ASSIGN(const Trial trial, encode(pipeline, kind));
+            if (trial.passed) {
                 passing = middle;
-                best = {pipeline, totals.bitsPerValue()};
+                best = {pipeline, trial.totals.bitsPerValue()};
             } else {
                 failing = middle;
             }
+            job_.advance(1);
+            --left;
         }
+        job_.advance(left);
         const auto known = result.kinds.find(kind);
         if (best && (known == result.kinds.end() || best->bitsPerValue < known->second.bitsPerValue))
             result.kinds[kind] = *best;
@@ -88,22 +107,32 @@ public:
     SearchResult result;
 
 private:
-    Result<EncodeTotals> encode(const Pipeline& pipeline, PlaneKind kind) {
+    /// A pipeline on one kind of all dumps.
+    struct Trial {
+        EncodeTotals totals;
+        /// In every dump.
+        bool passed = true;
+    };
+
+    Result<Trial> encode(const Pipeline& pipeline, PlaneKind kind) {
         ++result.tried;
         CodecPlan plan;
         plan.fallback = pipeline;
-        EncodeTotals totals;
+        Trial trial;
         for (const SweepDump& dump : dumps_) {
             EncodeOptions options;
             options.measureAttention = false;
             options.only.emplace();
             for (std::int64_t layer = 0; layer < dump.cache.geometry().layerCount(); ++layer)
                 options.only->push_back({LayerIndex(layer), kind});
-            KVSCOPE_ASSIGN(const Encoding encoding, encodeCache(dump.cache, plan, pool_, options, job_));
+            KVSCOPE_ASSIGN(const Encoding encoding,
+                           encodeCache(dump.cache, plan, pool_, options, JobControl{job_.stop, nullptr}));
+            const EncodeTotals totals = encoding.report.totals(kind);
             for (const PlaneReport& plane : encoding.report.planes)
-                totals.add(plane);
+                trial.totals.add(plane);
+            trial.passed = trial.passed && (totals.values == 0 || passes(kind, totals, thresholds_));
         }
-        return totals;
+        return trial;
     }
 
     std::span<const SweepDump> dumps_;
@@ -124,15 +153,16 @@ CodecPlan SearchResult::plan(std::string name, std::int64_t chunkTokens) const {
     return out;
 }
 
+std::int64_t searchTrials(std::span<const SweepDump> dumps, SearchSpace space) {
+    std::int64_t trials = 0;
+    for (const Family& family : familiesOf(space))
+        trials += trialsOf(family);
+    return trials * static_cast<std::int64_t>(kindsOf(dumps).size());
+}
+
 Result<SearchResult> searchBest(std::span<const SweepDump> dumps, SearchSpace space, const StrictThresholds& thresholds,
                                 ThreadPool& pool, const JobControl& job) {
-    std::set<PlaneKind> kinds;
-    for (const SweepDump& dump : dumps) {
-        for (const PlaneKind kind : dump.cache.geometry().kinds()) {
-            if (isCacheKind(kind))
-                kinds.insert(kind);
-        }
-    }
+    const std::set<PlaneKind> kinds = kindsOf(dumps);
     Search search(dumps, thresholds, pool, job);
     for (const Family& family : familiesOf(space)) {
         for (const PlaneKind kind : kinds)

@@ -34,8 +34,11 @@ struct SearchResult {
     [[nodiscard]] CodecPlan plan(std::string name, std::int64_t chunkTokens = kDefaultChunkTokens) const;
 };
 
-/// Finds the smallest configuration of each kind that keeps to the thresholds over all dumps together. Bits and step
-/// are searched by halving, since more of them never hurt.
+/// Most pipelines that a search tries; each is a step of its progress, which the caller starts.
+std::int64_t searchTrials(std::span<const SweepDump> dumps, SearchSpace space);
+
+/// Finds the smallest configuration of each kind that keeps to the thresholds in every dump; its size is that of all
+/// dumps together. Bits and step are searched by halving, since more of them never hurt.
 Result<SearchResult> searchBest(std::span<const SweepDump> dumps, SearchSpace space, const StrictThresholds& thresholds,
                                 ThreadPool& pool, const JobControl& job = {});
 

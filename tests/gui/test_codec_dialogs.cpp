@@ -17,6 +17,7 @@
 #include <QLabel>
 #include <QListWidget>
 #include <QPlainTextEdit>
+#include <QProgressBar>
 #include <QPushButton>
 #include <QSettings>
 #include <QTemporaryDir>
@@ -119,6 +120,22 @@ private slots:
             QCOMPARE(strictOf(dialog, row), QStringLiteral("passed"));
             QVERIFY(bitsOf(dialog, row) < bitsOf(dialog, 0));
         }
+    }
+
+    void theSearchMovesTheProgressAndStops() {
+        SweepDialog& dialog = openSweep();
+        type(dialog, QStringLiteral("raw"));
+        dialog.findChild<QCheckBox*>(QStringLiteral("sweepSearch"))->setChecked(true);
+        auto* progress = dialog.findChild<QProgressBar*>(QStringLiteral("sweepProgress"));
+        dialog.start();
+        QTRY_VERIFY_WITH_TIMEOUT(progress->format().contains(QStringLiteral("searching")), kPatience);
+        const int began = progress->value();
+        QTRY_VERIFY_WITH_TIMEOUT(progress->value() > began || !dialog.isRunning(), kPatience);
+        QVERIFY(dialog.isRunning());
+        QTest::mouseClick(dialog.findChild<QPushButton*>(QStringLiteral("sweepStart")), Qt::LeftButton);
+        QTRY_VERIFY_WITH_TIMEOUT(!dialog.isRunning(), kPatience);
+        // What was measured before the search stays.
+        QCOMPARE(dialog.results().rows.size(), std::size_t{2});
     }
 
     void anEncodedCacheIsWrittenAndItsLevelsOpen() {
