@@ -19,6 +19,10 @@ class QProgressBar;
 class QStackedWidget;
 class QToolButton;
 
+namespace kvscope {
+struct Fetched;
+}
+
 namespace kvscope::views {
 class Document;
 class ExportableView;
@@ -94,6 +98,10 @@ private:
     void makeStatisticsCommands();
     void makeCodecCommands();
     void makeStreamCommands();
+    void showServe();
+    void showFetch();
+    /// Makes what was fetched the main dump, with the timeline of how it came.
+    void openFetched(const std::shared_ptr<const Fetched>& fetched);
     /// Which of them make sense for what is open.
     void updateCodecCommands();
     void showSweep();

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Commands of the streaming timelines.
+#include "app/fetch_dialog.h"
 #include "app/main_window.h"
+#include "app/message_bar.h"
+#include "app/serve_dialog.h"
+#include "views/loopback_run.h"
 #include "views/stream_session.h"
 #include "views/timeline_canvas.h"
 #include "views/timeline_controls.h"
@@ -48,6 +52,14 @@ void MainWindow::makeStreamCommands() {
     add(QStringLiteral("trace"), tr("Open bandwidth &trace ..."),
         tr("Take the shape of the bandwidth from a Mahimahi, Pensieve, CSV or CacheGen file"), QStringLiteral("T"),
         [](TimelineView& view) { view.controls().openTraceFile(); });
+    add(QStringLiteral("real"), tr("Stream for &real"),
+        tr("Send the open dump over a real socket of this machine, and lay the simulation over what is measured"),
+        QStringLiteral("R"), [](TimelineView& view) { views::LoopbackRun::of(view.session()).start(); });
+    add(QStringLiteral("stop"), tr("St&op the transfer"), tr("Stop streaming for real; what has arrived is shown"),
+        QStringLiteral("X"), [](TimelineView& view) { views::LoopbackRun::of(view.session()).cancel(); });
+    add(QStringLiteral("projection"), tr("Back to the pro&jection"),
+        tr("Show the strategies for the projected context again, after a real transfer"), QStringLiteral("J"),
+        [](TimelineView& view) { view.session().leaveTransfer(); });
     add(QStringLiteral("nextChunk"), tr("&Next chunk"), tr("Explain the next chunk of the strategy in focus"),
         QStringLiteral("N"), [](TimelineView& view) { view.canvas().stepChunk(1); });
     add(QStringLiteral("previousChunk"), tr("Pre&vious chunk"), tr("Explain the chunk before"), QStringLiteral("B"),
@@ -64,6 +76,45 @@ void MainWindow::makeStreamCommands() {
             view.session().player().rewind();
             (void)view.session().edit(tr("usual setting"), views::defaultStreamSettings());
         });
+    commands_.add({QStringLiteral("network.serve"), menu, tr("Ser&ve a cache ..."),
+                   tr("Serve the open dump, a .kvz or a store to receivers, with the bandwidth under the mouse"),
+                   QKeySequence(tr("Ctrl+K, V"))},
+                  [this] { showServe(); });
+    commands_.add({QStringLiteral("network.fetch"), menu, tr("Fet&ch a cache ..."),
+                   tr("Fetch a cache from a sender, see it arrive, and open it"), QKeySequence(tr("Ctrl+K, C"))},
+                  [this] { showFetch(); });
+}
+
+void MainWindow::showServe() {
+    auto* main = workspace_.document(Workspace::Slot::Main);
+    QString file;
+    if (main != nullptr && !workspace_.levels(Workspace::Slot::Main).names.empty())
+        file = QString::fromStdString(main->cache().info().path.string());
+    auto* dialog = new ServeDialog(workspace_.pool(), main, file, this);
+    dialog->setAttribute(Qt::WA_DeleteOnClose);
+    dialog->show();
+}
+
+void MainWindow::showFetch() {
+    auto* dialog = new FetchDialog(workspace_.pool(), this);
+    dialog->setAttribute(Qt::WA_DeleteOnClose);
+    connect(dialog, &FetchDialog::openRequested, this, &MainWindow::openFetched);
+    dialog->show();
+}
+
+void MainWindow::openFetched(const std::shared_ptr<const Fetched>& fetched) {
+    messages_->hide();
+    views::Document* document = workspace_.show(fetched->cache());
+    // The window's timelines show how it came.
+    views::StreamSession& session = views::StreamSession::of(*document);
+    views::StreamSettings settings = session.settings();
+    settings.sloSeconds = fetched->timeline.sloSeconds;
+    (void)session.edit(tr("SLO"), settings);
+    session.undoStack().clear();
+    session.showTransfer(shownTransfer(*fetched));
+    session.setMeasured(fetched->timeline.policy, fetched->timeline);
+    session.setFocus(fetched->timeline.policy, true);
+    showView(QStringLiteral("timeline"));
 }
 
 } // namespace kvscope::app

@@ -110,6 +110,14 @@ void Workspace::open(const std::filesystem::path& path, const OpenOptions& optio
         [this, opening = opening_](Result<OpenedDump> result) { finish(opening, std::move(result)); });
 }
 
+views::Document* Workspace::show(const KvCache& cache) {
+    cancelOpening();
+    Opened opened;
+    opened.document = std::make_unique<views::Document>(cache, pool_);
+    install(Slot::Main, std::move(opened));
+    return document(Slot::Main);
+}
+
 void Workspace::cancelOpening() {
     if (!opening_)
         return;

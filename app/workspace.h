@@ -51,6 +51,8 @@ public:
 
     /// Starts opening; ends in `opened` or `failed`. A new request for a slot cancels the one under way.
     void open(const std::filesystem::path& path, const OpenOptions& options, Slot slot);
+    /// Makes a cache that comes from no file the main dump; returns its document.
+    views::Document* show(const KvCache& cache);
     /// Cancels what is being opened.
     void cancelOpening();
     [[nodiscard]] bool isOpening() const;

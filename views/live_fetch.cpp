@@ -48,6 +48,12 @@ public:
     void started(const ContextInput& input, const KvzDirectory&) override {
         tell(fetch_, [input](LiveFetch& fetch) { fetch.begin(input); });
     }
+    void seen(std::size_t path, const std::shared_ptr<const BandwidthTrace>& trace, double rtt) override {
+        if (path == 0) {
+            seen_ = trace;
+            rtt_ = rtt;
+        }
+    }
     void decided(const Timeline& soFar, const Decision&) override { look(soFar, false); }
     void arrived(const Timeline& soFar, std::size_t) override { look(soFar, false); }
     void ready(const Timeline& soFar, std::size_t) override { look(soFar, true); }
@@ -64,10 +70,12 @@ private:
         if (now - told_ < (must && soFar.chunks.size() < kOften ? kQuiet / 4 : kQuiet))
             return;
         told_ = now;
-        tell(fetch_, [soFar](LiveFetch& fetch) {
+        tell(fetch_, [soFar, seen = seen_, rtt = rtt_](LiveFetch& fetch) {
             if (fetch.running_ == nullptr)
                 return;
             fetch.timeline_ = soFar;
+            fetch.seen_ = seen;
+            fetch.seenRtt_ = rtt;
             emit fetch.moved();
         });
     }
@@ -77,6 +85,8 @@ private:
     QPointer<LiveFetch> fetch_;
     std::atomic<Clock::time_point> requested_{Clock::time_point()};
     Clock::time_point told_;
+    std::shared_ptr<const BandwidthTrace> seen_;
+    double rtt_ = 0;
 };
 
 LiveFetch::LiveFetch(ThreadPool& pool, QObject* parent)
@@ -94,6 +104,7 @@ void LiveFetch::start(FetchOptions options) {
     stop_ = std::stop_source();
     context_.reset();
     timeline_ = {};
+    seen_.reset();
     fetched_.reset();
     problem_.reset();
     options.observer = running_.get();
@@ -128,6 +139,10 @@ void LiveFetch::finish(Result<Fetched> result) {
     if (result) {
         problem_ = result->problem;
         timeline_ = result->timeline;
+        if (!result->measured.empty()) {
+            seen_ = std::make_shared<const BandwidthTrace>(result->measured.front());
+            seenRtt_ = result->rttSeconds.front();
+        }
         fetched_ = std::make_shared<const Fetched>(std::move(*result));
     } else {
         problem_ = std::move(result.error());

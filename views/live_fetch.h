@@ -38,6 +38,9 @@ public:
     [[nodiscard]] std::shared_ptr<const ContextInput> context() const { return context_; }
     /// What was measured so far, or in all.
     [[nodiscard]] const Timeline& timeline() const { return timeline_; }
+    /// The bandwidth of the first sender's link as it was seen so far, and its round trip in seconds; null before.
+    [[nodiscard]] std::shared_ptr<const BandwidthTrace> seen() const { return seen_; }
+    [[nodiscard]] double seenRtt() const { return seenRtt_; }
     /// What came of it: null while it runs and when nothing arrived.
     [[nodiscard]] std::shared_ptr<const Fetched> fetched() const { return fetched_; }
     /// Why not all of it came; null when all did.
@@ -64,6 +67,8 @@ private:
     std::jthread thread_;
     std::shared_ptr<const ContextInput> context_;
     Timeline timeline_;
+    std::shared_ptr<const BandwidthTrace> seen_;
+    double seenRtt_ = 0;
     std::shared_ptr<const Fetched> fetched_;
     std::optional<Error> problem_;
 };

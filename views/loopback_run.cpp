@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "views/loopback_run.h"
 
-#include "core/stream/model_geometry.h"
-#include "views/codec_session.h"
 #include "views/number_format.h"
 #include "views/timeline_picture.h"
 
@@ -17,10 +15,6 @@ namespace kvscope::views {
 namespace {
 
 constexpr int kFrameMs = 16;
-/// Encoded chunks are no longer than this, so that they can be decoded while others arrive.
-constexpr std::int64_t kMostEncodedTokens = 256;
-/// Chunks are cut at multiples of this.
-constexpr std::int64_t kGrain = 16;
 
 SenderFault faultOf(const Fault& fault) {
     using Kind = SenderFault::Kind;
@@ -41,13 +35,6 @@ bool sameFault(const Fault& a, const Fault& b) {
 
 std::vector<TracePoint> pointsOf(const BandwidthTrace& trace) {
     return {trace.points().begin(), trace.points().end()};
-}
-
-std::int64_t tokensOf(const KvGeometry& geometry) {
-    std::int64_t tokens = 0;
-    for (const PlaneKind kind : geometry.kinds())
-        tokens = std::max(tokens, geometry.maxTokens(kind));
-    return tokens;
 }
 
 /// Bytes of the values in 16 bit.
@@ -110,26 +97,6 @@ void LoopbackRun::say(const QString& text) {
     emit changed();
 }
 
-OwnLevelsRequest LoopbackRun::wanted() const {
-    OwnLevelsRequest request;
-    request.presets = {"raw", "quant8"};
-    request.presets.insert(request.presets.end(), session_.levels().begin(), session_.levels().end());
-    const CodecSession& codec = CodecSession::of(*session_.document());
-    if (codec.planCount() > 0)
-        request.tuned = codec.plan();
-    const StreamSettings& settings = session_.settings();
-    const std::int64_t tokens = tokensOf(session_.document()->cache().geometry());
-    std::int64_t chunk = settings.chunkTokens;
-    if (!settings.model.empty()) {
-        // As many chunks as the context that the dump stands for.
-        const std::int64_t chunks = (settings.contextTokens + settings.chunkTokens - 1) / settings.chunkTokens;
-        chunk = (tokens + chunks - 1) / std::max<std::int64_t>(chunks, 1);
-    }
-    chunk = std::max(kGrain, (chunk + kGrain - 1) / kGrain * kGrain);
-    request.chunkTokens = chunk <= kMostEncodedTokens || chunk % kMostEncodedTokens != 0 ? chunk : kMostEncodedTokens;
-    return request;
-}
-
 std::shared_ptr<const BandwidthTrace> LoopbackRun::scaledCurve() const {
     const BandwidthTrace& curve = session_.bandwidthCurve();
     auto scaled = curve.scaledToMean(curve.meanBitsPerSecond() * transfer_.bandwidthScale);
@@ -156,7 +123,7 @@ void LoopbackRun::start() {
     } else {
         transfer_.bandwidthScale = rawBytes(geometry) / session_.input()->rawBytes();
         transfer_.prefillScale =
-            static_cast<double>(tokensOf(geometry)) / static_cast<double>(session_.input()->totalTokens());
+            static_cast<double>(contextTokensOf(geometry)) / static_cast<double>(session_.input()->totalTokens());
         transfer_.caption =
             tr("%1, sent for real; bandwidth 1 : %2 of what is shown, prefill 1 : %3")
                 .arg(name, formatNumber(1 / transfer_.bandwidthScale, 3), formatNumber(1 / transfer_.prefillScale, 3));
@@ -177,7 +144,7 @@ void LoopbackRun::serve() {
     options.rttSeconds = settings.rttSeconds;
     for (const Fault& fault : settings.faults)
         options.faults.push_back(faultOf(fault));
-    const OwnLevelsRequest request = wanted();
+    const OwnLevelsRequest request = ownLevelsFor(session_);
     if (levels_ == nullptr || !(request == encoded_))
         levels_ = std::make_shared<OwnLevels>();
     encoded_ = request;
@@ -196,7 +163,7 @@ void LoopbackRun::serve() {
 void LoopbackRun::fetch() {
     const StreamSettings& settings = session_.settings();
     transfer_.decodeBytesPerSecond = levels_->decodeBytesPerSecond;
-    const std::int64_t tokens = tokensOf(session_.document()->cache().geometry());
+    const std::int64_t tokens = contextTokensOf(session_.document()->cache().geometry());
     const std::int64_t chunks = (settings.contextTokens + settings.chunkTokens - 1) / settings.chunkTokens;
     chunkTokens_ = settings.model.empty() ? settings.chunkTokens : (tokens + chunks - 1) / chunks;
     const auto planes = static_cast<std::int64_t>(session_.document()->cache().geometry().allPlanes().size());

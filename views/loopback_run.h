@@ -54,7 +54,6 @@ signals:
     void finished();
 
 private:
-    [[nodiscard]] OwnLevelsRequest wanted() const;
     [[nodiscard]] std::shared_ptr<const BandwidthTrace> scaledCurve() const;
     void serve();
     void fetch();

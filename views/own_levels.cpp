@@ -3,6 +3,8 @@
 
 #include "core/codec/kvz_writer.h"
 #include "core/codec/presets.h"
+#include "views/codec_session.h"
+#include "views/stream_session.h"
 
 #include <QDir>
 #include <QFileInfo>
@@ -21,6 +23,11 @@ namespace {
 
 /// So many bytes of output are decoded to learn how fast that is.
 constexpr std::int64_t kTimedBytes = std::int64_t{64} << 20;
+
+/// Encoded chunks are no longer than this where they can be, so that they are decoded while others arrive.
+constexpr std::int64_t kMostEncodedTokens = 256;
+/// Chunks are cut at multiples of this.
+constexpr std::int64_t kGrain = 16;
 
 /// Bytes of 16-bit output a second when all workers decode one level.
 Result<double> decodeSpeed(const KvzFilePtr& file, std::size_t level, ThreadPool& pool) {
@@ -71,6 +78,32 @@ struct Kept {
 bool OwnLevelsRequest::operator==(const OwnLevelsRequest& other) const {
     return presets == other.presets && chunkTokens == other.chunkTokens &&
            tuned.has_value() == other.tuned.has_value() && (!tuned || hashOf(*tuned) == hashOf(*other.tuned));
+}
+
+std::int64_t contextTokensOf(const KvGeometry& geometry) {
+    std::int64_t tokens = 0;
+    for (const PlaneKind kind : geometry.kinds())
+        tokens = std::max(tokens, geometry.maxTokens(kind));
+    return tokens;
+}
+
+OwnLevelsRequest ownLevelsFor(const StreamSession& session) {
+    OwnLevelsRequest request;
+    request.presets = {"raw", "quant8"};
+    request.presets.insert(request.presets.end(), session.levels().begin(), session.levels().end());
+    const CodecSession& codec = CodecSession::of(*session.document());
+    if (codec.planCount() > 0)
+        request.tuned = codec.plan();
+    const StreamSettings& settings = session.settings();
+    std::int64_t chunk = settings.chunkTokens;
+    if (!settings.model.empty()) {
+        const std::int64_t chunks = (settings.contextTokens + settings.chunkTokens - 1) / settings.chunkTokens;
+        chunk =
+            (contextTokensOf(session.document()->cache().geometry()) + chunks - 1) / std::max<std::int64_t>(chunks, 1);
+    }
+    chunk = std::max(kGrain, (chunk + kGrain - 1) / kGrain * kGrain);
+    request.chunkTokens = chunk > kMostEncodedTokens && chunk % kMostEncodedTokens == 0 ? kMostEncodedTokens : chunk;
+    return request;
 }
 
 Result<OwnLevels> encodeOwnLevels(const KvCache& cache, const OwnLevelsRequest& request, ThreadPool& pool,

@@ -14,6 +14,8 @@
 
 namespace kvscope::views {
 
+class StreamSession;
+
 /// A cache encoded at several levels into a file that is gone when nobody serves it any more.
 struct OwnLevels {
     ContextShelfPtr shelf;
@@ -33,6 +35,12 @@ struct OwnLevelsRequest {
 
     bool operator==(const OwnLevelsRequest& other) const;
 };
+
+/// Tokens of a cache's longest plane.
+std::int64_t contextTokensOf(const KvGeometry& geometry);
+/// The session's levels and the plan that is being tuned, cut into as many chunks as the context that the session's
+/// dump stands for. The session must have a document.
+OwnLevelsRequest ownLevelsFor(const StreamSession& session);
 
 /// Encodes a cache so that it can be served. Takes as long as encoding takes; for the pool. Errors: those of encoding,
 /// and a disk without room.

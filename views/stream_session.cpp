@@ -305,6 +305,16 @@ void StreamSession::showTransfer(ShownTransfer transfer) {
     adoptInput(transfer_->input);
 }
 
+void StreamSession::setSeen(std::shared_ptr<const BandwidthTrace> trace, double rttSeconds) {
+    if (transfer_ == nullptr || trace == nullptr || trace == transfer_->seen)
+        return;
+    ShownTransfer next = *transfer_;
+    next.seen = std::move(trace);
+    next.seenRtt = rttSeconds;
+    transfer_ = std::make_shared<const ShownTransfer>(std::move(next));
+    simulate();
+}
+
 void StreamSession::leaveTransfer() {
     if (transfer_ == nullptr)
         return;

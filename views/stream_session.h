@@ -143,6 +143,8 @@ public:
     /// Shows a context that is really sent and simulates that one, until leaveTransfer() or until another model,
     /// context or chunk is chosen. What was measured before is forgotten.
     void showTransfer(ShownTransfer transfer);
+    /// The bandwidth of the transfer's link as it has been seen by now.
+    void setSeen(std::shared_ptr<const BandwidthTrace> trace, double rttSeconds);
     void leaveTransfer();
     /// What is shown in place of the projected context; null when nothing is.
     [[nodiscard]] const ShownTransfer* transfer() const { return transfer_.get(); }

@@ -7,6 +7,7 @@
 #include "core/stream/trace_shapes.h"
 #include "views/flow_layout.h"
 #include "views/number_format.h"
+#include "views/rate_scale.h"
 #include "views/run_async.h"
 #include "views/timeline_picture.h"
 
@@ -36,16 +37,7 @@ constexpr double kTraceSeconds = 600;
 const QString kFileEntry = QStringLiteral("file");
 const QString kDrawnEntry = QStringLiteral("drawn");
 
-int sliderFrom(double rate) {
-    const double share =
-        std::log(rate / StreamSession::kLeastRate) / std::log(StreamSession::kMostRate / StreamSession::kLeastRate);
-    return static_cast<int>(std::lround(share * TimelineControls::kSliderSteps));
-}
-
-double rateFrom(int position) {
-    return StreamSession::kLeastRate * std::pow(StreamSession::kMostRate / StreamSession::kLeastRate,
-                                                static_cast<double>(position) / TimelineControls::kSliderSteps);
-}
+constexpr RateScale kRates{StreamSession::kLeastRate, StreamSession::kMostRate, TimelineControls::kSliderSteps};
 
 QDoubleSpinBox* makeBox(const char* name, double least, double most, int decimals, double step, const QString& suffix) {
     auto* box = new QDoubleSpinBox;
@@ -197,7 +189,7 @@ void TimelineControls::makeBandwidth() {
     });
     connect(slider_, &QSlider::valueChanged, this, [this](int position) {
         if (session_)
-            session_->setBandwidth(rateFrom(position));
+            session_->setBandwidth(kRates.rateAt(position));
     });
     connect(rate_, &QDoubleSpinBox::valueChanged, this, [this](double rate) {
         if (session_)
@@ -395,7 +387,7 @@ void TimelineControls::showSettings() {
     {
         const QSignalBlocker quiet(slider_);
         if (!slider_->isSliderDown())
-            slider_->setValue(sliderFrom(std::clamp(rate, StreamSession::kLeastRate, StreamSession::kMostRate)));
+            slider_->setValue(kRates.positionOf(rate));
     }
     put(*rate_, rate / 1e9);
     rate_->setToolTip(tr("%1 GB/s. Mean bandwidth of the trace; while a run is played, the bandwidth from now on")

@@ -49,6 +49,9 @@ public:
     virtual void requested() {}
     /// What is going to be streamed is known.
     virtual void started(const ContextInput& /*input*/, const KvzDirectory& /*directory*/) {}
+    /// The bandwidth of a path as it has been seen so far.
+    virtual void seen(std::size_t /*path*/, const std::shared_ptr<const BandwidthTrace>& /*trace*/,
+                      double /*rttSeconds*/) {}
     /// A form was chosen for a chunk.
     virtual void decided(const Timeline& /*soFar*/, const Decision& /*decision*/) {}
     /// All bytes of a chunk have arrived; it may still be on its way through the decoder.

@@ -95,6 +95,8 @@ public:
     std::deque<OpenRequest>& requests() { return requests_; }
     /// Bytes on the wire that requests still bring.
     [[nodiscard]] double bytesLeft() const;
+    /// When a whole frame came last, seconds from the request.
+    [[nodiscard]] double heardAt() const { return heardAt_; }
     [[nodiscard]] double rttSeconds() const { return rtt_; }
     [[nodiscard]] const ArrivalLog& arrivals() const { return arrivals_; }
     [[nodiscard]] std::string name() const { return address_.text(); }

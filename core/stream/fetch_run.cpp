@@ -23,6 +23,8 @@ constexpr double kAskAhead = 3e-3;
 /// Over how long the rate is reckoned for that.
 constexpr double kRateWindow = 0.1;
 constexpr double kLongestTick = 0.05;
+constexpr double kShortestTick = 5e-4;
+constexpr double kLargestFrame = wire::kHeaderBytes + wire::kSegmentFields + wire::kMaxSegment;
 /// How much sooner another path must bring a chunk to take it over, and over how long its rate is reckoned.
 constexpr double kTakeOverGain = 0.7;
 constexpr double kTakeOverWindow = 1;
@@ -178,6 +180,8 @@ void FetchRun::updateLink() {
     for (std::size_t p = 0; p < paths_.size(); ++p) {
         link.paths[p].rttSeconds = paths_[p].rttSeconds();
         link.paths[p].trace = paths_[p].arrivals().trace(paths_[p].rttSeconds() / 2, paths_[p].name());
+        if (options_.observer != nullptr)
+            options_.observer->seen(p, link.paths[p].trace, link.paths[p].rttSeconds);
     }
 }
 
@@ -194,11 +198,11 @@ void FetchRun::askPaths() {
     if (book_ == nullptr || ending_ || std::exchange(asking_, true))
         return;
     bool isFresh = false;
+    askAt_ = kNever;
     for (std::size_t p = 0; p < paths_.size(); ++p) {
         FetchPath& path = paths_[p];
         while (path.isWelcome() && path.requests().size() < wire::kMaxOpenRequests / 2) {
-            const double rate = path.arrivals().recentRate(now(), kRateWindow);
-            if (path.bytesLeft() > rate / 8 * (path.rttSeconds() + kAskAhead))
+            if (isBusy(path))
                 break;
             if (!std::exchange(isFresh, true))
                 updateLink();
@@ -217,6 +221,20 @@ void FetchRun::askPaths() {
     asking_ = false;
     dropGivenUp();
     schedule();
+}
+
+bool FetchRun::isBusy(const FetchPath& path) {
+    const double left = path.bytesLeft();
+    const double rate = path.arrivals().recentRate(path.heardAt(), kRateWindow) / 8;
+    if (!(rate > 0))
+        return left > 0;
+    // A slow link brings a frame in longer than the round trip: part of the one under way has come, unseen.
+    const double unseen = std::min(rate * std::max(0.0, now() - path.heardAt()), kLargestFrame);
+    const double wait = (left - unseen) / rate - path.rttSeconds() - kAskAhead;
+    if (wait <= 0)
+        return false;
+    askAt_ = std::min(askAt_, now() + std::max(wait, kShortestTick));
+    return true;
 }
 
 void FetchRun::takeOver(std::size_t idle) {
@@ -444,7 +462,7 @@ void FetchRun::failed(std::size_t path, const Error& why) {
 void FetchRun::schedule() {
     if (ending_)
         return;
-    double next = now() + kLongestTick;
+    double next = std::min(now() + kLongestTick, askAt_);
     if (book_ != nullptr) {
         next = std::min(next, book_->nextComputed());
         if (const double resend = book_->nextResend(); resend > now())

@@ -70,6 +70,8 @@ private:
 
     void updateLink();
     void askPaths();
+    /// Whether what a path has still to bring will take longer than asking for more does. Says when that will be over.
+    [[nodiscard]] bool isBusy(const FetchPath& path);
     /// Lets an idle path bring what another one will bring much later.
     void takeOver(std::size_t idle);
     void request(std::size_t path, const FetchBook::Order& order);
@@ -103,6 +105,8 @@ private:
     std::size_t decodesInFlight_ = 0;
     /// When the timer is due.
     double tickAt_ = kNever;
+    /// When a path will have room for another request, though nothing may arrive until then.
+    double askAt_ = kNever;
     bool ending_ = false;
     bool asking_ = false;
     int reconnects_ = 0;

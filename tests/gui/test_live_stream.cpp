@@ -3,6 +3,7 @@
 #include "app/workspace.h"
 #include "views/arrival_veil.h"
 #include "views/loopback_run.h"
+#include "views/rate_scale.h"
 #include "views/stream_session.h"
 #include "views/timeline_canvas.h"
 #include "views/timeline_controls.h"
@@ -11,6 +12,7 @@
 #include "views/transfer_bar.h"
 
 #include <QAction>
+#include <QContextMenuEvent>
 #include <QMenu>
 #include <QSettings>
 #include <QSignalSpy>
@@ -81,6 +83,101 @@ private slots:
         QVERIFY((differences[1] + differences[2]) / 2 <= 0.05);
     }
 
+    void theBandwidthIsDraggedWhileChunksAreOnTheirWay() {
+        session_->setFocus("raw");
+        start();
+        QTRY_VERIFY_WITH_TIMEOUT(view_->session().player().position() > 0.3, kPatience);
+        QVERIFY(session_->transfer() != nullptr);
+        const double before = session_->row("raw")->timeline.ttft;
+        // Down to an eighth, by the slider under the mouse.
+        auto* slider = view_->findChild<QSlider*>(QStringLiteral("bandwidthSlider"));
+        slider->setSliderDown(true);
+        slider->setSliderPosition(
+            RateScale{StreamSession::kLeastRate, StreamSession::kMostRate, TimelineControls::kSliderSteps}.positionOf(
+                1.5e9));
+        slider->setSliderDown(false);
+        QVERIFY(run().isRunning());
+        QCOMPARE(session_->settings().pulls.size(), std::size_t{1});
+        QTRY_VERIFY_WITH_TIMEOUT(!run().isRunning(), kPatience);
+        QVERIFY2(run().problem() == nullptr, qPrintable(run().text()));
+        const double simulated = session_->row("raw")->timeline.ttft;
+        const double measured = session_->row("raw", true)->timeline.ttft;
+        qInfo("after the pull: simulated %.3f s, measured %.3f s (%.3f s without)", simulated, measured, before);
+        QVERIFY(simulated > 1.5 * before);
+        QVERIFY(std::abs(measured / simulated - 1) <= 0.05);
+    }
+
+    void faultsFromTheMenuStrikeARealTransfer() {
+        session_->setFocus("kvz-high");
+        runForReal();
+        const Timeline plain = session_->row("kvz-high", true)->timeline;
+        QVERIFY(plain.abandoned.empty());
+        for (const auto& [entry, kind] : {std::pair(QStringLiteral("Lose"), Fault::Kind::Lose),
+                                          std::pair(QStringLiteral("Corrupt"), Fault::Kind::Corrupt),
+                                          std::pair(QStringLiteral("Delay"), Fault::Kind::Delay)}) {
+            session_->leaveTransfer();
+            session_->setFocus("kvz-high");
+            chooseFault(5, entry);
+            QCOMPARE(session_->settings().faults.size(), std::size_t{1});
+            QVERIFY(session_->settings().faults[0].kind == kind);
+            runForReal();
+            QVERIFY2(run().problem() == nullptr, qPrintable(run().text()));
+            const Timeline& struck = session_->row("kvz-high", true)->timeline;
+            if (kind == Fault::Kind::Delay) {
+                QVERIFY(struck.chunks[5].ready > plain.chunks[5].ready + 0.1);
+            } else {
+                QCOMPARE(struck.abandoned.size(), std::size_t{1});
+                QCOMPARE(struck.abandoned[0].chunk, std::size_t{5});
+            }
+            QVERIFY(struck.ttft > plain.ttft);
+            chooseFault(5, entry);
+            QVERIFY(session_->settings().faults.empty());
+        }
+    }
+
+    void mapsFillAsChunksReallyArrive() {
+        session_->setBandwidth(2e9);
+        session_->setFocus("kvz-high");
+        auto* veil = window_->findChild<ArrivalVeil*>();
+        QVERIFY(veil->parts().empty());
+        start();
+        const auto ready = [veil] {
+            return std::ranges::count(veil->parts(), ArrivalVeil::State::Ready, &ArrivalVeil::Part::state);
+        };
+        QTRY_VERIFY_WITH_TIMEOUT(ready() > 0, kPatience);
+        QVERIFY(ready() < 16);
+        const auto before = ready();
+        QTRY_VERIFY_WITH_TIMEOUT(ready() > before, kPatience);
+        QTRY_VERIFY_WITH_TIMEOUT(!run().isRunning(), kPatience);
+        QVERIFY(veil->parts().empty());
+    }
+
+    void aTransferIsStoppedAndLeft() {
+        session_->setBandwidth(0.5e9);
+        session_->setFocus("raw");
+        start();
+        const auto held = [this] {
+            const StreamRow* row = session_->row("raw", true);
+            return row != nullptr && row->timeline.chunks[0].ready < kNever;
+        };
+        QTRY_VERIFY_WITH_TIMEOUT(held(), kPatience);
+        QVERIFY(!view_->transfer().text().isEmpty());
+        auto* stop = view_->findChild<QToolButton*>(QStringLiteral("transferStop"));
+        QVERIFY(stop->isVisible());
+        QTest::mouseClick(stop, Qt::LeftButton);
+        QTRY_VERIFY_WITH_TIMEOUT(!run().isRunning(), 3000);
+        const Timeline& measured = session_->row("raw", true)->timeline;
+        QVERIFY(!measured.complete());
+        QVERIFY(run().fetched() != nullptr && !run().fetched()->heldChunks().empty());
+        QVERIFY(run().fetched()->cache().info().name.find("partial") != std::string::npos);
+        auto* back = view_->findChild<QToolButton*>(QStringLiteral("transferBack"));
+        QVERIFY(back->isVisible());
+        QTest::mouseClick(back, Qt::LeftButton);
+        QVERIFY(session_->transfer() == nullptr);
+        QVERIFY(session_->row("raw", true) == nullptr);
+        QVERIFY(session_->input()->projected());
+    }
+
 private:
     [[nodiscard]] LoopbackRun& run() const { return LoopbackRun::of(*session_); }
     void start() {
@@ -88,6 +185,29 @@ private:
         QVERIFY(button->isEnabled());
         QTest::mouseClick(button, Qt::LeftButton);
         QVERIFY(run().isRunning());
+    }
+    /// Picks an entry of the menu of a chunk's bar.
+    void chooseFault(std::size_t chunk, const QString& entry) {
+        TimelineCanvas& canvas = view_->canvas();
+        const TimelinePicture picture = canvas.picture();
+        const TimelineItem* bar = nullptr;
+        for (const TimelineItem& item : picture.items()) {
+            if (item.chunk == chunk && item.row == picture.scene().focusRow && item.lane == TimelineLane::Network &&
+                !item.simulated)
+                bar = &item;
+        }
+        QVERIFY(bar != nullptr);
+        const QPoint at = bar->rect.center().toPoint();
+        QContextMenuEvent event(QContextMenuEvent::Mouse, at, canvas.viewport()->mapToGlobal(at));
+        QCoreApplication::sendEvent(canvas.viewport(), &event);
+        auto* menu = canvas.findChild<QMenu*>();
+        QVERIFY(menu != nullptr);
+        for (QAction* action : menu->actions()) {
+            if (action->text().remove(QLatin1Char('&')).startsWith(entry))
+                action->trigger();
+        }
+        menu->close();
+        QCoreApplication::sendPostedEvents(nullptr, QEvent::DeferredDelete);
     }
     void runForReal() {
         start();
