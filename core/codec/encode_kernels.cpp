@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 #include <type_traits>
 
 #undef HWY_TARGET_INCLUDE
@@ -429,6 +430,23 @@ void costs(const std::uint16_t* counts, int first, int last, const std::uint32_t
     }
 }
 
+std::int32_t weigh(const std::int16_t* counts, const std::int16_t* costs) {
+    constexpr std::size_t kBytes = 256;
+#if HWY_TARGET == HWY_SCALAR || !HWY_ARCH_X86
+    return std::inner_product(counts, counts + kBytes, costs, std::int32_t{0});
+#else
+    const hn::ScalableTag<std::int16_t> shorts;
+    const hn::ScalableTag<std::int32_t> tag;
+    // The instructions that add the products of pairs leave everything in the first sum.
+    auto other = hn::Zero(tag);
+    auto sum = hn::Zero(tag);
+    for (std::size_t i = 0; i < kBytes; i += hn::Lanes(shorts))
+        sum =
+            hn::ReorderWidenMulAccumulate(tag, hn::LoadU(shorts, counts + i), hn::LoadU(shorts, costs + i), sum, other);
+    return hn::GetLane(hn::SumOfLanes(tag, sum));
+#endif
+}
+
 } // namespace kvscope::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -443,6 +461,7 @@ HWY_EXPORT(moments);
 HWY_EXPORT(planeMoments);
 HWY_EXPORT(count);
 HWY_EXPORT(costs);
+HWY_EXPORT(weigh);
 
 bool addRows(DType type, const std::byte* values, std::size_t rows, std::size_t channels, float most, float* sums) {
     return HWY_DYNAMIC_DISPATCH(add)(type, values, rows, channels, most, sums);
@@ -474,6 +493,10 @@ SymbolRange countSymbols(const std::uint8_t* symbols, std::size_t number, std::u
 void addCosts(const std::uint16_t* counts, int first, int last, const std::uint32_t* rows, std::size_t stride,
               std::uint32_t* sums) {
     HWY_DYNAMIC_DISPATCH(costs)(counts, first, last, rows, stride, sums);
+}
+
+std::int32_t weighBytes(const std::int16_t* counts, const std::int16_t* costs) {
+    return HWY_DYNAMIC_DISPATCH(weigh)(counts, costs);
 }
 
 } // namespace kvscope

@@ -63,4 +63,7 @@ SymbolRange countSymbols(const std::uint8_t* symbols, std::size_t number, std::u
 void addCosts(const std::uint16_t* counts, int first, int last, const std::uint32_t* costs, std::size_t stride,
               std::uint32_t* sums);
 
+/// Sum of counts[i] * costs[i] over 256 bytes; neither is negative and the sum fits.
+std::int32_t weighBytes(const std::int16_t* counts, const std::int16_t* costs);
+
 } // namespace kvscope
