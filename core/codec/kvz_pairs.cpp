@@ -343,9 +343,10 @@ private:
     std::vector<FarValue> far_;
 };
 
-Result<std::vector<std::uint16_t>> readBases(SideBytes& reader, std::size_t channels) {
+/// Every channel's base, where exponents stand in a word.
+Result<std::vector<std::uint16_t>> readTops(SideBytes& reader, std::size_t channels) {
     SideBitReader bits(reader.rest());
-    std::vector<std::uint16_t> bases(channels);
+    std::vector<std::uint16_t> tops(channels);
     std::int32_t base = kFirstBase;
     bool good = true;
     getNumbers(bits, channels, [&](std::size_t c, std::uint32_t number) {
@@ -353,12 +354,12 @@ Result<std::vector<std::uint16_t>> readBases(SideBytes& reader, std::size_t chan
         good = good && base >= kLeastBase && base <= 255;
         if (!good)
             base = kFirstBase;
-        bases[c] = static_cast<std::uint16_t>(base);
+        tops[c] = static_cast<std::uint16_t>(base << 7);
     });
     if (!good || !bits.good())
         return damagedChunk("exponents", "a channel's largest one is out of its range");
     KVSCOPE_TRY(reader.take(bits.bytesRead(), "exponents"));
-    return bases;
+    return tops;
 }
 
 Result<std::vector<FarValue>> readFar(SideBytes& reader, std::size_t values) {
@@ -409,7 +410,7 @@ Result<void> decodePairs(const ChunkShape& shape, std::span<const std::byte> byt
         return damagedChunk("equal rows", "a row is said to be like another");
     const std::vector<std::uint32_t> rows = related.relations.rows(false);
     SideBytes reader(bytes.subspan(related.bytes));
-    KVSCOPE_ASSIGN(const auto bases, readBases(reader, channels));
+    KVSCOPE_ASSIGN(const auto tops, readTops(reader, channels));
     KVSCOPE_ASSIGN(const auto nameCount, reader.take(1, "tables"));
     KVSCOPE_ASSIGN(const auto listed, reader.take(std::to_integer<std::size_t>(nameCount.front()), "tables"));
     RansNames names{};
@@ -448,7 +449,7 @@ Result<void> decodePairs(const ChunkShape& shape, std::span<const std::byte> byt
                 return damagedChunk("escaped pairs", "there are too few");
             escapes += used;
             escapesLeft -= used;
-            joinPairs(row, lows + (first + i) * channels, bases.data(), channels,
+            joinPairs(row, lows + (first + i) * channels, tops.data(), channels,
                       native.data() + rows[first + i] * channels * sizeof(std::uint16_t));
         }
     }

@@ -5,6 +5,43 @@
 #include <bit>
 #include <cstring>
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+// This file is compiled once for each instruction set.
+#ifndef KVSCOPE_FILL_BY_EXPANDING
+#define KVSCOPE_FILL_BY_EXPANDING
+namespace kvscope {
+namespace {
+
+constexpr std::size_t kExpanded = 32;
+
+/// fillEscapes() with the instruction that spreads bytes over the places of a mask.
+__attribute__((target("avx512f,avx512bw,avx512vl,avx512vbmi2,popcnt"))) std::size_t
+fillByExpanding(std::uint8_t* symbols, std::size_t count, const std::uint8_t* escapes, std::size_t escapeCount) {
+    const __m256i escaped = _mm256_set1_epi8(static_cast<char>(kEscapedPair));
+    std::size_t used = 0;
+    for (std::size_t i = 0; i < count; i += kExpanded) {
+        auto* place = reinterpret_cast<__m256i*>(symbols + i);
+        const __m256i row = _mm256_loadu_si256(place);
+        const __mmask32 mask = _mm256_cmpeq_epi8_mask(row, escaped);
+        const auto wanted = static_cast<std::size_t>(_mm_popcnt_u32(mask));
+        const std::size_t left = escapeCount - used;
+        if (wanted > left)
+            return escapeCount + 1;
+        const __m256i some = left >= kExpanded ? _mm256_loadu_si256(reinterpret_cast<const __m256i*>(escapes + used))
+                                               : _mm256_maskz_loadu_epi8((__mmask32{1} << left) - 1, escapes + used);
+        _mm256_storeu_si256(place, _mm256_mask_expand_epi8(row, mask, some));
+        used += wanted;
+    }
+    return used;
+}
+
+} // namespace
+} // namespace kvscope
+#endif
+#endif
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/codec/pair_kernels.cpp"
 #include <hwy/foreach_target.h>
@@ -83,12 +120,12 @@ void split(const std::uint16_t* words, const std::uint16_t* bases, std::size_t c
     }
 }
 
-void join(const std::uint8_t* symbols, const std::uint8_t* lows, const std::uint16_t* bases, std::size_t channels,
+void join(const std::uint8_t* symbols, const std::uint8_t* lows, const std::uint16_t* tops, std::size_t channels,
           std::byte* words) {
     for (std::size_t c = 0; c < channels; ++c) {
         const unsigned depth = c % 2 == 0 ? symbols[c / 2] & 0x0FU : symbols[c / 2] >> 4U;
         const auto word =
-            static_cast<std::uint16_t>((bases[c] - depth) << 7U | (lows[c] >> 7U) << 15U | (lows[c] & 0x7FU));
+            static_cast<std::uint16_t>((tops[c] - (depth << 7U)) | (lows[c] >> 7U) << 15U | (lows[c] & 0x7FU));
         std::memcpy(words + c * sizeof(word), &word, sizeof(word));
     }
 }
@@ -114,7 +151,7 @@ void split(const std::uint16_t* words, const std::uint16_t* bases, std::size_t c
     }
 }
 
-void join(const std::uint8_t* symbols, const std::uint8_t* lows, const std::uint16_t* bases, std::size_t channels,
+void join(const std::uint8_t* symbols, const std::uint8_t* lows, const std::uint16_t* tops, std::size_t channels,
           std::byte* words) {
     const Words tag;
     const hn::Repartition<std::uint32_t, Words> pairs;
@@ -125,7 +162,7 @@ void join(const std::uint8_t* symbols, const std::uint8_t* lows, const std::uint
         const auto symbol = hn::PromoteTo(pairs, hn::LoadU(pairBytes, symbols + c / 2));
         const auto depth = hn::OrAnd(hn::And(hn::ShiftLeft<7>(symbol), hn::Set(pairs, 0x0780)),
                                      hn::ShiftLeft<19>(symbol), hn::Set(pairs, 0x07800000));
-        const auto exponent = hn::Sub(hn::ShiftLeft<7>(hn::LoadU(tag, bases + c)), hn::BitCast(tag, depth));
+        const auto exponent = hn::Sub(hn::LoadU(tag, tops + c), hn::BitCast(tag, depth));
         const auto low = hn::PromoteTo(tag, hn::LoadU(bytes, lows + c));
         const auto signedOne = hn::OrAnd(exponent, hn::ShiftLeft<8>(low), hn::Set(tag, 0x8000));
         hn::StoreU(hn::OrAnd(signedOne, low, hn::Set(tag, 0x7F)), tag,
@@ -135,6 +172,10 @@ void join(const std::uint8_t* symbols, const std::uint8_t* lows, const std::uint
 #endif
 
 std::size_t fill(std::uint8_t* symbols, std::size_t count, const std::uint8_t* escapes, std::size_t escapeCount) {
+#if HWY_TARGET == HWY_AVX3
+    if (__builtin_cpu_supports("avx512vbmi2"))
+        return fillByExpanding(symbols, count, escapes, escapeCount);
+#endif
     const hn::CappedTag<std::uint8_t, 32> tag;
     const std::size_t lanes = hn::Lanes(tag);
     const auto escaped = hn::Set(tag, kEscapedPair);
@@ -178,9 +219,9 @@ std::size_t fillEscapes(std::uint8_t* symbols, std::size_t count, const std::uin
     return HWY_DYNAMIC_DISPATCH(fill)(symbols, count, escapes, escapeCount);
 }
 
-void joinPairs(const std::uint8_t* symbols, const std::uint8_t* lows, const std::uint16_t* bases, std::size_t channels,
+void joinPairs(const std::uint8_t* symbols, const std::uint8_t* lows, const std::uint16_t* tops, std::size_t channels,
                std::byte* words) {
-    HWY_DYNAMIC_DISPATCH(join)(symbols, lows, bases, channels, words);
+    HWY_DYNAMIC_DISPATCH(join)(symbols, lows, tops, channels, words);
 }
 
 } // namespace kvscope

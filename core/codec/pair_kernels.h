@@ -33,8 +33,9 @@ void splitPairs(const std::uint16_t* words, const std::uint16_t* bases, std::siz
 std::size_t fillEscapes(std::uint8_t* symbols, std::size_t count, const std::uint8_t* escapes, std::size_t escapeCount);
 inline constexpr std::uint8_t kEscapedPair = 0xFF;
 
-/// The inverse of splitPairs; a far class is 15 below its base. Words are written as bytes, wherever these lie.
-void joinPairs(const std::uint8_t* symbols, const std::uint8_t* lows, const std::uint16_t* bases, std::size_t channels,
+/// The inverse of splitPairs, with tops[c] = bases[c] << 7; a far class is 15 below its base. Words are written as
+/// bytes, wherever these lie.
+void joinPairs(const std::uint8_t* symbols, const std::uint8_t* lows, const std::uint16_t* tops, std::size_t channels,
                std::byte* words);
 
 } // namespace kvscope

@@ -161,8 +161,9 @@ Result<RansTable> RansTable::fromFrequencies(const RansFrequencies& frequencies,
     for (std::uint32_t symbol = 0; symbol < kRansSymbols; ++symbol) {
         const std::uint32_t frequency = frequencies[symbol];
         lookup->first[symbol] = static_cast<std::uint16_t>(slot);
-        lookup->cost[symbol] =
-            frequency == 0 ? kNoCost : (std::uint32_t{kRansProbabilityBits} << 16) - log2Fixed(frequency);
+        if (names == nullptr)
+            lookup->cost[symbol] =
+                frequency == 0 ? kNoCost : (std::uint32_t{kRansProbabilityBits} << 16) - log2Fixed(frequency);
         if (frequency == 0)
             continue;
         lookup->firstSymbol = std::min(lookup->firstSymbol, static_cast<std::uint8_t>(symbol));

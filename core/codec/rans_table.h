@@ -50,7 +50,8 @@ public:
 
     [[nodiscard]] const RansRegisterTable& registerTable() const { return lookup_->registers; }
 
-    /// Bits of each symbol in units of 2^-16 bit; kNoCost for a symbol that the table cannot code.
+    /// Bits of each symbol in units of 2^-16 bit; kNoCost for a symbol that the table cannot code. Not
+    /// of tables with names.
     [[nodiscard]] const std::array<std::uint32_t, kRansSymbols>& costs() const { return lookup_->cost; }
     static constexpr std::uint32_t kNoCost = ~0U;
 
