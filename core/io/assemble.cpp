@@ -270,8 +270,8 @@ private:
         std::vector<std::int64_t> headDims;
         std::copy_if(kHeadDims.begin(), kHeadDims.end(), std::back_inserter(headDims),
                      [channels](std::int64_t dim) { return channels > 0 && channels % dim == 0; });
-        const auto found = headDims.empty() ? std::nullopt : findRope(cache, headDims, job_);
-        if (!found || found->gain < 0.05 || found->gain - found->runnerUp < 0.02) {
+        const auto found = headDims.empty() ? std::nullopt : findRope(cache, std::move(headDims), job_);
+        if (!found) {
             warning(notes_, "The channels of all heads are merged and nothing says how many heads there are; they are "
                             "shown as one. Give the number of heads, or put the model's config.json beside the dump");
             return {};

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/io/layout_check.h"
 
+#include "core/io/rope_guess.h"
+
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -17,7 +19,8 @@ constexpr std::int64_t kSampleChannels = 256;
 constexpr double kBitWeight = 20.0;
 /// Readings whose logarithmic weight is this far behind the best one's cannot win by RoPE any more.
 constexpr double kContention = 8.0;
-constexpr std::array kThetas{10000.0, 500000.0, 1000000.0};
+/// Planes in which rotations are looked for.
+constexpr std::size_t kRotationSamples = 3;
 
 /// A few rows of one plane, [tokens][channels].
 struct Sample {
@@ -132,29 +135,30 @@ std::vector<PlaneId> sampledPlanes(const KvGeometry& geometry, PlaneKind kind) {
     return planes;
 }
 
-/// The best rotation of one head dimension over several samples.
-RopeFinding bestRotation(std::span<const Sample> samples, std::int64_t headDim) {
-    RopeFinding best;
-    best.headDim = headDim;
-    best.gain = -1e9;
-    samples = samples.first(std::min<std::size_t>(samples.size(), 3));
-    double rawBits = 0;
-    for (const Sample& sample : samples)
-        rawBits += structureOf(sample).channelBits;
-    for (const double theta : kThetas) {
-        for (const auto pairing : {Rope::Pairing::HalfSplit, Rope::Pairing::Interleaved}) {
-            double turnedBits = 0;
-            for (const Sample& sample : samples)
-                turnedBits += bitsWithout(sample, headDim, theta, pairing);
-            const double gain = (turnedBits - rawBits) / static_cast<double>(samples.size());
-            if (gain > best.gain) {
-                best.gain = gain;
-                best.theta = theta;
-                best.pairing = pairing;
-            }
-        }
+/// What the keys' rotation looks like under the head dimensions that may be.
+HeadGuess guessRotation(std::span<const Sample> samples, std::vector<std::int64_t> headDims) {
+    samples = samples.first(std::min(samples.size(), kRotationSamples));
+    std::vector<std::vector<std::int64_t>> positions;
+    std::vector<KeySample> keys;
+    for (const Sample& sample : samples) {
+        auto& all = positions.emplace_back();
+        for (std::int64_t t = sample.tokens.begin.value; t < sample.tokens.end.value; ++t)
+            all.push_back(sample.plane.position(TokenIndex(t)));
+        keys.push_back({sample.values, sample.channels, all});
     }
-    return best;
+    HeadHints hints;
+    hints.headDims = std::move(headDims);
+    return guessHeads(keys, hints);
+}
+
+/// Bits a value by which undoing a rotation makes channels more constant.
+double bitsGained(std::span<const Sample> samples, const HeadGuess& rotation) {
+    samples = samples.first(std::min(samples.size(), kRotationSamples));
+    double gained = 0;
+    for (const Sample& sample : samples)
+        gained +=
+            bitsWithout(sample, rotation.headDim, rotation.theta, rotation.pairing) - structureOf(sample).channelBits;
+    return gained / static_cast<double>(samples.size());
 }
 
 /// What the data say about one reading.
@@ -165,7 +169,7 @@ struct Score {
     double valueGain = 0;
     double correlation = 0;
     double channelBits = 0;
-    RopeFinding rope;
+    HeadGuess rope;
     std::vector<Sample> keys;
     std::vector<Sample> values;
 
@@ -184,10 +188,11 @@ void scoreRotation(Score& score) {
                                           [&](const Sample& sample) { return sample.plane.headDim == headDim; });
         if (headDim % 2 != 0 || headDim > 512 || !sameDims || samples->front().tokens.size() < 8)
             continue;
-        const RopeFinding finding = bestRotation(*samples, headDim);
-        (samples == &score.keys ? score.keyGain : score.valueGain) = std::max(0.0, finding.gain);
+        const HeadGuess rotation = guessRotation(*samples, {headDim});
+        const double gain = rotation.theta > 0 ? bitsGained(*samples, rotation) : 0;
+        (samples == &score.keys ? score.keyGain : score.valueGain) = std::max(0.0, gain);
         if (samples == &score.keys)
-            score.rope = finding;
+            score.rope = rotation;
     }
 }
 
@@ -278,8 +283,7 @@ std::vector<LayoutCandidate> checkLayouts(std::span<const LayoutReading> reading
     return candidates;
 }
 
-std::optional<RopeFinding> findRope(const KvCache& cache, std::span<const std::int64_t> headDims,
-                                    const JobControl& job) {
+std::optional<HeadGuess> findRope(const KvCache& cache, std::vector<std::int64_t> headDims, const JobControl& job) {
     std::vector<Sample> samples;
     for (const PlaneId id : sampledPlanes(cache.geometry(), PlaneKind::Key)) {
         if (job.stopRequested())
@@ -290,20 +294,8 @@ std::optional<RopeFinding> findRope(const KvCache& cache, std::span<const std::i
     std::erase_if(samples, [](const Sample& sample) { return sample.tokens.size() < 8; });
     if (samples.empty())
         return std::nullopt;
-    std::vector<RopeFinding> findings;
-    for (const std::int64_t headDim : headDims) {
-        const bool fits = headDim >= 2 && headDim % 2 == 0 &&
-                          std::all_of(samples.begin(), samples.end(),
-                                      [&](const Sample& sample) { return sample.channels % headDim == 0; });
-        if (fits)
-            findings.push_back(bestRotation(samples, headDim));
-    }
-    std::sort(findings.begin(), findings.end(),
-              [](const RopeFinding& a, const RopeFinding& b) { return a.gain > b.gain; });
-    if (findings.empty() || !(findings.front().gain > 0.02))
-        return std::nullopt;
-    findings.front().runnerUp = findings.size() > 1 ? findings[1].gain : 0;
-    return findings.front();
+    const HeadGuess found = guessRotation(samples, std::move(headDims));
+    return found.clear() ? std::optional(found) : std::nullopt;
 }
 
 } // namespace kvscope

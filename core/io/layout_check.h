@@ -3,6 +3,7 @@
 
 #include "core/base/progress.h"
 #include "core/io/open_dump.h"
+#include "core/io/rope_guess.h"
 #include "core/kv/kv_cache.h"
 
 #include <cstdint>
@@ -28,20 +29,7 @@ struct LayoutReading {
 /// read gets 0.
 std::vector<LayoutCandidate> checkLayouts(std::span<const LayoutReading> readings, const JobControl& job = {});
 
-/// How K seems to be rotated.
-struct RopeFinding {
-    std::int64_t headDim = 0;
-    double theta = 0;
-    Rope::Pairing pairing = Rope::Pairing::HalfSplit;
-    /// Bits a value by which undoing the rotation makes channels more constant.
-    double gain = 0;
-    /// The gain of the best rotation with another head dimension.
-    double runnerUp = 0;
-};
-
-/// Tries head dimensions that divide the width of K, usual thetas and both pairings on a sample of K; nothing when no
-/// rotation explains it.
-std::optional<RopeFinding> findRope(const KvCache& cache, std::span<const std::int64_t> headDims,
-                                    const JobControl& job = {});
+/// Looks in a sample of K for heads of one of the dimensions, turned by RoPE; nothing when no rotation is clear.
+std::optional<HeadGuess> findRope(const KvCache& cache, std::vector<std::int64_t> headDims, const JobControl& job = {});
 
 } // namespace kvscope

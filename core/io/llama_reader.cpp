@@ -7,6 +7,7 @@
 #include "core/io/llama_sequences.h"
 #include "core/io/llama_state.h"
 #include "core/io/model_config.h"
+#include "core/io/rope_guess.h"
 #include "core/io/side_files.h"
 #include "core/kv/strided_cache.h"
 
@@ -218,7 +219,7 @@ Result<void> LlamaAssembler::decideHeads() {
     }
     if (rule_.heads > 0 || rule_.headDim > 0) {
         KVSCOPE_ASSIGN(const auto shape, keyShape(width, rule_));
-        hints.headDim = shape.headDim;
+        hints.headDims = {shape.headDim};
         if (hints.pairing && !hints.mayBeRotated)
             return {};
     }
@@ -229,7 +230,7 @@ Result<void> LlamaAssembler::decideHeads() {
 Result<void> LlamaAssembler::guess(LayerPlace sample, HeadHints hints) {
     const auto width = keyOf(sample).width;
     HeadGuess found;
-    found.headDim = hints.headDim.value_or(width % 128 == 0 ? 128 : width);
+    found.headDim = !hints.headDims.empty() ? hints.headDims.front() : width % 128 == 0 ? 128 : width;
     if (width <= kMaxSampleWidth) {
         // One head of all channels, as stored.
         const auto geometry = planeGeometry(sample, keyOf(sample), {1, width});
@@ -249,11 +250,12 @@ Result<void> LlamaAssembler::guess(LayerPlace sample, HeadHints hints) {
         std::vector<std::int64_t> positions;
         for (std::int64_t t = 0; t < rows; ++t)
             positions.push_back(geometry.position(TokenIndex(t)));
-        found = guessHeads(keys, width, positions, hints);
+        const KeySample keySample{keys, width, positions};
+        found = guessHeads({&keySample, 1}, hints);
     }
     if (!hints.pairing && found.clear())
         pairing_ = found.pairing;
-    if (!hints.headDim) {
+    if (hints.headDims.empty()) {
         rule_ = {0, found.headDim, false};
         note(CacheNote::Severity::Warning,
              "The file does not say how the " + std::to_string(width) + " channels of K are divided: " +

@@ -2,12 +2,14 @@
 #include "core/io/ggml_types.h"
 #include "core/io/llama_heads.h"
 #include "core/io/open_dump.h"
+#include "core/io/rope_guess.h"
 #include "core/kv/rope.h"
 #include "golden_dump.h"
 #include "llama_writer.h"
 
 #include <QTest>
 
+#include <array>
 #include <numeric>
 #include <random>
 
@@ -121,7 +123,7 @@ private slots:
         const auto keys = rotatedKeys(64, 4, headDim, theta, pairing);
         std::vector<std::int64_t> positions(64);
         std::iota(positions.begin(), positions.end(), 0);
-        const auto found = guessHeads(keys, 4 * headDim, positions, {});
+        const auto found = guessHeads(std::array{KeySample{keys, 4 * headDim, positions}}, {});
         QVERIFY(found.clear());
         QCOMPARE(found.headDim, headDim);
         QCOMPARE(found.pairing, pairing);
@@ -136,7 +138,7 @@ private slots:
             value = normal(random);
         std::vector<std::int64_t> positions(64);
         std::iota(positions.begin(), positions.end(), 0);
-        const auto found = guessHeads(keys, 256, positions, {});
+        const auto found = guessHeads(std::array{KeySample{keys, 256, positions}}, {});
         QVERIFY(!found.clear());
         QCOMPARE(found.headDim, 128);
     }
