@@ -10,6 +10,7 @@
 #include <QElapsedTimer>
 #include <QEventLoop>
 #include <QFileInfo>
+#include <QLoggingCategory>
 #include <QSettings>
 #include <QTemporaryDir>
 #include <QTimer>
@@ -182,6 +183,8 @@ int render(const RenderRequest& request) {
 
 int runRender(int argc, char** argv) {
     qputenv("QT_QPA_PLATFORM", "offscreen");
+    // Qt warns at every window of what this platform cannot do, none of which a picture needs.
+    QLoggingCategory::setFilterRules(QStringLiteral("default.warning=false"));
     const QApplication application(argc, argv);
     QStringList arguments = QApplication::arguments();
     arguments.removeFirst();

@@ -56,6 +56,16 @@ QStringList localPaths(const QMimeData* data) {
 /// How compared dumps and their difference are called for short.
 const std::array kRoles{QStringLiteral("A"), QStringLiteral("B"), QStringLiteral("A \u2212 B")};
 
+/// Stands where a view will be once there is a dump to show.
+QWidget* makePlaceholder(const QString& what) {
+    auto* label = new QLabel(what);
+    label->setAlignment(Qt::AlignCenter);
+    label->setWordWrap(true);
+    label->setMargin(16);
+    label->setEnabled(false);
+    return label;
+}
+
 /// What is chosen in the boxes and tabs of a view, by their names.
 QMap<QString, int> choicesIn(const QWidget* view) {
     QMap<QString, int> choices;
@@ -311,8 +321,10 @@ void MainWindow::rebuildDocks() {
         QDockWidget* dock = docks_.value(entry.name);
         const auto choices = choicesIn(dock->widget());
         delete dock->widget();
-        if (shown == nullptr)
+        if (shown == nullptr) {
+            dock->setWidget(makePlaceholder(entry.help));
             continue;
+        }
         QWidget* widget = entry.make(shown, &workspace_.selection());
         choose(widget, choices);
         if (auto* view = qobject_cast<views::StatisticsView*>(widget))
@@ -324,6 +336,8 @@ void MainWindow::rebuildDocks() {
         auto* navigator = new views::Navigator(shown, &workspace_.selection());
         offerSequences(*navigator);
         navigatorDock_->setWidget(navigator);
+    } else {
+        navigatorDock_->setWidget(makePlaceholder(tr("What is in the dump")));
     }
     navigatorDock_->setWindowTitle(role.isEmpty() ? tr("Dump") : tr("Dump %1").arg(role));
 }

@@ -407,8 +407,11 @@ void MainWindow::showShortcuts() {
         add(gesture, tr("in a map"), help);
     for (const auto& [gesture, help] : timeline)
         add(gesture, tr("in the timelines"), help);
-    table->resizeColumnsToContents();
+    // The last column takes what is left, in as many lines as it needs.
+    table->resizeColumnToContents(0);
+    table->resizeColumnToContents(1);
     table->horizontalHeader()->setStretchLastSection(true);
+    table->verticalHeader()->setSectionResizeMode(QHeaderView::ResizeToContents);
     auto* layout = new QVBoxLayout(&dialog);
     layout->addWidget(table);
     auto* buttons = new QDialogButtonBox(QDialogButtonBox::Close, &dialog);

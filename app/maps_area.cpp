@@ -93,6 +93,7 @@ void MapsArea::makePane(Place place) {
         addWidget(pane);
     else
         top_->addWidget(pane);
+    connect(pane, &HeatmapPane::failed, this, &MapsArea::failed);
     link_->add(pane);
     scales_->add(pane);
     connect(pane, &HeatmapPane::settingsEdited, this,

@@ -2,6 +2,7 @@
 #include "app/open_dialog.h"
 
 #include "app/screen_fit.h"
+#include "core/io/axes.h"
 
 #include <QComboBox>
 #include <QDialogButtonBox>
@@ -155,8 +156,8 @@ void OpenDialog::fillLayouts(const std::vector<LayoutCandidate>& layouts) {
     layouts_->setVisible(!layouts.empty());
     layouts_->setObjectName(QStringLiteral("layouts"));
     layouts_->setAccessibleName(tr("Possible layouts"));
-    layouts_->setColumnCount(3);
-    layouts_->setHorizontalHeaderLabels({tr("Axes"), tr("How sure"), tr("Why")});
+    layouts_->setColumnCount(4);
+    layouts_->setHorizontalHeaderLabels({tr("Axes"), tr("Meaning"), tr("How sure"), tr("Why")});
     layouts_->setRowCount(static_cast<int>(layouts.size()));
     layouts_->setSelectionBehavior(QAbstractItemView::SelectRows);
     layouts_->setSelectionMode(QAbstractItemView::SingleSelection);
@@ -165,10 +166,12 @@ void OpenDialog::fillLayouts(const std::vector<LayoutCandidate>& layouts) {
     for (int row = 0; row < layouts_->rowCount(); ++row) {
         const LayoutCandidate& layout = layouts[static_cast<std::size_t>(row)];
         layouts_->setItem(row, 0, new QTableWidgetItem(QString::fromStdString(layout.axes)));
-        layouts_->setItem(row, 1, new QTableWidgetItem(tr("%1 %").arg(layout.confidence * 100, 0, 'f', 0)));
-        layouts_->setItem(row, 2, new QTableWidgetItem(QString::fromStdString(layout.evidence)));
+        layouts_->setItem(row, 1, new QTableWidgetItem(QString::fromStdString(describeAxes(layout.axes))));
+        layouts_->setItem(row, 2, new QTableWidgetItem(tr("%1 %").arg(layout.confidence * 100, 0, 'f', 0)));
+        layouts_->setItem(row, 3, new QTableWidgetItem(QString::fromStdString(layout.evidence)));
     }
     layouts_->resizeColumnsToContents();
+    layouts_->verticalHeader()->setSectionResizeMode(QHeaderView::ResizeToContents);
     layouts_->horizontalHeader()->setStretchLastSection(true);
     connect(layouts_, &QTableWidget::itemSelectionChanged, this, [this] {
         if (const auto chosen = layouts_->selectedItems(); !chosen.isEmpty())

@@ -39,8 +39,8 @@ WelcomePage::WelcomePage(QWidget* parent)
     title->setFont(large);
     title->setAlignment(Qt::AlignCenter);
     auto* formats =
-        new QLabel(tr("NumPy .npy .npz, safetensors, PyTorch .pt .pth, llama.cpp states, raw with a JSON sidecar,\n"
-                      "or a folder of them (vLLM, LMCache, tensor-parallel shards)"),
+        new QLabel(tr("NumPy .npy .npz, safetensors, PyTorch .pt .pth, llama.cpp states, KVScope .kvz,\n"
+                      "raw with a JSON sidecar, or a folder of them (vLLM, LMCache, tensor-parallel shards)"),
                    this);
     formats->setAlignment(Qt::AlignCenter);
     auto* open = new QPushButton(tr("&Open a file ..."), this);

@@ -27,7 +27,7 @@ protected:
 class IndexTicker : public ReadableTicker<QCPAxisTicker> {
 protected:
     double getTickStep(const QCPRange& range) override {
-        return std::max(1.0, std::round(ReadableTicker::getTickStep(range)));
+        return std::max(1.0, std::floor(ReadableTicker::getTickStep(range)));
     }
 };
 

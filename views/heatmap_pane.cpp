@@ -333,11 +333,8 @@ void HeatmapPane::requestOverview(bool sampled) {
 void HeatmapPane::adopt(const OverviewResult& overview, bool sampled) {
     loading_ = false;
     if (!overview) {
-        if (overview.error().kind != Error::Kind::Cancelled) {
-            if (!plot_->heatmap().overview())
-                plot_->setMessage(QString::fromStdString(overview.error().message()));
-            emit failed(overview.error());
-        }
+        if (overview.error().kind != Error::Kind::Cancelled)
+            showFailure(overview.error());
         return;
     }
     const auto& before = plot_->heatmap().overview();
@@ -361,6 +358,20 @@ void HeatmapPane::adopt(const OverviewResult& overview, bool sampled) {
     }
     plot_->replot(QCustomPlot::rpQueuedReplot);
     statusTimer_.start();
+}
+
+void HeatmapPane::showFailure(const Error& error) {
+    // The picture of another map would be taken for the one that cannot be had.
+    if (const auto& before = plot_->heatmap().overview(); before != nullptr && before->spec != wanted_) {
+        plot_->heatmap().setOverview(nullptr);
+        plot_->setMap({}, false, false);
+        readout_->setReading({}, {});
+        plan_->hide();
+    }
+    if (!plot_->heatmap().overview())
+        plot_->setMessage(QString::fromStdString(error.message()));
+    emit failed(error);
+    checkReady();
 }
 
 void HeatmapPane::adoptMap() {

@@ -134,6 +134,8 @@ private:
     void requestOverview(bool sampled);
     void adopt(const OverviewResult& overview, bool sampled);
     void adoptMap();
+    /// What is wanted cannot be read.
+    void showFailure(const Error& error);
     void updateColouring();
     [[nodiscard]] QString valueLabel() const;
     /// The overview with the layers' rms that values are relative to.

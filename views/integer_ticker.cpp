@@ -14,7 +14,8 @@ IntegerTicker::IntegerTicker(std::int64_t offset)
 }
 
 double IntegerTicker::getTickStep(const QCPRange& range) {
-    return std::max(1.0, std::round(QCPAxisTicker::getTickStep(range)));
+    // Of the steps 1, 2, 2.5, 5 and their multiples by ten, the one that is no whole number becomes 2.
+    return std::max(1.0, std::floor(QCPAxisTicker::getTickStep(range)));
 }
 
 int IntegerTicker::getSubTickCount(double tickStep) {

@@ -203,6 +203,9 @@ void TestHeatmapParts::ticksAreWholeNumbers() {
     QCOMPARE(labels[ticks.indexOf(12201.0)], QStringLiteral("12,329"));
     for (const double tick : ticks)
         QCOMPARE(tick, std::round(tick));
+    // Eight ticks over 20 would be 2.5 apart.
+    ticker.generate(QCPRange(0, 20), QLocale::c(), u'g', 6, ticks, nullptr, nullptr);
+    QCOMPARE(ticks[1] - ticks[0], 2.0);
 }
 
 void TestHeatmapParts::historyGoesBackAndForward() {

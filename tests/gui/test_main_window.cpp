@@ -271,6 +271,27 @@ private slots:
         QTRY_VERIFY(!correlation->visibleRegion().isEmpty());
     }
 
+    void aFileThatShrinksWhileOpenSaysSoAndTheWindowStays() {
+        const QTemporaryDir folder;
+        const QString copy = folder.filePath(QStringLiteral("shrinking.safetensors"));
+        QVERIFY(QFile::copy(sample("prose.safetensors"), copy));
+        window_->openPaths({copy});
+        QTRY_VERIFY_WITH_TIMEOUT(document() != nullptr, kPatience);
+        QTRY_VERIFY_WITH_TIMEOUT(window_->maps()->panes()[0]->isReady(), kPatience);
+        const auto* before = document();
+        QVERIFY(QFile::resize(copy, 40000));
+        // Deltas have not been read yet.
+        window_->commands().find(QStringLiteral("map.quantity2"))->trigger();
+        QTRY_VERIFY_WITH_TIMEOUT(window_->errorText().contains(QStringLiteral("became shorter")), kPatience);
+        QVERIFY(window_->errorText().contains(QStringLiteral("shrinking.safetensors")));
+        QCOMPARE(document(), before);
+        // Another dump opens as ever.
+        window_->openPaths({sample("code.npz")});
+        QTRY_VERIFY_WITH_TIMEOUT(window_->windowTitle().startsWith(QStringLiteral("code.npz")), kPatience);
+        QTRY_VERIFY_WITH_TIMEOUT(window_->maps()->panes()[0]->isReady(), kPatience);
+        QVERIFY(window_->errorText().isEmpty());
+    }
+
     void noArrangementMakesASmallWindowGrow() {
         // What is left of a screen of 1280 x 720 below a panel and a title bar.
         const QSize small(1280, 660);
@@ -387,6 +408,23 @@ private slots:
             const QString shortcut = action->shortcut().toString();
             QVERIFY2(!keys.contains(shortcut), qPrintable(action->objectName() + QLatin1Char(' ') + shortcut));
             keys.insert(shortcut);
+        }
+        // Nor does one keep another from being reached: the first keys of none are the whole of another, in whatever
+        // part of the window an action has its keys.
+        open("prose.safetensors");
+        QList<QPair<QKeySequence, QString>> all;
+        const auto commands = window_->commands().actions();
+        const auto others = window_->findChildren<QAction*>();
+        QSet<QAction*> actions(commands.begin(), commands.end());
+        actions.unite(QSet<QAction*>(others.begin(), others.end()));
+        for (const QAction* action : actions) {
+            for (const QKeySequence& keySequence : action->shortcuts())
+                all.append({keySequence, action->objectName() + u' ' + action->text()});
+        }
+        for (qsizetype i = 0; i < all.size(); ++i) {
+            for (qsizetype j = 0; j < all.size(); ++j)
+                QVERIFY2(i == j || all[i].first.matches(all[j].first) == QKeySequence::NoMatch,
+                         qPrintable(all[i].second + QStringLiteral(" and ") + all[j].second));
         }
     }
 
