@@ -63,8 +63,9 @@ std::optional<double> decodeSpeed(const Timeline& timeline, const StreamInput& i
 }
 
 views::ShownTransfer shownTransfer(const ContextInput& input, const KvzDirectory* directory, const Timeline& timeline,
-                                   std::shared_ptr<const BandwidthTrace> seen, double rtt) {
+                                   std::shared_ptr<const BandwidthTrace> seen, double rtt, bool text) {
     views::ShownTransfer shown;
+    shown.text = text;
     shown.input = std::make_shared<const StreamInput>(input.input);
     shown.caption = FetchDialog::tr("%1, as fetched; the bandwidth is what was seen")
                         .arg(QString::fromStdString(input.input.source()));
@@ -77,12 +78,12 @@ views::ShownTransfer shownTransfer(const ContextInput& input, const KvzDirectory
 
 } // namespace
 
-views::ShownTransfer shownTransfer(const Fetched& fetched) {
+views::ShownTransfer shownTransfer(const Fetched& fetched, bool text) {
     std::shared_ptr<const BandwidthTrace> seen;
     if (!fetched.measured.empty())
         seen = std::make_shared<const BandwidthTrace>(fetched.measured.front());
     return shownTransfer(fetched.input, &fetched.directory, fetched.timeline, std::move(seen),
-                         fetched.rttSeconds.empty() ? 0 : fetched.rttSeconds.front());
+                         fetched.rttSeconds.empty() ? 0 : fetched.rttSeconds.front(), text);
 }
 
 FetchDialog::FetchDialog(ThreadPool& pool, QWidget* parent)
@@ -139,7 +140,7 @@ FetchDialog::FetchDialog(ThreadPool& pool, QWidget* parent)
     connect(start_, &QPushButton::clicked, this, [this] { fetch_.isRunning() ? fetch_.cancel() : start(); });
     connect(open_, &QPushButton::clicked, this, [this] {
         if (fetch_.fetched() != nullptr)
-            emit openRequested(fetch_.fetched());
+            emit openRequested(fetch_.fetched(), shownTransfer(*fetch_.fetched(), asked_.text));
     });
     connect(keep_, &QPushButton::clicked, this, [this] {
         const QString path =
@@ -151,6 +152,8 @@ FetchDialog::FetchDialog(ThreadPool& pool, QWidget* parent)
     connect(&fetch_, &views::LiveFetch::moved, this, &FetchDialog::move);
     connect(&fetch_, &views::LiveFetch::noted, this, [this](const QString& text) { say(text, false); });
     connect(&fetch_, &views::LiveFetch::finished, this, &FetchDialog::finish);
+    connect(&session_, &views::StreamSession::failed, this,
+            [this](const Error& error) { say(QString::fromStdString(error.message()), true); });
     ticker_.setInterval(kFrameMs);
     connect(&ticker_, &QTimer::timeout, this, [this] {
         progress_->setValue(static_cast<int>(fetch_.progress() * 1000));
@@ -255,7 +258,7 @@ void FetchDialog::begin() {
     settings.sloSeconds = asked_.sloSeconds;
     settings.compute.prefillTokensPerSecond = asked_.compute.prefillTokensPerSecond;
     (void)session_.edit(tr("SLO"), settings);
-    session_.showTransfer(shownTransfer(*fetch_.context(), nullptr, {}, nullptr, 0));
+    session_.showTransfer(shownTransfer(*fetch_.context(), nullptr, {}, nullptr, 0, asked_.text));
     session_.setFocus(asked_.policy, true);
     showRun(fetch_.timeline(), true);
     say(tr("%1: receiving %2 from %3")
@@ -281,7 +284,7 @@ void FetchDialog::finish() {
     const Error* problem = fetch_.problem();
     session_.player().rewind();
     if (fetched != nullptr) {
-        session_.showTransfer(shownTransfer(*fetched));
+        session_.showTransfer(shownTransfer(*fetched, asked_.text));
         session_.setFocus(asked_.policy, true);
         showRun(fetched->timeline, false);
     }
@@ -307,7 +310,7 @@ void FetchDialog::finish() {
     }
     showState();
     if (held > 0 && openAtEnd_->isChecked())
-        emit openRequested(fetched);
+        emit openRequested(fetched, shownTransfer(*fetched, asked_.text));
 }
 
 void FetchDialog::keepAs(const QString& path) {

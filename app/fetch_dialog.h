@@ -44,7 +44,8 @@ public:
 
 signals:
     /// What was fetched is to be opened.
-    void openRequested(const std::shared_ptr<const kvscope::Fetched>& fetched);
+    void openRequested(const std::shared_ptr<const kvscope::Fetched>& fetched,
+                       const kvscope::views::ShownTransfer& shown);
 
 private:
     void makeForm(QFormLayout& form);
@@ -79,7 +80,7 @@ private:
     QPushButton* start_;
 };
 
-/// What is shown of a fetch in timelines, with the strategy and the target that it had.
-views::ShownTransfer shownTransfer(const Fetched& fetched);
+/// What is shown of a fetch in timelines; `text`: chunks might have come as such.
+views::ShownTransfer shownTransfer(const Fetched& fetched, bool text);
 
 } // namespace kvscope::app

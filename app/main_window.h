@@ -27,6 +27,7 @@ namespace kvscope::views {
 class Document;
 class ExportableView;
 class Navigator;
+struct ShownTransfer;
 } // namespace kvscope::views
 
 namespace kvscope::app {
@@ -101,7 +102,7 @@ private:
     void showServe();
     void showFetch();
     /// Makes what was fetched the main dump, with the timeline of how it came.
-    void openFetched(const std::shared_ptr<const Fetched>& fetched);
+    void openFetched(const std::shared_ptr<const Fetched>& fetched, const views::ShownTransfer& shown);
     /// Which of them make sense for what is open.
     void updateCodecCommands();
     void showSweep();

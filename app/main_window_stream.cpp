@@ -102,7 +102,7 @@ void MainWindow::showFetch() {
     dialog->show();
 }
 
-void MainWindow::openFetched(const std::shared_ptr<const Fetched>& fetched) {
+void MainWindow::openFetched(const std::shared_ptr<const Fetched>& fetched, const views::ShownTransfer& shown) {
     messages_->hide();
     views::Document* document = workspace_.show(fetched->cache());
     // The window's timelines show how it came.
@@ -111,7 +111,7 @@ void MainWindow::openFetched(const std::shared_ptr<const Fetched>& fetched) {
     settings.sloSeconds = fetched->timeline.sloSeconds;
     (void)session.edit(tr("SLO"), settings);
     session.undoStack().clear();
-    session.showTransfer(shownTransfer(*fetched));
+    session.showTransfer(shown);
     session.setMeasured(fetched->timeline.policy, fetched->timeline);
     session.setFocus(fetched->timeline.policy, true);
     showView(QStringLiteral("timeline"));

@@ -182,7 +182,7 @@ void ServeDialog::makeLink(QFormLayout& form) {
     rtt_->setRange(0, 10000);
     rtt_->setDecimals(1);
     rtt_->setSuffix(tr(" ms"));
-    addFormRow(form, tr("&Round trip"), rtt_, tr("Added to the network's own; taken when serving starts"));
+    addFormRow(form, tr("&Round trip"), beside({rtt_}), tr("Added to the network's own; taken when serving starts"));
 }
 
 void ServeDialog::makeFaults(QFormLayout& form) {

@@ -34,7 +34,7 @@ void scaleEstimates(Timeline& timeline, double factor) {
 
 ComputeModel ShownTransfer::compute(const ComputeModel& entered) const {
     ComputeModel model = entered;
-    model.prefillTokensPerSecond *= prefillScale;
+    model.prefillTokensPerSecond = text ? model.prefillTokensPerSecond * prefillScale : kNoPrefill;
     model.referenceTokens *= prefillScale;
     model.decodeBytesPerSecond = decodeBytesPerSecond;
     model.unpackBytesPerSecond = std::max(model.unpackBytesPerSecond, decodeBytesPerSecond);
@@ -291,6 +291,8 @@ void StreamSession::project() {
 void StreamSession::adoptInput(std::shared_ptr<const StreamInput> input) {
     input_ = std::move(input);
     policies_ = policiesFor(*input_);
+    if (transfer_ != nullptr && !transfer_->text)
+        std::erase_if(policies_, [](const PolicyName& policy) { return policy.name == "text"; });
     if (chunk_ && *chunk_ >= input_->chunkCount())
         chunk_.reset();
     simulate();
@@ -336,6 +338,7 @@ StreamSetup StreamSession::effectiveSetup() const {
     path.jitterSeconds = 0;
     setup.link.priorBitsPerSecond.reset();
     setup.askAfterIds = true;
+    setup.text = real.text;
     if (real.seen != nullptr) {
         path.trace = real.seen;
         path.rttSeconds = real.seenRtt;

@@ -42,6 +42,8 @@ struct ShownTransfer {
     /// Real bandwidth and prefill for one of the settings': below 1, a small dump takes as long as what it stands for.
     double bandwidthScale = 1;
     double prefillScale = 1;
+    /// Whether chunks may come as text, to be recomputed.
+    bool text = true;
     /// What this machine's decoder does, and in how many pieces a chunk comes.
     double decodeBytesPerSecond = 1e9;
     int decodePieces = 4;

@@ -96,6 +96,8 @@ TimelineScene TimelineCanvas::scene() const {
     if (session.player().isActive())
         scene.position = session.player().position();
     scene.estimates = estimates_;
+    // What was measured is no curve to be drawn.
+    scene.handles = session.transfer() == nullptr || session.transfer()->seen == nullptr;
     scene.curvePoint = curvePoint_;
     scene.begin = visible_ ? visible_->begin : 0;
     scene.end = visible_ ? visible_->end : kHomeSpan * scene.sloSeconds;
@@ -140,15 +142,16 @@ void TimelineCanvas::refresh() {
 }
 
 void TimelineCanvas::fitRates() {
-    double least = StreamSession::kLeastRate;
-    double most = 10e9;
+    const bool seen = session_->transfer() != nullptr && session_->transfer()->seen != nullptr;
+    double least = seen ? StreamSession::kMostRate : StreamSession::kLeastRate;
+    double most = seen ? 0 : 10e9;
     for (const TracePoint& point : session_->bandwidthCurve().points()) {
         if (point.bitsPerSecond > 0)
             least = std::min(least, point.bitsPerSecond);
         most = std::max(most, point.bitsPerSecond * 1.3);
     }
-    leastRate_ = std::max(std::pow(10.0, std::floor(std::log10(least) + 1e-9)), 1e6);
-    mostRate_ = most;
+    leastRate_ = std::max(std::pow(10.0, std::floor(std::log10(least) + 1e-9)), seen ? 1e4 : 1e6);
+    mostRate_ = std::max(most, leastRate_ * 10);
 }
 
 void TimelineCanvas::updateScrollBar() {

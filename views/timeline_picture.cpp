@@ -106,18 +106,20 @@ void TimelinePicture::layOut(const QRectF& area) {
     axis_ = QRectF(curve_.left(), curve_.bottom(), curve_.width(), kAxisHeight);
     legend_ = QRectF(area.left(), area.bottom() - kLegendHeight, area.width(), kLegendHeight);
     rows_ = QRectF(area.left(), axis_.bottom(), area.width() - 8, std::max(0.0, legend_.top() - axis_.bottom()));
-    const double shares = static_cast<double>(count) + (scene_.focusRow ? kFocusShare - 1 : 0);
-    rowHeight_ = shares > 0 ? std::clamp(rows_.height() / shares, kLeastRow, kMostRow) : kLeastRow;
-    focusHeight_ = rowHeight_ * kFocusShare;
-    rowsHeight_ = shares * rowHeight_;
+    // The run in focus and those that were measured, over which a simulation is laid, get more room.
+    double shares = 0;
+    tops_ = {0};
+    for (std::size_t row = 0; row < count; ++row) {
+        shares += scene_.focusRow == row || (*scene_.rows)[row].measured ? kFocusShare : 1;
+        tops_.push_back(shares);
+    }
+    const double rowHeight = shares > 0 ? std::clamp(rows_.height() / shares, kLeastRow, kMostRow) : kLeastRow;
+    for (double& top : tops_)
+        top *= rowHeight;
 }
 
 QRectF TimelinePicture::rowArea(std::size_t row) const {
-    double top = rows_.top() - scene_.scroll + static_cast<double>(row) * rowHeight_;
-    if (scene_.focusRow && row > *scene_.focusRow)
-        top += focusHeight_ - rowHeight_;
-    const bool focus = scene_.focusRow == row;
-    return {rows_.left(), top, rows_.width(), focus ? focusHeight_ : rowHeight_};
+    return {rows_.left(), rows_.top() - scene_.scroll + tops_[row], rows_.width(), tops_[row + 1] - tops_[row]};
 }
 
 QRectF TimelinePicture::laneArea(std::size_t row, TimelineLane lane) const {

@@ -84,7 +84,7 @@ public:
     [[nodiscard]] QRectF rowArea(std::size_t row) const;
     [[nodiscard]] QRectF laneArea(std::size_t row, TimelineLane lane) const;
     /// Height of all rows; more than rowsArea's when they must be scrolled.
-    [[nodiscard]] double rowsHeight() const { return rowsHeight_; }
+    [[nodiscard]] double rowsHeight() const { return tops_.back(); }
 
     [[nodiscard]] double xOf(double seconds) const;
     [[nodiscard]] double secondsAt(double x) const;
@@ -131,9 +131,8 @@ private:
     QRectF rows_;
     QRectF legend_;
     double gutter_ = 0;
-    double rowHeight_ = 0;
-    double focusHeight_ = 0;
-    double rowsHeight_ = 0;
+    /// Of the rows, from the first one's top; one more than there are rows.
+    std::vector<double> tops_{0};
     std::vector<TimelineItem> items_;
 };
 

@@ -16,6 +16,7 @@ namespace kvscope::views {
 namespace {
 
 constexpr double kHandle = 4;
+constexpr double kBracket = 4;
 /// What lies in the future while a run is played.
 constexpr double kFutureOpacity = 0.22;
 
@@ -190,7 +191,7 @@ void TimelinePicture::paintRowTitle(QPainter& painter, std::size_t row) const {
             verdict = tr("under way");
         else if (!timeline.complete())
             verdict = tr("\u2717 never");
-        const QString quality = tr("q %1").arg(timeline.quality, 0, 'f', 3);
+        const QString quality = run.underWay ? QString() : tr("q %1").arg(timeline.quality, 0, 'f', 3);
         painter.setPen(met || run.underWay ? theme_.dim : theme_.accent);
         painter.drawText(QRectF(title.left(), top + line, width, line), Qt::AlignLeft | Qt::AlignVCenter, verdict);
         painter.setPen(theme_.dim);
@@ -240,9 +241,12 @@ void TimelinePicture::paintItem(QPainter& painter, const TimelineItem& item) con
     painter.setOpacity(isFuture(item.begin) ? kFutureOpacity : 1.0);
     const QColor colour = colourOf(candidate, theme_);
     if (item.simulated) {
-        painter.setPen(QPen(theme_.text, 1, Qt::DotLine));
-        painter.setBrush(Qt::NoBrush);
-        painter.drawRect(item.rect.adjusted(0.5, 0.5, -0.5, -0.5));
+        // A bracket above the measured bar: where it should begin and end.
+        const QRectF bar = item.rect.adjusted(0.5, 0.5, -0.5, -0.5);
+        const double foot = bar.top() + std::min(bar.height(), kBracket);
+        painter.setPen(QPen(theme_.text, 1));
+        painter.drawPolyline(
+            QPolygonF{QPointF(bar.left(), foot), bar.topLeft(), bar.topRight(), QPointF(bar.right(), foot)});
         painter.setOpacity(1);
         return;
     }
@@ -294,6 +298,8 @@ void TimelinePicture::paintItem(QPainter& painter, const TimelineItem& item) con
 
 void TimelinePicture::paintFirstToken(QPainter& painter, std::size_t row) const {
     const Timeline& run = (*scene_.rows)[row].timeline;
+    if ((*scene_.rows)[row].underWay)
+        return;
     const QRectF lanes = rowArea(row).adjusted(gutter_, 2, 0, -2);
     const QColor colour = run.meetsSlo() ? theme_.text : theme_.accent;
     painter.setOpacity(isFuture(run.ttft) ? 0.5 : 1.0);
@@ -419,6 +425,17 @@ void TimelinePicture::paintLegend(QPainter& painter) const {
         entry(brushOf(candidate, theme_), colourOf(candidate, theme_), text);
     }
     entry(QBrush(theme_.dim, Qt::DiagCrossPattern), theme_.dim, tr("given up"));
+    if (scene_.rows != nullptr && std::ranges::any_of(*scene_.rows, &StreamRow::measured)) {
+        const QString text = tr("simulated, over measured");
+        const double width = metrics.horizontalAdvance(text) + 34;
+        if (x + width <= legend_.right()) {
+            painter.setPen(QPen(theme_.text, 1));
+            painter.drawPolyline(QPolygonF{QPointF(x, middle), QPointF(x, middle - 4), QPointF(x + 18, middle - 4),
+                                           QPointF(x + 18, middle)});
+            painter.drawText(QPointF(x + 24, middle + metrics.ascent() / 2 - 1), text);
+            x += width + 6;
+        }
+    }
     if (scene_.estimates) {
         const QString text = tr("bandwidth as estimated");
         const double width = metrics.horizontalAdvance(text) + 34;

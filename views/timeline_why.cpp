@@ -166,9 +166,9 @@ StatisticsTable streamSummary(const StreamSession& session) {
                                           : QVariant(row.underWay ? tr("under way") : tr("never")));
         cells.emplace_back(row.underWay ? QVariant() : QVariant(run.meetsSlo() ? tr("met") : tr("missed")));
         cells.emplace_back(run.wireBytes / 1e6);
-        cells.emplace_back(run.error);
+        cells.emplace_back(row.underWay ? QVariant() : QVariant(run.error));
         cells.emplace_back(run.computeSeconds);
-        cells.emplace_back(run.quality);
+        cells.emplace_back(row.underWay ? QVariant() : QVariant(run.quality));
         cells.emplace_back(run.decodeSeconds);
         cells.emplace_back(oracle != nullptr && run.complete() ? QVariant(regretOf(run, oracle->timeline).seconds)
                                                                : QVariant());

@@ -7,6 +7,9 @@
 
 namespace kvscope {
 
+/// Tokens a second where nothing can recompute: no policy prefers that to any link.
+inline constexpr double kNoPrefill = 1e-6;
+
 /// How fast the receiving machine computes and decodes; measured there or entered.
 struct ComputeModel {
     /// Prompt tokens a second, as a mean over a context of `referenceTokens`.

@@ -10,9 +10,6 @@ namespace kvscope {
 
 namespace {
 
-/// Tokens a second where nothing can recompute: no policy prefers that to any link.
-constexpr double kNoPrefill = 1e-6;
-
 ComputeModel computeFor(const FetchOptions& options) {
     ComputeModel compute = options.compute;
     if (!options.text)
@@ -130,7 +127,7 @@ std::optional<Choice> FetchBook::choose(std::size_t path, double now) {
         choice.reset();
     if (choice && !text_ && choice->candidate == StreamInput::textCandidate()) {
         choice->candidate = smallest;
-        choice->reason = "there is nothing to recompute text with: the smallest form";
+        choice->reason = kNoTextReason;
     }
     const bool isIdle = running_ == kNoIndex && resends_.empty() &&
                         std::ranges::find(stages_, ChunkStage::Sent) == stages_.end() &&

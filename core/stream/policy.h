@@ -96,6 +96,9 @@ struct Choice {
     std::string_view reason;
 };
 
+/// Of choices of text where none can be recomputed.
+inline constexpr std::string_view kNoTextReason = "there is nothing to recompute text with: the smallest form";
+
 /// A streaming strategy: one small class. An object serves one run and may keep what it has seen.
 class Policy {
 public:

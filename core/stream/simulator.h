@@ -35,6 +35,9 @@ struct StreamSetup {
     /// The receiver asks for each chunk itself and learns what there is only from the ids and sizes, so that the first
     /// chunk is sent a round trip after them: what fetchContext() does. Otherwise the sender goes on at once.
     bool askAfterIds = false;
+    /// Whether text can be recomputed. Where it cannot, what a policy wants as text comes in the smallest form, as
+    /// fetchContext() does it; the compute model should then have kNoPrefill.
+    bool text = true;
 };
 
 /// Refuses what validate() of link and compute model refuses, and an SLO that is not positive.

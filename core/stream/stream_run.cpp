@@ -138,7 +138,11 @@ bool StreamRun::sendNext(std::size_t path, PathState& state, double now, std::sp
     }
     while (true) {
         const std::size_t mark = timeline_.considered.size();
-        const auto choice = openCount_ > 0 ? policy_->nextSend(situationAt(now, path, false)) : std::nullopt;
+        auto choice = openCount_ > 0 ? policy_->nextSend(situationAt(now, path, false)) : std::nullopt;
+        if (choice && !setup_->text && choice->candidate == StreamInput::textCandidate()) {
+            choice->candidate = input_->candidateCount() - 1;
+            choice->reason = kNoTextReason;
+        }
         if (!choice || choice->chunk >= stages_.size() || stages_[choice->chunk] != ChunkStage::Open ||
             choice->candidate >= input_->candidateCount()) {
             timeline_.considered.resize(mark);
@@ -337,7 +341,7 @@ void StreamRun::startRecompute(std::size_t chunk, double now) {
 }
 
 void StreamRun::dispatchCompute(double now, std::span<PathState> paths) {
-    if (running_ != kNoIndex || prefix_ == stages_.size() || !idsThere_)
+    if (!setup_->text || running_ != kNoIndex || prefix_ == stages_.size() || !idsThere_)
         return;
     const std::size_t chunk = prefix_;
     if (stages_[chunk] == ChunkStage::Text) {

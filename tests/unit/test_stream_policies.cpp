@@ -6,6 +6,7 @@
 
 #include <QTest>
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 
@@ -64,6 +65,26 @@ private slots:
                 overlaps = overlaps || (!text.recompute.empty() && !sent.send.empty() &&
                                         text.recompute.begin < sent.send.end && sent.send.begin < text.recompute.end);
         QVERIFY(overlaps);
+    }
+
+    // As a receiver does without a model that could recompute.
+    void withoutAModelNothingComesAsText() {
+        const auto input = stageInput();
+        StreamSetup setup;
+        setup.link = simpleLink(*constantTrace(1e9), 0.02);
+        QVERIFY(std::ranges::any_of(
+            simulate(input, setup, policiesFor(input)[policiesFor(input).size() - 2]).chunks,
+            [](const ChunkTimes& chunk) { return chunk.candidate == StreamInput::textCandidate(); }));
+        setup.text = false;
+        setup.compute.prefillTokensPerSecond = kNoPrefill;
+        for (const Timeline& run : simulateAll(input, setup, policiesFor(input))) {
+            QVERIFY2(run.policy == "text" || run.ttft < 60, run.policy.c_str());
+            if (run.policy == "oracle")
+                continue;
+            for (const ChunkTimes& chunk : run.chunks)
+                QVERIFY2(chunk.recompute.empty() && chunk.candidate != StreamInput::textCandidate(),
+                         run.policy.c_str());
+        }
     }
 
     void stageDrop() {
