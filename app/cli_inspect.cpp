@@ -5,6 +5,7 @@
 #include "core/stats/plane_statistics.h"
 #include "views/navigator.h"
 #include "views/statistics_jobs.h"
+#include "views/surprises.h"
 
 #include <QJsonArray>
 #include <QTextStream>
@@ -38,30 +39,6 @@ QString planeTitle(PlaneId plane) {
     return QObject::tr("layer %1 %2").arg(plane.layer.value).arg(fromName(nameOf(plane.kind)));
 }
 
-void noteSurprises(const PlaneStatistics& plane, QStringList& surprises) {
-    const Moments& moments = plane.series.value.moments;
-    if (moments.nonFinite > 0)
-        surprises.append(
-            QObject::tr("%1 holds %2 NaN or infinite values").arg(planeTitle(plane.plane)).arg(moments.nonFinite));
-    if (moments.count > 0 && moments.zeros == moments.count)
-        surprises.append(QObject::tr("%1 is all zero").arg(planeTitle(plane.plane)));
-    if (moments.denormals > 0)
-        surprises.append((moments.denormals == 1 ? QObject::tr("%1 holds %2 denormal value")
-                                                 : QObject::tr("%1 holds %2 denormal values"))
-                             .arg(planeTitle(plane.plane))
-                             .arg(moments.denormals));
-    if (!plane.outlierChannels.empty())
-        surprises.append(
-            (plane.outlierChannels.size() == 1
-                 ? QObject::tr("%1 has %2 outlier channel (rms above %3 times the median channel's): channel %4")
-                 : QObject::tr("%1 has %2 outlier channels (rms above %3 times the median channel's), the one of the "
-                               "largest rms is channel %4"))
-                .arg(planeTitle(plane.plane))
-                .arg(plane.outlierChannels.size())
-                .arg(kOutlierChannelFactor)
-                .arg(plane.outlierChannels.front().value));
-}
-
 Result<Report> makeReport(const QString& path, const OpenOptions& options) {
     ThreadPool pool;
     KVSCOPE_ASSIGN(OpenedDump dump, openDump(path.toStdString(), options));
@@ -73,8 +50,6 @@ Result<Report> makeReport(const QString& path, const OpenOptions& options) {
         StatisticsScope scope;
         scope.kind = kind;
         KVSCOPE_ASSIGN(CacheStatistics statistics, computeStatistics(cache, scope, {}, pool));
-        for (const PlaneStatistics& plane : statistics.planes)
-            noteSurprises(plane, report.surprises);
         report.statistics.push_back(std::move(statistics));
         KVSCOPE_ASSIGN(EntropyStatistics entropy, computeEntropy(cache, scope, 32, pool));
         report.entropies.push_back(std::move(entropy));
@@ -82,6 +57,12 @@ Result<Report> makeReport(const QString& path, const OpenOptions& options) {
                        findOutliers(cache, kind, Quantity::Value, kOutliersShown, pool));
         report.outliers.insert(report.outliers.end(), outliers.begin(), outliers.end());
     }
+    std::vector<const PlaneStatistics*> planes;
+    for (const CacheStatistics& statistics : report.statistics) {
+        for (const PlaneStatistics& plane : statistics.planes)
+            planes.push_back(&plane);
+    }
+    report.surprises = views::surprisesIn(planes);
     std::sort(report.outliers.begin(), report.outliers.end(),
               [](const Outlier& a, const Outlier& b) { return a.sigma > b.sigma; });
     return report;

@@ -381,6 +381,9 @@ QString LayerChartsView::extremeSentence(Statistic statistic) const {
     const QString unit = statistic == Statistic::Entropy   ? tr(" bits")
                          : statistic == Statistic::Outlier ? tr("\u00d7 the rms of its plane")
                                                            : QString();
+    // The largest outlier of all has a sentence of its own, which says where it is.
+    if (statistic == Statistic::Outlier)
+        return tr("Smallest of the layers' largest outliers: %1, %2%3.").arg(lowName, formatNumber(lowest, 3), unit);
     return tr("Highest %1: %2, %3%5; lowest: %6, %4%5.")
         .arg(nameOfStatistic(statistic), highName, formatNumber(highest, 3), formatNumber(lowest, 3), unit, lowName);
 }

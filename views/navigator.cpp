@@ -2,6 +2,8 @@
 #include "views/navigator.h"
 
 #include "views/explanations.h"
+#include "views/statistics_jobs.h"
+#include "views/surprises.h"
 
 #include <QComboBox>
 #include <QFormLayout>
@@ -21,6 +23,9 @@
 namespace kvscope::views {
 
 namespace {
+
+// What can be read through in the background within a second or so.
+constexpr std::int64_t kBytesReadUnasked = std::int64_t{256} << 20U;
 
 enum Role { LayerRole = Qt::UserRole, KindRole, HeadRole, SequenceRole };
 
@@ -117,7 +122,8 @@ Navigator::Navigator(Document* document, SelectionModel* selection, QWidget* par
     , document_(document)
     , selection_(selection)
     , tree_(new QTreeWidget(this))
-    , sequences_(new QComboBox) {
+    , sequences_(new QComboBox)
+    , surprises_(new QLabel) {
     const CacheInfo& info = document->cache().info();
     auto* facts = new QWidget;
     auto* form = new QFormLayout(facts);
@@ -156,6 +162,11 @@ Navigator::Navigator(Document* document, SelectionModel* selection, QWidget* par
         label->setTextInteractionFlags(Qt::TextSelectableByMouse);
         form->addRow(label);
     }
+    surprises_->setObjectName(QStringLiteral("surprises"));
+    surprises_->setWordWrap(true);
+    surprises_->setTextInteractionFlags(Qt::TextSelectableByMouse);
+    surprises_->hide();
+    form->addRow(surprises_);
     auto* scroll = new QScrollArea;
     scroll->setWidget(facts);
     scroll->setWidgetResizable(true);
@@ -190,7 +201,56 @@ Navigator::Navigator(Document* document, SelectionModel* selection, QWidget* par
             applyCurrent(item);
     });
     connect(selection_, &SelectionModel::changed, this, &Navigator::followSelection);
+    connect(&StatisticsService::of(*document_), &StatisticsService::changed, this, &Navigator::showSurprises);
+    connect(selection_, &SelectionModel::changed, this, [this] {
+        if (selection_->current().sequence != surprisesOf_)
+            lookForSurprises();
+    });
     followSelection();
+    lookForSurprises();
+}
+
+void Navigator::lookForSurprises() {
+    surprisesOf_ = selection_->current().sequence;
+    StatisticsService& service = StatisticsService::of(*document_);
+    const KvCache& cache = document_->cache();
+    // A large dump is not read for this alone: it says what the statistics that were asked for have seen.
+    if (cache.geometry().cacheBytes() <= kBytesReadUnasked) {
+        std::vector<StatisticsService::Job> jobs;
+        for (const StatisticsScope& scope : layerScopes())
+            jobs.push_back(statisticsJob(*document_, scope));
+        service.want(this, std::move(jobs));
+    }
+    showSurprises();
+}
+
+std::vector<StatisticsScope> Navigator::layerScopes() const {
+    std::vector<StatisticsScope> scopes;
+    const KvCache& cache = document_->cache();
+    const SequenceIndex sequence = selection_->current().sequence;
+    for (const KindChoice choice : choicesOf(cache)) {
+        if (choice.beforeRope)
+            continue;
+        for (const LayerIndex layer : layersOf(cache, choice, sequence))
+            scopes.push_back(layerScope(choice, layer, sequence));
+    }
+    return scopes;
+}
+
+void Navigator::showSurprises() {
+    StatisticsService& service = StatisticsService::of(*document_);
+    std::vector<const PlaneStatistics*> planes;
+    for (const StatisticsScope& scope : layerScopes()) {
+        if (const auto* found = service.find<CacheStatistics>(statisticsKey(scope))) {
+            for (const PlaneStatistics& plane : found->planes)
+                planes.push_back(&plane);
+        }
+    }
+    QStringList lines = surprisesIn(planes);
+    for (QString& line : lines)
+        line.prepend(QStringLiteral("\u2139 "));
+    surprises_->setText(lines.join(u'\n'));
+    surprises_->setVisible(!lines.isEmpty());
 }
 
 void Navigator::setSequences(const QStringList& names, int shown) {

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include "core/stats/scope.h"
 #include "views/document.h"
 #include "views/selection.h"
 
 #include <QStringList>
 #include <QWidget>
+
+#include <vector>
 
 class QComboBox;
 class QLabel;
@@ -32,11 +35,18 @@ private:
     void fillTree();
     void applyCurrent(const QTreeWidgetItem* item);
     void followSelection();
+    /// Asks for the statistics of every layer, and says what is unexpected in them.
+    void lookForSurprises();
+    void showSurprises();
+    [[nodiscard]] std::vector<StatisticsScope> layerScopes() const;
 
     Document* document_;
     SelectionModel* selection_;
     QTreeWidget* tree_;
     QComboBox* sequences_;
+    QLabel* surprises_;
+    /// The sequence whose values were last looked through.
+    SequenceIndex surprisesOf_;
     bool following_ = false;
 };
 

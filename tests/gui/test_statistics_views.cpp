@@ -4,6 +4,7 @@
 #include "views/correlation_view.h"
 #include "views/layer_charts_view.h"
 #include "views/position_view.h"
+#include "views/surprises.h"
 
 #include <atomic>
 #include <thread>
@@ -49,6 +50,31 @@ private slots:
         QVERIFY(!cache_.isNull());
         golden_ = goldenStatistics();
         QVERIFY(golden_.contains("planes"));
+    }
+
+    void surprisesAreCountedAndPlaced() {
+        std::vector<PlaneStatistics> planes(8);
+        for (std::size_t i = 0; i < planes.size(); ++i) {
+            planes[i].plane = PlaneId{LayerIndex(static_cast<std::int64_t>(i)), PlaneKind::Key, {}};
+            planes[i].series.value.moments.count = 100;
+        }
+        std::vector<const PlaneStatistics*> all;
+        for (const PlaneStatistics& plane : planes)
+            all.push_back(&plane);
+        QVERIFY(surprisesIn(all).isEmpty());
+        planes[3].series.value.moments.nonFinite = 1234;
+        for (const std::size_t i : {0U, 1U, 2U, 5U, 6U})
+            planes[i].series.value.moments.zeros = 100;
+        planes[4].series.value.moments.denormals = 2;
+        planes[7].series.value.moments.denormals = 3;
+        planes[7].outlierChannels = {ChannelIndex(9), ChannelIndex(1)};
+        const QStringList surprises = surprisesIn(all);
+        QCOMPARE(surprises.size(), 4);
+        QCOMPARE(surprises[0], QStringLiteral("NaN or infinite values: layer 3 K (1,234)"));
+        QCOMPARE(surprises[1], QStringLiteral("All zero: layer 0 K, layer 1 K, layer 2 K, layer 5 K and 1 more"));
+        QVERIFY(surprises[3].startsWith(QStringLiteral("Denormal values")));
+        QVERIFY(surprises[3].endsWith(QStringLiteral("5 in 2 of 8 planes")));
+        QVERIFY(surprises[2].endsWith(QStringLiteral("layer 7 K channel 9 (and 1 more)")));
     }
 
     void viewsShareTheirWork() {
