@@ -165,7 +165,8 @@ ChartData CodecLayersView::chartOf(PlaneKind kind, Measure measure) const {
     chart.selected = static_cast<double>(selectionModel().current().layer().value);
     chart.emptyText = tr("Encoding\u2026");
     if (measure == Measure::Ratio) {
-        chart.yTitle = tr("%1: ratio to 16 bit (\u00d7)").arg(kindText(kind));
+        chart.yTitle = tr("%1: ratio (\u00d7)").arg(kindText(kind));
+        chart.explanation = explain::ratio();
         chart.fromZero = true;
     } else {
         chart.yTitle = tr("%1: %2").arg(kindText(kind), errorName(kind));

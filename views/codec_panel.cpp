@@ -8,7 +8,9 @@
 #include "views/codec_stage_editor.h"
 #include "views/codec_summary.h"
 #include "views/codec_table.h"
+#include "views/equal_error.h"
 #include "views/flow_layout.h"
+#include "views/number_format.h"
 #include "views/theme.h"
 
 #include <QComboBox>
@@ -230,7 +232,13 @@ void CodecPanel::display() {
     }
     table_->cells().refresh();
     table_->followSelection();
-    summary_->setFigures(summaryFigures(session().report(), session().kinds()), !session().isComplete());
+    auto figures = summaryFigures(session().report(), session().kinds());
+    if (const auto gain = gainOverPresets(session()))
+        figures.push_back(
+            {tr("%1 %").arg(formatNumber(-100 * gain->share, 2)),
+             tr("of size at the error of %1").arg(QString::fromStdString(gain->against)),
+             tr("The plan is %1: bits a value against what the preset would need there.").arg(toText(*gain))});
+    summary_->setFigures(std::move(figures), !session().isComplete());
     showStages();
 }
 

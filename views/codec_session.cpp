@@ -459,6 +459,8 @@ void CodecSession::start(const Task& task) {
     ++planesEncoded_;
     EncodeOptions options;
     options.measureAttention = false;
+    if (const auto shown = results_.shown(task.slot, task.plane))
+        options.former = shown->plane;
     runAsync(
         document_.pool(), this,
         [cache = document_.cache(), plan = plans_[task.slot], plane = task.plane, &pool = document_.pool(), options,
@@ -502,6 +504,14 @@ void CodecSession::rememberTried() {
     const EncodeReport& done = report(0);
     tried_.push_back({plans_.front(), hash, done.totals(PlaneKind::Key), done.totals(PlaneKind::Value),
                       done.totals(PlaneKind::Latent), done.totals()});
+}
+
+std::optional<QString> CodecSession::presetWith(std::uint64_t hash) const {
+    for (const auto& [name, plan] : made_) {
+        if (hashOf(plan) == hash)
+            return name;
+    }
+    return std::nullopt;
 }
 
 void CodecSession::notify() {

@@ -129,6 +129,8 @@ public:
 
     /// Every plan that was encoded whole in this session, the oldest first.
     [[nodiscard]] const std::vector<MeasuredPlan>& tried() const { return tried_; }
+    /// The preset that was loaded or applied in this session as a plan of that hash; nothing where none was.
+    [[nodiscard]] std::optional<QString> presetWith(std::uint64_t hash) const;
     /// All presets measured in the background, for comparison.
     [[nodiscard]] PresetSurvey& survey() const { return *survey_; }
 

@@ -11,11 +11,13 @@
 #include <QToolButton>
 #include <QVBoxLayout>
 
+#include <algorithm>
+
 namespace kvscope::views {
 
 namespace {
-/// Drawing once for all planes that finish within a frame or two is enough.
-constexpr int kBurstMs = 15;
+/// The first change is drawn at once; of those that follow within a frame or two, only the last.
+constexpr qint64 kBurstMs = 15;
 /// Docks behind others are shown for a moment while the window is laid out; that is no reason to encode.
 constexpr int kSettleMs = 60;
 } // namespace
@@ -100,11 +102,13 @@ void CodecView::refresh() {
     session_->want(this, interest());
     display();
     showState();
+    sinceShown_.start();
 }
 
 void CodecView::refreshSoon() {
     if (isVisible() && !displayTimer_.isActive())
-        displayTimer_.start(kBurstMs);
+        displayTimer_.start(
+            sinceShown_.isValid() ? static_cast<int>(std::max<qint64>(0, kBurstMs - sinceShown_.elapsed())) : 0);
 }
 
 void CodecView::showError(const QString& text) {

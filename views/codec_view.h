@@ -6,6 +6,7 @@
 #include "views/selection.h"
 
 #include <QColor>
+#include <QElapsedTimer>
 #include <QPointer>
 #include <QTimer>
 #include <QWidget>
@@ -74,6 +75,7 @@ private:
     /// Of what the user did last; goes with the next change.
     QString refused_;
     QTimer displayTimer_;
+    QElapsedTimer sinceShown_;
 };
 
 /// The colour of a plan's slot, the same in all views.

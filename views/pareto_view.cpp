@@ -3,6 +3,7 @@
 
 #include "core/codec/presets.h"
 #include "views/chart_parts.h"
+#include "views/equal_error.h"
 #include "views/number_format.h"
 #include "views/preset_survey.h"
 #include "views/theme.h"
@@ -128,14 +129,7 @@ const EncodeTotals& ParetoView::totalsOf(const MeasuredPlan& plan) const {
 double ParetoView::errorOf(const MeasuredPlan& plan) const {
     if (const auto shown = kind())
         return headlineError(*shown, totalsOf(plan).error);
-    double sum = 0;
-    double weight = 0;
-    for (const auto& [kind, totals] : {std::pair{PlaneKind::Key, &plan.keys}, std::pair{PlaneKind::Value, &plan.values},
-                                       std::pair{PlaneKind::Latent, &plan.latents}}) {
-        sum += headlineError(kind, totals->error) * static_cast<double>(totals->values);
-        weight += static_cast<double>(totals->values);
-    }
-    return weight > 0 ? sum / weight : 0;
+    return weightedError(plan.keys, plan.values, plan.latents);
 }
 
 std::vector<ParetoView::Point> ParetoView::points() const {
@@ -229,6 +223,8 @@ ScatterData ParetoView::chartData(const std::vector<Point>& points) const {
 QString ParetoView::sentence(const std::vector<Point>& points) const {
     const PresetSurvey& survey = session().survey();
     QStringList sentences;
+    if (const auto gain = gainOverPresets(session()))
+        sentences << tr("The current plan is %1.").arg(toText(*gain));
     if (!points.empty())
         sentences << tr("The dashed line joins the plans that none beats in both; a click loads a plan.");
     if (!survey.isWhole()) {

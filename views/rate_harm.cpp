@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <functional>
 #include <span>
 
@@ -53,7 +54,10 @@ std::vector<std::pair<int, CodecPlan>> plansFor(const CodecPlan& own, LayerKind 
 
 Result<RateCurve> measureCurve(const KvCache& cache, const CodecPlan& own, LayerKind cell, ThreadPool& pool,
                                const JobControl& job) {
-    RateCurve curve{cell, {}};
+    RateCurve curve;
+    curve.cell = cell;
+    const auto strength = strengthOf(segmentsOf(own, cell).front().pipeline);
+    curve.notchesPerBit = !strength ? 0 : strength->unit == Strength::Unit::Step ? kNotchesPerBit : 1;
     const auto plans = plansFor(own, cell);
     if (job.progress != nullptr)
         job.progress->start(static_cast<std::int64_t>(plans.size()));
@@ -68,6 +72,9 @@ Result<RateCurve> measureCurve(const KvCache& cache, const CodecPlan& own, Layer
         point.bitsPerValue = totals.bitsPerValue();
         point.bytes = totals.bytes();
         point.error = headlineError(cell.kind, totals.error);
+        point.errorEnergy = totals.error.sumSquared;
+        curve.values = totals.values;
+        curve.energy = cell.kind == PlaneKind::Value ? totals.error.originalEnergy : totals.error.centredEnergy;
         // The mean over the sequences of a batch.
         double sum = 0;
         int count = 0;
@@ -100,30 +107,98 @@ const RatePoint* RateCurve::current() const {
     return found != points.end() ? &*found : nullptr;
 }
 
+HarmMeasure::HarmMeasure(std::span<const RateCurve* const> curves, bool ofAttention)
+    : ofAttention_(ofAttention) {
+    std::map<PlaneKind, double> energies;
+    std::map<PlaneKind, double> values;
+    double all = 0;
+    for (const RateCurve* curve : curves) {
+        energies[curve->cell.kind] += curve->energy;
+        values[curve->cell.kind] += static_cast<double>(curve->values);
+        all += static_cast<double>(curve->values);
+    }
+    for (const auto& [kind, energy] : energies)
+        weights_[kind] = energy > 0 ? values[kind] / all / energy : 0;
+}
+
+double HarmMeasure::of(const RateCurve& curve, const RatePoint& point) const {
+    if (ofAttention_ && point.attention)
+        return *point.attention;
+    const auto weight = weights_.find(curve.cell.kind);
+    return weight != weights_.end() ? point.errorEnergy * weight->second : 0;
+}
+
 namespace {
 
-/// Less harm for each KiB more, from one step to a finer one.
-std::optional<double> slope(const RatePoint& coarse, const RatePoint& fine, bool ofAttention) {
-    const std::int64_t more = fine.bytes - coarse.bytes;
-    if (more <= 0)
-        return std::nullopt;
-    return (coarse.harm(ofAttention) - fine.harm(ofAttention)) / (static_cast<double>(more) / 1024.0);
+double kibOf(const RatePoint& point) {
+    return static_cast<double>(point.bytes) / 1024.0;
 }
 
 } // namespace
 
-std::optional<double> RateCurve::savedPerKiB(bool ofAttention) const {
-    const auto found = std::ranges::find(points, 0, &RatePoint::step);
-    if (found == points.end() || found == points.begin())
+std::optional<double> HarmMeasure::savedPerKiB(const RateCurve& curve) const {
+    const auto found = std::ranges::find(curve.points, 0, &RatePoint::step);
+    if (found == curve.points.end() || found == curve.points.begin())
         return std::nullopt;
-    return slope(*found, *std::prev(found), ofAttention);
+    const RatePoint& finer = *std::prev(found);
+    return finer.bytes > found->bytes
+               ? std::optional((of(curve, *found) - of(curve, finer)) / (kibOf(finer) - kibOf(*found)))
+               : std::nullopt;
 }
 
-std::optional<double> RateCurve::addedPerKiB(bool ofAttention) const {
-    const auto found = std::ranges::find(points, 0, &RatePoint::step);
-    if (found == points.end() || std::next(found) == points.end())
+std::optional<double> HarmMeasure::addedPerKiB(const RateCurve& curve) const {
+    const auto found = std::ranges::find(curve.points, 0, &RatePoint::step);
+    if (found == curve.points.end() || std::next(found) == curve.points.end())
         return std::nullopt;
-    return slope(*std::next(found), *found, ofAttention);
+    const RatePoint& coarser = *std::next(found);
+    return found->bytes > coarser.bytes
+               ? std::optional((of(curve, coarser) - of(curve, *found)) / (kibOf(*found) - kibOf(coarser)))
+               : std::nullopt;
+}
+
+std::vector<Evening> eveningOut(std::span<const RateCurve* const> curves, const HarmMeasure& harm) {
+    // Errors of the attention output add up as energies do: by their squares.
+    const auto energyOf = [&](const RateCurve& curve, const RatePoint& point) {
+        const double one = harm.of(curve, point);
+        return harm.ofAttention() && point.attention ? one * one : one;
+    };
+    struct Cell {
+        const RateCurve* curve;
+        double harm;
+        double slope;
+    };
+    std::vector<Cell> cells;
+    double sum = 0;
+    double freed = 0;
+    for (const RateCurve* curve : curves) {
+        const auto own = std::ranges::find(curve->points, 0, &RatePoint::step);
+        if (curve->notchesPerBit == 0 || own == curve->points.end() || own == curve->points.begin() ||
+            std::next(own) == curve->points.end())
+            continue;
+        const double finer = energyOf(*curve, *std::prev(own));
+        const double here = energyOf(*curve, *own);
+        const double coarser = energyOf(*curve, *std::next(own));
+        const double above = kibOf(*std::prev(own)) - kibOf(*own);
+        const double below = kibOf(*own) - kibOf(*std::next(own));
+        if (above <= 0 || below <= 0 || here <= finer || coarser <= here)
+            continue;
+        // Harm falls about as a power of four a bit: the geometric mean of the slopes is that at the point itself.
+        const double slope = std::sqrt((here - finer) / above * ((coarser - here) / below));
+        cells.push_back({curve, here, slope});
+        sum += here;
+        freed += here / slope;
+    }
+    std::vector<Evening> out;
+    if (freed <= 0)
+        return out;
+    // A cell's harm follows its slope; this one leaves their sum as it is.
+    const double wanted = sum / freed;
+    for (const Cell& cell : cells) {
+        const double bits = std::log2(wanted / cell.slope) / 2;
+        const double notches = std::clamp(bits, -2.0, 2.0) * cell.curve->notchesPerBit;
+        out.push_back({cell.curve->cell, static_cast<int>(std::lround(notches))});
+    }
+    return out;
 }
 
 std::string rateCurveKey(const CodecPlan& plan, LayerKind cell) {

@@ -23,6 +23,8 @@ public:
     [[nodiscard]] bool isReady() const override;
     [[nodiscard]] QString exportName() const override;
     [[nodiscard]] StatisticsTable numbers() const;
+    /// Moves each cell of the plan to where a KiB saves as much as anywhere else: one undo step.
+    void evenOut();
 
 protected:
     [[nodiscard]] std::vector<StatisticsService::Job> neededJobs() const override;
@@ -37,11 +39,14 @@ private:
     /// Whether harm is the error of the attention output: where the dump has queries, unless the user says otherwise.
     [[nodiscard]] bool ofAttention() const;
     [[nodiscard]] ChartData chartOf(bool attention) const;
+    [[nodiscard]] std::vector<const RateCurve*> knownCurves() const;
+    [[nodiscard]] QString eveningSentence(const std::vector<Evening>& evening) const;
 
     QPointer<CodecSession> session_;
     /// Asks the session for what is needed, soon after the view is shown.
     QTimer askTimer_;
     QComboBox* harm_;
+    QToolButton* even_;
     QToolButton* stop_;
 };
 

@@ -62,9 +62,8 @@ PlaneCalibration calibrate(const Pipeline& pipeline, const ChunkShape& shape, st
         count += spread.count;
     }
     found.centredRms = count > 0 ? static_cast<float>(std::sqrt(squares / count)) : 0.0F;
-    const auto* anchors = std::get_if<AnchorDelta>(&pipeline.quantiser);
     found.anchorDeltaSigma =
-        static_cast<float>(anchorDeltaSigma(static_cast<std::size_t>(anchors ? anchors->group : 10), channels, work));
+        static_cast<float>(anchorDeltaSigma(static_cast<std::size_t>(calibrationGroup(pipeline)), channels, work));
     if (pipeline.clipSigmas) {
         for (const Spread& spread : spreads) {
             found.channelMean.push_back(static_cast<float>(spread.mean));
@@ -72,6 +71,25 @@ PlaneCalibration calibrate(const Pipeline& pipeline, const ChunkShape& shape, st
         }
     }
     return found;
+}
+
+std::int64_t calibrationGroup(const Pipeline& pipeline) {
+    constexpr std::int64_t kCacheGenGroup = 10;
+    const auto* anchors = std::get_if<AnchorDelta>(&pipeline.quantiser);
+    return anchors != nullptr ? anchors->group : kCacheGenGroup;
+}
+
+std::optional<PlaneCalibration> calibrationFor(const Pipeline& to, const Pipeline& from,
+                                               const PlaneCalibration& calibration) {
+    if (to.transform != from.transform || calibrationGroup(to) != calibrationGroup(from) ||
+        (to.clipSigmas && !from.clipSigmas))
+        return std::nullopt;
+    PlaneCalibration known = calibration;
+    if (!to.clipSigmas) {
+        known.channelMean.clear();
+        known.channelSigma.clear();
+    }
+    return known;
 }
 
 } // namespace kvscope

@@ -82,6 +82,13 @@ struct EncodedChunk {
 /// Measures a plane for a pipeline. `rows` are all tokens of the plane, or a sample of whole rows of it.
 PlaneCalibration calibrate(const Pipeline& pipeline, const ChunkShape& shape, std::span<const float> rows);
 
+/// What calibrating a plane for `to` would give, where the calibration of the same plane for `from` says it; nothing
+/// where it does not (another transform, groups of another length, or nothing known of the channels).
+std::optional<PlaneCalibration> calibrationFor(const Pipeline& to, const Pipeline& from,
+                                               const PlaneCalibration& calibration);
+/// The groups of tokens that a sample for calibration must not cut.
+std::int64_t calibrationGroup(const Pipeline& pipeline);
+
 /// Encodes one chunk. The pipeline has been validated; errors say which stage does not fit the plane.
 Result<EncodedChunk> encodeChunk(const Pipeline& pipeline, const PlaneCalibration& calibration,
                                  const ChunkInput& input);

@@ -3,6 +3,7 @@
 
 #include "core/codec/attention_error.h"
 #include "core/codec/chunk_error.h"
+#include "core/codec/raw_vector.h"
 #include "core/codec/rope_choice.h"
 #include "core/stats/in_order.h"
 
@@ -47,14 +48,6 @@ PlaneGeometry codedGeometry(const KvCache& cache, PlaneId id) {
     return shape;
 }
 
-/// The groups of tokens that a calibration sample must not cut.
-std::int64_t groupOf(const Pipeline& pipeline) {
-    if (const auto* anchors = std::get_if<AnchorDelta>(&pipeline.quantiser))
-        return anchors->group;
-    constexpr std::int64_t kCacheGenGroup = 10;
-    return kCacheGenGroup;
-}
-
 /// Token stretches to calibrate on: all tokens of a short plane.
 std::vector<TokenRange> calibrationTokens(const PlaneGeometry& shape, std::int64_t group) {
     if (shape.tokens <= kCalibrationTokens)
@@ -72,7 +65,7 @@ std::vector<TokenRange> calibrationTokens(const PlaneGeometry& shape, std::int64
 /// Rows of a plane sampled for calibration, under the text positions that they have.
 Result<PlaneCalibration> calibratePlane(const KvCache& cache, PlaneId id, const PlaneGeometry& shape,
                                         const Pipeline& pipeline) {
-    const auto stretches = calibrationTokens(shape, groupOf(pipeline));
+    const auto stretches = calibrationTokens(shape, calibrationGroup(pipeline));
     PlaneGeometry sampled = shape;
     sampled.tokens = 0;
     sampled.positions.clear();
@@ -120,8 +113,25 @@ std::size_t pipelineIndex(PlaneWork& work, const Pipeline& pipeline) {
     return static_cast<std::size_t>(found - work.pipelines.begin());
 }
 
+/// What was measured of a plane when it was encoded with other settings holds for these too where it says as much.
+void takeCalibrations(PlaneWork& work, const EncodedPlane* former) {
+    if (former == nullptr || former->geometry != work.shape)
+        return;
+    for (std::size_t i = 0; i < work.pipelines.size(); ++i) {
+        for (const CalibratedPipeline& one : former->pipelines) {
+            if (work.known[i] != 0)
+                break;
+            auto calibration = calibrationFor(work.pipelines[i].pipeline, one.pipeline, one.calibration);
+            if (!calibration)
+                continue;
+            work.pipelines[i].calibration = std::move(*calibration);
+            work.known[i] = 1;
+        }
+    }
+}
+
 PlaneWorkPtr makeWork(const KvCache& cache, PlaneId id, const CodecPlan& plan,
-                      const std::vector<CalibratedPipeline>& known, TokenIndex firstToken) {
+                      const std::vector<CalibratedPipeline>& known, TokenIndex firstToken, const EncodedPlane* former) {
     auto work = std::make_unique<PlaneWork>(codedGeometry(cache, id));
     work->id = id;
     work->pipelines = known;
@@ -133,6 +143,7 @@ PlaneWorkPtr makeWork(const KvCache& cache, PlaneId id, const CodecPlan& plan,
         work->reports.emplace_back();
     }
     work->left = work->parts.size();
+    takeCalibrations(*work, former);
     return work;
 }
 
@@ -182,6 +193,38 @@ public:
     }
 
 private:
+    /// Buffers of one chunk under way; a job needs as many as it has threads and keeps them until its end.
+    struct Scratch {
+        RawVector<float> values;
+        RawVector<std::byte> native;
+        RawVector<float> decoded;
+    };
+    class Borrowed {
+    public:
+        explicit Borrowed(Job& job)
+            : job_(job) {
+            const std::lock_guard lock(job_.mutex_);
+            if (job_.scratch_.empty()) {
+                scratch_ = std::make_unique<Scratch>();
+                return;
+            }
+            scratch_ = std::move(job_.scratch_.back());
+            job_.scratch_.pop_back();
+        }
+        ~Borrowed() {
+            const std::lock_guard lock(job_.mutex_);
+            job_.scratch_.push_back(std::move(scratch_));
+        }
+        Borrowed(const Borrowed&) = delete;
+        Borrowed& operator=(const Borrowed&) = delete;
+
+        Scratch* operator->() const { return scratch_.get(); }
+
+    private:
+        Job& job_;
+        std::unique_ptr<Scratch> scratch_;
+    };
+
     void stop(Error error) {
         const std::lock_guard lock(mutex_);
         stopped_ = true;
@@ -222,8 +265,11 @@ private:
         ChunkReport& report = plane.reports[index];
         const CalibratedPipeline& how = plane.pipelines[part.pipeline];
         const ChunkShape shape{plane.id.kind, plane.shape, part.tokens, cache_.rope(plane.id.layer)};
-        std::vector<float> values(static_cast<std::size_t>(shape.values()));
-        std::vector<std::byte> native(values.size() * static_cast<std::size_t>(sizeOf(plane.shape.dtype)));
+        const Borrowed scratch(*this);
+        RawVector<float>& values = scratch->values;
+        RawVector<std::byte>& native = scratch->native;
+        values.resize(static_cast<std::size_t>(shape.values()));
+        native.resize(values.size() * static_cast<std::size_t>(sizeOf(plane.shape.dtype)));
         KVSCOPE_TRY(cache_.readRows(plane.id, part.tokens, values));
         if (cache_.nativeIsExact(plane.id))
             KVSCOPE_TRY(cache_.readNative(plane.id, part.tokens, native));
@@ -243,17 +289,18 @@ private:
         report.channelEntropyBits = std::move(encoded->channelEntropyBits);
         part.bytes = std::move(encoded->bytes);
         if (options_.measureError)
-            KVSCOPE_TRY(measure(plane, index, shape, values));
+            KVSCOPE_TRY(measure(plane, index, shape, values, scratch->decoded));
         control_.advance(static_cast<std::int64_t>(native.size()));
         if (plane.left.fetch_sub(1) == 1)
             finish(plane);
         return {};
     }
 
-    Result<void> measure(PlaneWork& plane, std::size_t index, const ChunkShape& shape, std::span<const float> values) {
+    Result<void> measure(PlaneWork& plane, std::size_t index, const ChunkShape& shape, std::span<const float> values,
+                         RawVector<float>& decoded) {
         const EncodedPart& part = plane.parts[index];
         const CalibratedPipeline& how = plane.pipelines[part.pipeline];
-        std::vector<float> decoded(values.size());
+        decoded.resize(values.size());
         const double started = threadSeconds();
         auto done = decodeChunk(how.pipeline, how.calibration, shape, part.bytes, decoded);
         plane.reports[index].decodeSeconds = threadSeconds() - started;
@@ -303,6 +350,7 @@ private:
     std::atomic<bool> stopped_{false};
     std::optional<Error> error_;
     std::vector<EncodedPlaneResult> results_;
+    std::vector<std::unique_ptr<Scratch>> scratch_;
 };
 
 /// The cache planes of the layers and kinds, those to be seen first in front.
@@ -328,7 +376,9 @@ Result<void> run(Encoding& encoding, const std::vector<PlaneId>& planes, ThreadP
     std::vector<PlaneWorkPtr> work;
     std::int64_t bytes = 0;
     for (const PlaneId id : planes) {
-        work.push_back(makeWork(cache, id, plan, {}, TokenIndex(0)));
+        const auto former = encoding.planes.find(id);
+        work.push_back(makeWork(cache, id, plan, {}, TokenIndex(0),
+                                former != encoding.planes.end() ? former->second.get() : nullptr));
         bytes += work.back()->shape.values() * sizeOf(work.back()->shape.dtype);
     }
     if (job.progress != nullptr)
@@ -394,7 +444,7 @@ Result<EncodedPlaneResult> encodePlane(const KvCache& cache, PlaneId plane, cons
     KVSCOPE_TRY(checkRotations(plan, cache));
     try {
         std::vector<PlaneWorkPtr> work;
-        work.push_back(makeWork(cache, plane, plan, known, firstToken));
+        work.push_back(makeWork(cache, plane, plan, known, firstToken, options.former.get()));
         KVSCOPE_ASSIGN(auto results, Job(cache, options, job).run(std::move(work), pool));
         return std::move(results.front());
     } catch (const std::bad_alloc&) {

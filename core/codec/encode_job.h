@@ -43,6 +43,9 @@ struct EncodeOptions {
     /// Only these layers and kinds; absent: all cache planes.
     std::optional<std::vector<LayerKind>> only;
     std::optional<double> prefillTokensPerSecond;
+    /// encodePlane(): the same plane of the same cache as it was encoded before; what was measured of it is taken over
+    /// where it holds for the new settings as well.
+    EncodedPlanePtr former;
     /// Called as each plane is complete, from the worker that finished it, one call at a time.
     std::function<void(const EncodedPlaneResult&)> planeDone;
 };

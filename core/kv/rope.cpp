@@ -15,6 +15,31 @@ Rope Rope::plain(double theta, std::int64_t rotaryDim, Pairing pairing) {
     return rope;
 }
 
+namespace {
+
+/// Turns the pairs of one head; the four ranges do not overlap, which lets the compiler do several at once.
+void turnHalves(float* __restrict first, float* __restrict second, const float* __restrict cosines,
+                const float* __restrict sines, std::size_t pairs) {
+    for (std::size_t p = 0; p < pairs; ++p) {
+        const float a = first[p];
+        const float b = second[p];
+        first[p] = a * cosines[p] - b * sines[p];
+        second[p] = b * cosines[p] + a * sines[p];
+    }
+}
+
+void turnNeighbours(float* __restrict row, const float* __restrict cosines, const float* __restrict sines,
+                    std::size_t pairs) {
+    for (std::size_t p = 0; p < pairs; ++p) {
+        const float a = row[2 * p];
+        const float b = row[2 * p + 1];
+        row[2 * p] = a * cosines[p] - b * sines[p];
+        row[2 * p + 1] = b * cosines[p] + a * sines[p];
+    }
+}
+
+} // namespace
+
 void rotate(const Rope& rope, RopeDirection direction, const PlaneGeometry& plane, TokenRange tokens,
             std::span<float> rows) {
     const auto pairs =
@@ -34,15 +59,10 @@ void rotate(const Rope& rope, RopeDirection direction, const PlaneGeometry& plan
         }
         float* row = rows.data() + static_cast<std::size_t>(i) * channels;
         for (std::int64_t head = 0; head < plane.heads; ++head, row += headDim) {
-            for (std::size_t p = 0; p < pairs; ++p) {
-                const bool split = rope.pairing == Rope::Pairing::HalfSplit;
-                float& first = row[split ? p : 2 * p];
-                float& second = row[split ? p + pairs : 2 * p + 1];
-                const float a = first;
-                const float b = second;
-                first = a * cosines[p] - b * sines[p];
-                second = b * cosines[p] + a * sines[p];
-            }
+            if (rope.pairing == Rope::Pairing::HalfSplit)
+                turnHalves(row, row + pairs, cosines.data(), sines.data(), pairs);
+            else
+                turnNeighbours(row, cosines.data(), sines.data(), pairs);
         }
     }
 }

@@ -210,6 +210,36 @@ private slots:
         QVERIFY(second.report.plan == after);
     }
 
+    void whatWasMeasuredOfAPlaneIsTakenOver() {
+        const KvCache cache = codecCache(70);
+        const PlaneId plane{LayerIndex(1), PlaneKind::Key, SequenceIndex(0)};
+        // Before, after, and whether the second needs what the first measured, or other things.
+        const std::vector<std::pair<const char*, const char*>> edits{
+            {"kvz-medium", "kvz-low"},      {"clip-quant8", "quant8"},       {"quant8", "clip-quant8"},
+            {"clip-quant8", "clip-quant6"}, {"hadamard-int4", "kvz-medium"}, {"cachegen-paper", "kvz-low"}};
+        for (const auto& [before, after] : edits) {
+            const CodecPlan next = makePreset(after, cache.geometry()).value();
+            const auto alone = encodePlane(cache, plane, next, pool_, {}, {}).value();
+            EncodeOptions options;
+            options.former =
+                encodePlane(cache, plane, makePreset(before, cache.geometry()).value(), pool_, {}, {}).value().plane;
+            const auto taken = encodePlane(cache, plane, next, pool_, options, {}).value();
+            QVERIFY2(taken.plane->pipelines == alone.plane->pipelines, after);
+            QCOMPARE(taken.plane->parts.size(), alone.plane->parts.size());
+            for (std::size_t i = 0; i < taken.plane->parts.size(); ++i)
+                QVERIFY2(taken.plane->parts[i].bytes == alone.plane->parts[i].bytes, after);
+        }
+        // It is not measured again: a wrong value would be kept.
+        EncodedPlane forged =
+            *encodePlane(cache, plane, makePreset("kvz-medium", cache.geometry()).value(), pool_, {}, {}).value().plane;
+        forged.pipelines.front().calibration.centredRms *= 2;
+        EncodeOptions options;
+        options.former = std::make_shared<const EncodedPlane>(forged);
+        const auto taken =
+            encodePlane(cache, plane, makePreset("kvz-low", cache.geometry()).value(), pool_, options, {}).value();
+        QCOMPARE(taken.plane->pipelines.front().calibration, forged.pipelines.front().calibration);
+    }
+
     void planesOnTheScreenComeFirst() {
         const KvCache cache = codecCache(40, 6);
         ThreadPool one(1);
