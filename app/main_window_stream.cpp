@@ -70,6 +70,9 @@ void MainWindow::makeStreamCommands() {
     add(QStringLiteral("summary"), tr("S&ummary of the strategies"),
         tr("First token, bytes, predicted error and seconds of compute of each strategy"), QStringLiteral("U"),
         [](TimelineView& view) { view.showSummary(); });
+    add(QStringLiteral("outputs"), tr("Layers, break-even and shared l&inks"),
+        tr("The predicted error's share by layer, where compressing stops paying, and several contexts on one link"),
+        QStringLiteral("I"), [](TimelineView& view) { view.showOutputs(); });
     add(QStringLiteral("defaults"), tr("Usual se&tting"),
         tr("Llama-3.1-8B, 16,384 tokens, 4 Gbit/s, SLO 2 s: back to where everybody starts"), QStringLiteral("D"),
         [](TimelineView& view) {

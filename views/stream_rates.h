@@ -37,6 +37,11 @@ Result<StreamRates> measureStreamRates(const KvCache& cache, const std::vector<s
                                        const JobControl& job);
 
 /// The dump's own chunks. Errors: rates of some layers only, or chunks that cannot be put together.
+/// The same with one level more: a plan that is being tuned, in its place by bits a value. Unchanged where the plan is
+/// one of the presets as it is.
+Result<StreamRates> withTunedLevel(const StreamRates& rates, const KvCache& cache, const CodecPlan& plan,
+                                   ThreadPool& pool, const JobControl& job);
+
 Result<StreamInput> ownInput(const StreamRates& rates, std::int64_t chunkTokens);
 
 } // namespace kvscope::views

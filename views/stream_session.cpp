@@ -3,6 +3,7 @@
 
 #include "core/stream/model_geometry.h"
 #include "core/stream/oracle.h"
+#include "views/codec_session.h"
 #include "views/run_async.h"
 
 #include <QElapsedTimer>
@@ -17,6 +18,8 @@ namespace kvscope::views {
 namespace {
 
 constexpr int kTickMs = 100;
+/// The plan that is being tuned is measured when it has rested so long.
+constexpr int kTunedMs = 300;
 /// Playing goes on to the end of runs that miss the SLO by up to so many times.
 constexpr double kLatestShown = 3;
 
@@ -88,6 +91,12 @@ StreamSession::StreamSession(Document* document, ThreadPool& pool, QObject* pare
     if (auto setup = makeStreamSetup(settings_))
         setup_ = std::move(*setup);
     player_.setEnd(settings_.sloSeconds);
+    if (document_ == nullptr)
+        return;
+    tunedLater_.setSingleShot(true);
+    tunedLater_.setInterval(kTunedMs);
+    connect(&tunedLater_, &QTimer::timeout, this, &StreamSession::measureTuned);
+    connect(&CodecSession::of(*document_), &CodecSession::plansChanged, &tunedLater_, qOverload<>(&QTimer::start));
 }
 
 StreamSession::~StreamSession() {
@@ -241,27 +250,53 @@ double StreamSession::progress() const {
 }
 
 void StreamSession::measure() {
-    if (document_ == nullptr || measuring_ || rates_ || error_ || cancelled_ || wanted_.empty())
+    if (rates_)
+        return measureTuned();
+    if (document_ == nullptr || measuring_ || error_ || cancelled_ || wanted_.empty())
         return;
+    run([cache = document_->cache(), levels = levels_,
+         &pool = pool_](const JobControl& job) { return measureStreamRates(cache, levels, pool, job); },
+        true);
+}
+
+void StreamSession::measureTuned() {
+    if (document_ == nullptr || measuring_ || presetRates_ == nullptr || cancelled_ || wanted_.empty())
+        return;
+    const CodecSession& codec = CodecSession::of(*document_);
+    if (codec.planCount() == 0 || tuned_ == hashOf(codec.plan()))
+        return;
+    tuned_ = hashOf(codec.plan());
+    run([rates = presetRates_, cache = document_->cache(), plan = codec.plan(),
+         &pool = pool_](const JobControl& job) { return withTunedLevel(*rates, cache, plan, pool, job); },
+        false);
+}
+
+void StreamSession::run(std::function<Result<StreamRates>(const JobControl&)> work, bool presets) {
     measuring_ = std::make_shared<Measuring>();
     ticker_.start();
     runAsync(
         pool_, this,
-        [cache = document_->cache(), levels = levels_, &pool = pool_, measuring = measuring_] {
-            return measureStreamRates(cache, levels, pool,
-                                      JobControl{measuring->stop.get_token(), &measuring->progress});
+        [work = std::move(work), measuring = measuring_] {
+            return work(JobControl{measuring->stop.get_token(), &measuring->progress});
         },
-        [this](Result<StreamRates> result) {
+        [this, presets](Result<StreamRates> result) {
             measuring_.reset();
             ticker_.stop();
             if (result) {
                 rates_ = std::make_shared<const StreamRates>(std::move(*result));
+                if (presets)
+                    presetRates_ = rates_;
                 project();
+                measureTuned();
             } else if (result.error().kind != Error::Kind::Cancelled) {
-                error_ = result.error();
+                if (presets)
+                    error_ = result.error();
+                else
+                    emit failed(result.error());
                 emit changed();
             } else {
                 // Stopped, and perhaps asked for again before the job had noticed.
+                tuned_.reset();
                 measure();
             }
             emit progressed();

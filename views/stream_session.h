@@ -14,6 +14,7 @@
 #include <QTimer>
 #include <QUndoStack>
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <set>
@@ -192,6 +193,10 @@ private:
 
     void apply(const StreamSettings& settings);
     void measure();
+    /// Measures the plan that is being tuned, if it is another than the one measured last.
+    void measureTuned();
+    /// Runs a measurement on the pool and takes its rates.
+    void run(std::function<Result<StreamRates>(const JobControl&)> work, bool presets);
     void project();
     void adoptInput(std::shared_ptr<const StreamInput> input);
     void simulate();
@@ -213,7 +218,12 @@ private:
     std::set<const QObject*> wanted_;
     std::shared_ptr<Measuring> measuring_;
     bool cancelled_ = false;
+    /// With the tuned plan, and of the presets alone.
     std::shared_ptr<const StreamRates> rates_;
+    std::shared_ptr<const StreamRates> presetRates_;
+    /// hashOf the tuned plan that rates_ know.
+    std::optional<std::uint64_t> tuned_;
+    QTimer tunedLater_;
     std::shared_ptr<const StreamInput> input_;
     std::vector<PolicyName> policies_;
     /// What is shown: those that were simulated and those that were measured.

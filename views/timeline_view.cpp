@@ -5,6 +5,7 @@
 #include "views/loopback_run.h"
 #include "views/number_format.h"
 #include "views/statistics_table.h"
+#include "views/stream_outputs.h"
 #include "views/timeline_canvas.h"
 #include "views/timeline_controls.h"
 #include "views/timeline_why.h"
@@ -31,6 +32,7 @@ TimelineView::TimelineView(Document* document, SelectionModel* selection, QWidge
     , controls_(new TimelineControls(*session_))
     , canvas_(new TimelineCanvas(*session_))
     , why_(new TimelineWhy(*session_))
+    , outputs_(new StreamOutputs(*session_))
     , summary_(new StatisticsTableView)
     , tabs_(new QTabWidget)
     , error_(new QLabel)
@@ -86,6 +88,9 @@ TimelineView::TimelineView(Document* document, SelectionModel* selection, QWidge
     tabs_->setTabToolTip(0, tr("First token, bytes, predicted error and seconds of compute of each strategy"));
     tabs_->addTab(why_, tr("&Why this level?"));
     tabs_->setTabToolTip(1, tr("The decision behind the chosen chunk"));
+    tabs_->addTab(outputs_, tr("&More"));
+    tabs_->setTabToolTip(2, tr("The predicted error's share by layer, where compressing stops paying, and several "
+                               "contexts on one link"));
     auto* split = new QSplitter(Qt::Horizontal);
     split->addWidget(canvas_);
     split->addWidget(tabs_);
@@ -149,6 +154,10 @@ void TimelineView::showSummaryTable() {
 
 void TimelineView::showWhy() {
     tabs_->setCurrentIndex(1);
+}
+
+void TimelineView::showOutputs() {
+    tabs_->setCurrentIndex(2);
 }
 
 void TimelineView::selectTokensOf(std::size_t chunk) {

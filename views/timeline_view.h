@@ -16,6 +16,7 @@ class QToolButton;
 namespace kvscope::views {
 
 class StatisticsTableView;
+class StreamOutputs;
 class TimelineCanvas;
 class TimelineControls;
 class TimelineWhy;
@@ -34,11 +35,14 @@ public:
     [[nodiscard]] TimelineControls& controls() const { return *controls_; }
     [[nodiscard]] TimelineWhy& why() const { return *why_; }
     [[nodiscard]] TransferBar& transfer() const { return *transfer_; }
+    [[nodiscard]] StreamOutputs& outputs() const { return *outputs_; }
     [[nodiscard]] StatisticsTableView& summary() const { return *summary_; }
     /// The error that is shown; empty when there is none.
     [[nodiscard]] QString errorText() const;
     void showSummary();
     void showWhy();
+    /// Error by layer, break-even bandwidths, contexts that share the link.
+    void showOutputs();
 
     [[nodiscard]] QString exportName() const override;
     void paintTo(QPainter& painter, const QRectF& target) override;
@@ -61,6 +65,7 @@ private:
     TimelineControls* controls_;
     TimelineCanvas* canvas_;
     TimelineWhy* why_;
+    StreamOutputs* outputs_;
     StatisticsTableView* summary_;
     QTabWidget* tabs_;
     QLabel* error_;

@@ -156,7 +156,9 @@ StatisticsTable streamSummary(const StreamSession& session) {
         {tr("Compute"), tr("s"), tr("Seconds of prefill (simulated)")},
         {tr("Quality"), {}, tr("1 minus the mean relative rms error of the chunks; 1: nothing lost")},
         {tr("Decoding"), tr("s"), tr("Seconds of decoding")},
-        {tr("Regret"), tr("s"), tr("First token later than the oracle's; negative: earlier, at a lower quality")}};
+        {tr("Regret"), tr("s"), tr("First token later than the oracle's; negative: earlier, at a lower quality")},
+        {tr("Margin"), tr("s"), tr("Time left to the SLO; negative: late by so much")},
+        {tr("Level"), {}, tr("Mean number of the level, 0 the finest, of chunks that came as levels")}};
     const StreamRow* oracle = session.row("oracle");
     for (const StreamRow& row : session.rows()) {
         const Timeline& run = row.timeline;
@@ -172,6 +174,8 @@ StatisticsTable streamSummary(const StreamSession& session) {
         cells.emplace_back(run.decodeSeconds);
         cells.emplace_back(oracle != nullptr && run.complete() ? QVariant(regretOf(run, oracle->timeline).seconds)
                                                                : QVariant());
+        cells.emplace_back(run.complete() ? QVariant(run.margin()) : QVariant());
+        cells.emplace_back(std::isfinite(run.meanLevel) ? QVariant(run.meanLevel) : QVariant());
         table.rows.push_back(std::move(cells));
         table.rowExplanations.push_back(row.adaptive ? tr("chooses a form for each chunk")
                                                      : tr("every chunk in the same form"));

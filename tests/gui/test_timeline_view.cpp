@@ -3,9 +3,11 @@
 #include "app/workspace.h"
 #include "views/chart_panel.h"
 #include "views/chart_widget.h"
+#include "views/codec_session.h"
 #include "views/regime_chart.h"
 #include "views/statistics_table.h"
 #include "views/stream_charts_view.h"
+#include "views/stream_outputs.h"
 #include "views/stream_session.h"
 #include "views/timeline_canvas.h"
 #include "views/timeline_controls.h"
@@ -17,6 +19,7 @@
 #include <QFile>
 #include <QPainter>
 #include <QSettings>
+#include <QSpinBox>
 #include <QSvgGenerator>
 #include <QTemporaryDir>
 #include <QTest>
@@ -170,6 +173,87 @@ private slots:
         QVERIFY(std::abs(session_->player().position() - 0.51) < 0.01);
         QTest::keyClick(&canvas(), Qt::Key_Home);
         QCOMPARE(session_->player().position(), 0.0);
+    }
+
+    void layersShareThePredictedError() {
+        session_->setFocus("kvz-low");
+        window_->commands().find(QStringLiteral("stream.outputs"))->trigger();
+        StreamOutputs& outputs = view_->outputs();
+        QVERIFY(outputs.isVisible());
+        outputs.setPage(StreamOutputs::Page::Layers);
+        const StatisticsTable& table = outputs.table().table();
+        QCOMPARE(table.rows.size(), std::size_t{32});
+        double error = 0;
+        double share = 0;
+        for (const auto& row : table.rows) {
+            error += row[1].toDouble() / 32;
+            share += row[2].toDouble();
+        }
+        QVERIFY(std::abs(share - 100) < 1e-9);
+        // All layers are of one size: their mean is the error of the whole.
+        QVERIFY(std::abs(error / session_->row("kvz-low")->timeline.error - 1) < 1e-6);
+        session_->setFocus("raw");
+        QVERIFY(!outputs.table().table().rows.empty());
+        QCOMPARE(outputs.table().table().rows[0][1].toDouble(), 0.0);
+    }
+
+    void compressingPaysBelowTheBreakEven() {
+        view_->showOutputs();
+        view_->outputs().setPage(StreamOutputs::Page::BreakEven);
+        const StatisticsTable table = view_->outputs().table().table();
+        QCOMPARE(table.rows.size(), std::size_t{4});
+        // By hand: 2 GiB in 16 bit; decoded at 10 GB/s.
+        const double raw = 2.0 * 32 * 2 * 1024 * 16384;
+        double bytes = 0;
+        for (const ChunkTimes& chunk : session_->row("kvz-low")->timeline.chunks)
+            bytes += chunk.wireBytes;
+        const auto& low = table.rows.back();
+        QCOMPARE(low[0].toString(), QStringLiteral("kvz-low"));
+        QVERIFY(std::abs(low[1].toDouble() / (raw / bytes) - 1) < 1e-6);
+        QVERIFY(std::abs(low[2].toDouble() / (80 * (raw / bytes - 1) / (raw / bytes)) - 1) < 1e-6);
+        QCOMPARE(low[3].toDouble(), 80.0);
+        QCOMPARE(low[4].toString(), QStringLiteral("yes"));
+        session_->setBandwidth(79e9);
+        QCOMPARE(view_->outputs().table().table().rows.back()[4].toString(), QStringLiteral("only pipelined"));
+        session_->setBandwidth(200e9);
+        QCOMPARE(view_->outputs().table().table().rows.back()[4].toString(), QStringLiteral("no"));
+    }
+
+    void contextsShareTheLink() {
+        session_->setFocus("kvz-low");
+        view_->showOutputs();
+        view_->outputs().setPage(StreamOutputs::Page::Shared);
+        auto* count = view_->findChild<QSpinBox*>(QStringLiteral("outputsContexts"));
+        QVERIFY(count->isVisible());
+        count->setValue(1);
+        const double alone = ttft("kvz-low");
+        QVERIFY(std::abs(view_->outputs().table().table().rows[0][1].toDouble() - alone) < 1e-9);
+        count->setValue(3);
+        QCOMPARE(view_->outputs().table().table().rows.size(), std::size_t{3});
+        for (const auto& row : view_->outputs().table().table().rows)
+            QVERIFY(row[1].toDouble() > 2.5 * alone && row[1].toDouble() < 3.1 * alone);
+    }
+
+    void theTunedPlanIsALevelOfTheLadder() {
+        CodecSession& codec = CodecSession::of(*window_->workspace().document(Workspace::Slot::Main));
+        window_->showView(QStringLiteral("codec"));
+        QTRY_VERIFY_WITH_TIMEOUT(codec.planCount() > 0, kPatience);
+        window_->showView(QStringLiteral("timeline"));
+        QTRY_VERIFY_WITH_TIMEOUT(view_->isReady(), kPatience);
+        QCOMPARE(session_->rows().size(), std::size_t{10});
+        std::vector<LayerKind> cells;
+        for (int layer = 0; layer < 6; ++layer)
+            cells.push_back({LayerIndex(layer), PlaneKind::Value});
+        codec.applyPreset(QStringLiteral("kvz-low"), cells);
+        QTRY_COMPARE_WITH_TIMEOUT(session_->rows().size(), std::size_t{11}, kPatience);
+        const std::string name = codec.plan().name;
+        QVERIFY2(name != "kvz-medium", name.c_str());
+        const StreamRow* tuned = session_->row(name);
+        QVERIFY(tuned != nullptr);
+        QVERIFY(tuned->timeline.wireBytes < session_->row("kvz-medium")->timeline.wireBytes);
+        QVERIFY(tuned->timeline.wireBytes > session_->row("kvz-low")->timeline.wireBytes);
+        undo().undo();
+        QTRY_COMPARE_WITH_TIMEOUT(session_->rows().size(), std::size_t{10}, kPatience);
     }
 
     void aLostChunkIsSentAgain() {
