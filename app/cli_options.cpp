@@ -24,6 +24,7 @@ void addOpenOptions(QCommandLineParser& parser) {
         QObject::tr("Which sequence of a llama.cpp state whose sequences differ in length (default: the longest)."),
         "ID");
     add("level", QObject::tr("Which level of a .kvz file (default: the best)."), "NAME");
+    add("first-position", QObject::tr("Text position of the first token, where the dump does not say it."), "N");
     add("rope-theta", QObject::tr("Base of the rotary position embedding."), "THETA");
     add("rope-pairs", QObject::tr("Dimensions that turn together: half or interleaved."), "KIND");
     add("config", QObject::tr("The model's config.json (default: the one beside the dump)."), "FILE");
@@ -89,7 +90,8 @@ std::optional<OpenOptions> openOptionsFrom(const QCommandLineParser& parser) {
     };
     for (const Number& number : {Number{"layers", 1, &options.layers}, Number{"heads", 1, &options.heads},
                                  Number{"head-dim", 1, &options.headDim}, Number{"tokens", 1, &options.tokens},
-                                 Number{"offset", 0, &options.offset}, Number{"sequence", 0, &options.sequence}}) {
+                                 Number{"offset", 0, &options.offset}, Number{"sequence", 0, &options.sequence},
+                                 Number{"first-position", 0, &options.firstPosition}}) {
         if (!given(number.option))
             continue;
         *number.target = wholeNumber(parser, QLatin1String(number.option), number.least);

@@ -71,6 +71,7 @@ OpenDialog::OpenDialog(const QString& path, const OpenOptions& options, const st
     , tokens_(numberField(options.tokens, tr("Tokens")))
     , offset_(numberField(options.offset, tr("Offset in bytes")))
     , sequence_(numberField(options.sequence, tr("Sequence")))
+    , position_(numberField(options.firstPosition, tr("First position")))
     , theta_(new QLineEdit(options.ropeTheta ? QString::number(*options.ropeTheta) : QString()))
     , pairing_(new QComboBox)
     , hadamard_(new QComboBox)
@@ -96,6 +97,9 @@ OpenDialog::OpenDialog(const QString& path, const OpenOptions& options, const st
     offset_->setToolTip(tr("Bytes before the first value of raw data"));
     sequence_->setPlaceholderText(tr("all, or the longest"));
     sequence_->setToolTip(tr("Id of the sequence to open, where the sequences of a llama.cpp state differ in length"));
+    position_->setPlaceholderText(isOpen ? tr("from the file") : tr("0"));
+    position_->setToolTip(tr("Place of the first token in the text. RoPE turns K by positions; a dump of a later part "
+                             "of a text starts after 0"));
     theta_->setPlaceholderText(tr("from the file or config.json"));
     theta_->setToolTip(tr("Base of the rotary position embedding; 10000 for Llama 2, 500000 for Llama 3"));
     pairing_->addItem(tr("from the file"));
@@ -130,6 +134,7 @@ OpenDialog::OpenDialog(const QString& path, const OpenOptions& options, const st
     form->addRow(tr("To&kens"), tokens_);
     form->addRow(tr("&Offset (bytes)"), offset_);
     form->addRow(tr("Se&quence"), sequence_);
+    form->addRow(tr("&First position"), position_);
     form->addRow(tr("&RoPE theta"), theta_);
     form->addRow(tr("RoPE &pairs"), pairing_);
     form->addRow(tr("Hada&mard rotation"), hadamard_);
@@ -170,7 +175,8 @@ void OpenDialog::fillLayouts(const std::vector<LayoutCandidate>& layouts) {
         layouts_->setItem(row, 2, new QTableWidgetItem(tr("%1 %").arg(layout.confidence * 100, 0, 'f', 0)));
         layouts_->setItem(row, 3, new QTableWidgetItem(QString::fromStdString(layout.evidence)));
     }
-    layouts_->resizeColumnsToContents();
+    for (int column = 0; column + 1 < layouts_->columnCount(); ++column)
+        layouts_->resizeColumnToContents(column);
     layouts_->verticalHeader()->setSectionResizeMode(QHeaderView::ResizeToContents);
     layouts_->horizontalHeader()->setStretchLastSection(true);
     connect(layouts_, &QTableWidget::itemSelectionChanged, this, [this] {
@@ -223,9 +229,9 @@ bool OpenDialog::validate() {
     };
     if (!isAxes(axes_->text().trimmed()))
         return refuse(tr("Axes are letters of SLXHTDC, each at most once, e.g. LXHTD"), axes_);
-    for (QLineEdit* edit : {layers_, heads_, headDim_, tokens_, offset_, sequence_}) {
+    for (QLineEdit* edit : {layers_, heads_, headDim_, tokens_, offset_, sequence_, position_}) {
         const QString text = edit->text().trimmed();
-        const std::int64_t least = edit == offset_ || edit == sequence_ ? 0 : 1;
+        const std::int64_t least = edit == offset_ || edit == sequence_ || edit == position_ ? 0 : 1;
         if (!text.isEmpty() && numberOf(edit).value_or(-1) < least)
             return refuse(
                 tr("%1: \"%2\" is not a whole number of at least %3").arg(edit->accessibleName(), text).arg(least),
@@ -255,6 +261,7 @@ OpenOptions OpenDialog::options() const {
     options.tokens = numberOf(tokens_);
     options.offset = numberOf(offset_);
     options.sequence = numberOf(sequence_);
+    options.firstPosition = numberOf(position_);
     const QString theta = theta_->text().trimmed();
     options.ropeTheta = theta.isEmpty() ? std::nullopt : std::optional(theta.toDouble());
     options.ropePairing = pairing_->currentIndex() == 0

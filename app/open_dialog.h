@@ -50,6 +50,7 @@ private:
     QLineEdit* tokens_;
     QLineEdit* offset_;
     QLineEdit* sequence_;
+    QLineEdit* position_;
     QLineEdit* theta_;
     QComboBox* pairing_;
     QComboBox* hadamard_;

@@ -522,6 +522,7 @@ void DistributionView::display() {
         charts_[i]->setData(std::move(empty));
     }
     readouts_->setTable(readoutTable());
+    readouts_->setVisible(tooFewSentence().isEmpty());
     if (readouts_->horizontalHeader()->count() > 0) {
         readouts_->horizontalHeader()->setSectionResizeMode(QHeaderView::ResizeToContents);
         readouts_->horizontalHeader()->setSectionResizeMode(0, QHeaderView::Stretch);

@@ -161,7 +161,7 @@ std::string npyHeader(DType type, const std::vector<std::int64_t>& shape) {
 }
 
 tl::unexpected<Error> noBfloat(const std::filesystem::path& out) {
-    return fail("NumPy has no bf16", out.string(), "Write f32 (--dtype f32, exact), or .safetensors");
+    return fail("NumPy has no bf16", out.string(), "Write f32 (--to f32, exact), or .safetensors");
 }
 
 std::vector<std::int64_t> stackedShape(const KvGeometry& geometry, const PlaneGeometry& plane) {

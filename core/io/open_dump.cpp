@@ -2,6 +2,7 @@
 #include "core/io/open_dump.h"
 
 #include "core/codec/kvz_layout.h"
+#include "core/io/adapted_cache.h"
 #include "core/io/folder_dump.h"
 #include "core/io/kvz_dump.h"
 #include "core/io/llama_reader.h"
@@ -15,10 +16,14 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdint>
+#include <functional>
+#include <limits>
 #include <new>
 #include <span>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 namespace kvscope {
 
@@ -113,10 +118,52 @@ Result<OpenedDump> openWithoutSignature(const Candidate& file, const OpenOptions
     return openRaw(file.bytes, file.path, description, options, job);
 }
 
+/// Moves all text positions so that the earliest is `first`.
+Result<KvCache> moveTo(std::int64_t first, const KvCache& cache) {
+    constexpr std::int64_t kMostPositions = std::int64_t{1} << 40;
+    if (first < 0 || first > kMostPositions)
+        return fail(std::to_string(first) + " is no position of a first token", cache.info().name,
+                    "Give a number from 0 to 2^40");
+    KvGeometry geometry = cache.geometry();
+    std::vector<std::int64_t*> positions;
+    std::int64_t earliest = std::numeric_limits<std::int64_t>::max();
+    std::int64_t latest = 0;
+    for (LayerGeometry& layer : geometry.layers) {
+        for (auto& plane : layer.planes) {
+            if (!plane || plane->tokens == 0)
+                continue;
+            if (plane->positions.empty())
+                positions.push_back(&plane->firstPosition);
+            for (std::int64_t& position : plane->positions)
+                positions.push_back(&position);
+            earliest = std::min(earliest, plane->position(TokenIndex(0)));
+        }
+    }
+    for (const std::int64_t* position : positions)
+        latest = std::max(latest, *position);
+    if (latest > kMostPositions)
+        return fail("holds position " + std::to_string(latest), cache.info().name, "Check the positions in the dump");
+    for (std::int64_t* position : positions)
+        *position += first - earliest;
+    return makeAdaptedCache(cache, std::move(geometry), {});
+}
+
+/// Opens without the first position, then moves what was opened to it.
+Result<OpenedDump> placed(const OpenOptions& options,
+                          const std::function<Result<OpenedDump>(const OpenOptions&)>& open) {
+    OpenOptions inner = options;
+    inner.firstPosition.reset();
+    KVSCOPE_ASSIGN(OpenedDump opened, open(inner));
+    KVSCOPE_ASSIGN(opened.cache, moveTo(*options.firstPosition, opened.cache));
+    return opened;
+}
+
 } // namespace
 
 Result<OpenedDump> openDumpBytes(const ByteSourcePtr& bytes, const fs::path& path, const OpenOptions& options,
                                  const JobControl& job) {
+    if (options.firstPosition)
+        return placed(options, [&](const OpenOptions& inner) { return openDumpBytes(bytes, path, inner, job); });
     try {
         Candidate file{bytes, path, {}};
         if (bytes->size() == 0)
@@ -133,6 +180,9 @@ Result<OpenedDump> openDumpBytes(const ByteSourcePtr& bytes, const fs::path& pat
 }
 
 Result<OpenedDump> openDump(const fs::path& path, const OpenOptions& options, const JobControl& job) {
+    // The parts of a folder follow each other: the whole is placed, not each of them.
+    if (options.firstPosition)
+        return placed(options, [&](const OpenOptions& inner) { return openDump(path, inner, job); });
     std::error_code problem;
     const auto status = fs::status(path, problem);
     if (status.type() == fs::file_type::not_found)

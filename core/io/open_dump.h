@@ -26,6 +26,9 @@ struct OpenOptions {
     std::optional<std::int64_t> tokens;
     /// Bytes before the first value of headerless raw data.
     std::optional<std::int64_t> offset;
+    /// Text position of the earliest token, where the dump does not say it; later ones follow as in the dump. RoPE
+    /// turns by positions.
+    std::optional<std::int64_t> firstPosition;
     std::optional<double> ropeTheta;
     std::optional<Rope::Pairing> ropePairing;
     /// llama.cpp: K and V were stored Hadamard-rotated (not recorded in the file); undo it.

@@ -271,6 +271,14 @@ private slots:
         QTRY_VERIFY(!correlation->visibleRegion().isEmpty());
     }
 
+    void theNavigatorSaysWhatIsUnexpectedInTheValues() {
+        open("code.npz");
+        auto* label = window_->findChild<QLabel*>(QStringLiteral("surprises"));
+        QTRY_VERIFY_WITH_TIMEOUT(label->text().contains(QStringLiteral("layer 2 K channel 64")), kPatience);
+        QTRY_VERIFY_WITH_TIMEOUT(label->text().contains(QStringLiteral("of 12 planes")), kPatience);
+        QVERIFY(label->isVisible());
+    }
+
     void aFileThatShrinksWhileOpenSaysSoAndTheWindowStays() {
         const QTemporaryDir folder;
         const QString copy = folder.filePath(QStringLiteral("shrinking.safetensors"));

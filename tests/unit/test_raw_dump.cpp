@@ -7,7 +7,9 @@
 #include <QTemporaryDir>
 #include <QtTest>
 
+#include <cmath>
 #include <functional>
+#include <limits>
 
 using namespace kvscope;
 using namespace kvscope::test;
@@ -50,6 +52,7 @@ private slots:
     void sizeOfTheFileGivesTheTokens();
     void userComesBeforeTheSidecar();
     void layersMayDiffer();
+    void theFirstPositionMayBeGiven();
     void tokensFile();
     void fieldsAreValidated_data();
     void fieldsAreValidated();
@@ -140,6 +143,41 @@ void TestRawDump::layersMayDiffer() {
     QCOMPARE(rowOf(opened->cache, 1, PlaneKind::Value, 1), (std::vector<float>{36, 37, 38, 39}));
     QVERIFY(opened->cache.rope(LayerIndex(0)) != nullptr);
     QVERIFY(opened->cache.rope(LayerIndex(1)) == nullptr);
+}
+
+void TestRawDump::theFirstPositionMayBeGiven() {
+    // One pair of dimensions: RoPE turns (1, 0) at position p to (cos p, sin p), whatever theta is.
+    std::vector<float> values;
+    for (const PlaneKind kind : {PlaneKind::Key, PlaneKind::Value}) {
+        for (int token = 0; token < 5; ++token) {
+            values.push_back(kind == PlaneKind::Key ? std::cos(100.0F + static_cast<float>(token)) : 3.0F);
+            values.push_back(kind == PlaneKind::Key ? std::sin(100.0F + static_cast<float>(token)) : 4.0F);
+        }
+    }
+    const QTemporaryDir folder;
+    const QString path = folder.filePath("later.raw");
+    writeFile(path, floatBytes(values));
+    OpenOptions options;
+    options.dtype = DType::F32;
+    options.axes = "LXTHD";
+    options.layers = 1;
+    options.heads = 1;
+    options.headDim = 2;
+    options.ropeTheta = 10000.0;
+    options.firstPosition = 100;
+    const auto opened = openDump(path.toStdString(), options);
+    QVERIFY2(opened, opened ? "" : opened.error().message().c_str());
+    const PlaneGeometry& plane = *opened->cache.geometry().find(LayerIndex(0), PlaneKind::Key);
+    QCOMPARE(plane.position(TokenIndex(4)), std::int64_t{104});
+    std::vector<float> keys(10);
+    QVERIFY(opened->cache.readRows({LayerIndex(0), PlaneKind::Key, {}}, tokenRange(0, 5), keys));
+    rotate(*opened->cache.rope(LayerIndex(0)), RopeDirection::Undo, plane, tokenRange(0, 5), keys);
+    for (std::size_t i = 0; i < keys.size(); ++i)
+        QVERIFY2(std::abs(keys[i] - (i % 2 == 0 ? 1.0F : 0.0F)) < 1e-5F, qPrintable(QString::number(keys[i])));
+    options.firstPosition = -1;
+    QVERIFY(!openDump(path.toStdString(), options));
+    options.firstPosition = std::numeric_limits<std::int64_t>::max();
+    QVERIFY(!openDump(path.toStdString(), options));
 }
 
 void TestRawDump::tokensFile() {
