@@ -199,6 +199,7 @@ QWidget* SweepDialog::makeDumps() {
     dumps_ = new QTableWidget(0, kDumpColumns);
     dumps_->setObjectName(QStringLiteral("sweepDumps"));
     dumps_->setHorizontalHeaderLabels({tr("Dump"), tr("Corpus"), tr("Run"), tr("Role")});
+    dumps_->horizontalHeader()->setSectionResizeMode(QHeaderView::ResizeToContents);
     dumps_->horizontalHeader()->setSectionResizeMode(kName, QHeaderView::Stretch);
     dumps_->verticalHeader()->hide();
     dumps_->setSelectionBehavior(QAbstractItemView::SelectRows);
@@ -238,12 +239,14 @@ QWidget* SweepDialog::makeOptions() {
     methods_->setObjectName(QStringLiteral("sweepMethods"));
     methods_->setEditable(true);
     methods_->setInsertPolicy(QComboBox::NoInsert);
+    methods_->setSizeAdjustPolicy(QComboBox::AdjustToMinimumContentsLengthWithIcon);
+    methods_->setMinimumContentsLength(24);
     methods_->setToolTip(tr("Choose a set, or type names of presets with commas between"));
     methods_->addItem(tr("methods of the codec panel"), presetNames(true));
     methods_->addItem(tr("all methods, with all comparison coders"), presetNames(false));
     methods_->addItem(tr("none"), QStringList());
     form->addRow(tr("M&ethods"), methods_);
-    auto* also = new QHBoxLayout;
+    auto* also = new QVBoxLayout;
     withPlan_ = new QCheckBox(tr("the tuned &plan"));
     withPlan_->setToolTip(tr("Also try the current plan of the codec panel"));
     search_ = new QCheckBox(tr("sear&ch the smallest that passes"));
@@ -251,24 +254,18 @@ QWidget* SweepDialog::makeOptions() {
     search_->setToolTip(tr("Over bits, block size and top-k of block-norm, and over the step of kvz"));
     also->addWidget(withPlan_);
     also->addWidget(search_);
-    also->addStretch();
     form->addRow(tr("Also"), also);
     const StrictThresholds strict;
     cosine_ = thresholdBox(QStringLiteral("sweepCosine"), strict.cosine, 1, 6);
     keyMae_ = thresholdBox(QStringLiteral("sweepKeyMae"), strict.keyMae, 1e6, 4);
     valueMae_ = thresholdBox(QStringLiteral("sweepValueMae"), strict.valueMae, 1e6, 4);
-    auto* limits = new QHBoxLayout;
-    const auto addLimit = [&](const QString& text, QDoubleSpinBox* spin) {
-        auto* label = new QLabel(text);
-        label->setBuddy(spin);
-        limits->addWidget(label);
-        limits->addWidget(spin);
-    };
-    addLimit(tr("cosine \u2265"), cosine_);
-    addLimit(tr("K MAE \u2264"), keyMae_);
-    addLimit(tr("V MAE \u2264"), valueMae_);
-    limits->addStretch();
-    form->addRow(tr("Strict"), limits);
+    const QString strictly = tr("What every dump must keep to, K and V each, to be marked passed");
+    for (const auto& [text, spin] :
+         {std::pair(tr("Strict: cosine \u2265"), cosine_), std::pair(tr("K MAE \u2264"), keyMae_),
+          std::pair(tr("V MAE \u2264"), valueMae_)}) {
+        spin->setToolTip(strictly);
+        form->addRow(text, spin);
+    }
     prefill_ = new QSpinBox;
     prefill_->setRange(1, 10'000'000);
     prefill_->setValue(8000);

@@ -3,8 +3,15 @@
 
 #include "views/number_format.h"
 
+#include <QCoreApplication>
 #include <QFontInfo>
+#include <QGuiApplication>
+#include <QMouseEvent>
 #include <QPainter>
+#include <QPicture>
+#include <QStyleHints>
+#include <QToolTip>
+#include <QVBoxLayout>
 #include <QWidget>
 #include <qcustomplot.h>
 
@@ -153,6 +160,71 @@ void layOutMarkNames(QCustomPlot& plot) {
         if (fits)
             taken.push_back(box);
     }
+}
+
+QCustomPlot* makePlot(QWidget& owner) {
+    auto* plot = new QCustomPlot(&owner);
+    auto* layout = new QVBoxLayout(&owner);
+    layout->setContentsMargins(0, 0, 0, 0);
+    layout->addWidget(plot);
+    owner.setFocusPolicy(Qt::StrongFocus);
+    owner.setAccessibleName(QCoreApplication::translate("Chart", "Chart"));
+    plot->setFocusPolicy(Qt::NoFocus);
+    plot->setFocusProxy(&owner);
+    plot->installEventFilter(&owner);
+    plot->setMinimumSize(0, 0);
+    plot->setInteractions(QCP::iRangeDrag | QCP::iRangeZoom);
+    return plot;
+}
+
+void styleAxes(QCustomPlot& plot, const Theme& theme, const QFont& font) {
+    plot.setBackground(QBrush(theme.background));
+    for (QCPAxis* axis : {plot.xAxis, plot.yAxis}) {
+        axis->setBasePen(QPen(theme.dim, 1));
+        axis->setTickPen(QPen(theme.dim, 1));
+        axis->setTickLabelColor(theme.text);
+        axis->setLabelColor(theme.text);
+        axis->setTickLabelFont(font);
+        axis->setLabelFont(font);
+        axis->setSubTicks(false);
+        axis->setTickLengthOut(3);
+        axis->setTickLengthIn(0);
+        axis->setLabelPadding(3);
+        axis->grid()->setPen(QPen(theme.grid, 1));
+        axis->grid()->setZeroLinePen(QPen(theme.grid, 1));
+    }
+}
+
+void paintPlot(QCustomPlot& plot, QPainter& painter, const QRectF& target, const QSize& size) {
+    QPicture picture;
+    {
+        QCPPainter recorder(&picture);
+        recorder.setModes(QCPPainter::pmVectorized | QCPPainter::pmNoCaching | QCPPainter::pmNonCosmetic);
+        plot.toPainter(&recorder, size.width(), size.height());
+    }
+    painter.save();
+    painter.translate(target.topLeft());
+    painter.setClipRect(QRectF(QPointF(), target.size()));
+    painter.drawPicture(0, 0, picture);
+    painter.restore();
+}
+
+void showChartToolTip(const QPoint& globalPosition, const QString& text, QWidget* owner) {
+    QToolTip::showText(globalPosition,
+                       QStringLiteral("<p style='white-space:pre'>") + text.toHtmlEscaped() + QStringLiteral("</p>"),
+                       owner);
+}
+
+void ClickWatcher::press(const QMouseEvent& event) {
+    if (event.button() == Qt::LeftButton)
+        pressed_ = event.position();
+}
+
+bool ClickWatcher::release(const QMouseEvent& event) {
+    const bool still = pressed_ && (event.position() - *pressed_).manhattanLength() <
+                                       QGuiApplication::styleHints()->startDragDistance();
+    pressed_.reset();
+    return still;
 }
 
 void paintTable(QPainter& painter, const QRectF& target, const StatisticsTable& table, const Theme& theme,

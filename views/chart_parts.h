@@ -6,12 +6,16 @@
 #include "views/theme.h"
 
 #include <QFont>
+#include <QPointF>
 #include <QRectF>
 #include <QSharedPointer>
+
+#include <optional>
 
 class QCPAxisTicker;
 class QPainter;
 class QCustomPlot;
+class QMouseEvent;
 class QWidget;
 
 namespace kvscope::views {
@@ -24,6 +28,30 @@ QSharedPointer<QCPAxisTicker> makeTicker(bool logarithmic, bool index);
 
 /// The widget's font, a little smaller, sized in pixels so that pictures come out the same on every device.
 QFont chartFont(const QWidget& widget);
+
+/// A plot that fills its owner, has its keys and mouse events, and drags and zooms.
+QCustomPlot* makePlot(QWidget& owner);
+
+/// Axes, ticks, titles and grid in the theme's colours.
+void styleAxes(QCustomPlot& plot, const Theme& theme, const QFont& font);
+
+/// Draws a plot of `size` into a rectangle, as vectors.
+void paintPlot(QCustomPlot& plot, QPainter& painter, const QRectF& target, const QSize& size);
+
+/// Shows lines as they are: tokens such as "<s>" are text, not markup.
+void showChartToolTip(const QPoint& globalPosition, const QString& text, QWidget* owner);
+
+/// Tells clicks from drags of the left button.
+class ClickWatcher {
+public:
+    void press(const QMouseEvent& event);
+    /// Whether the button came up about where it went down.
+    [[nodiscard]] bool release(const QMouseEvent& event);
+    void forget() { pressed_.reset(); }
+
+private:
+    std::optional<QPointF> pressed_;
+};
 
 /// The range that shows all data with a little air: (left, bottom) to (right, top) in data units. `logFloor` is the
 /// lowest value shown on a logarithmic y axis.

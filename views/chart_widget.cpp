@@ -5,8 +5,6 @@
 #include "views/number_format.h"
 
 #include <QEvent>
-#include <QPicture>
-#include <QVBoxLayout>
 #include <qcustomplot.h>
 
 #include <algorithm>
@@ -41,18 +39,8 @@ template <class Item> Item* findItem(const QCustomPlot& plot, const QString& nam
 ChartWidget::ChartWidget(QWidget* parent)
     : QWidget(parent)
     , theme_(Theme::from(palette()))
-    , plot_(new QCustomPlot(this))
+    , plot_(makePlot(*this))
     , legend_(plot_->legend) {
-    auto* layout = new QVBoxLayout(this);
-    layout->setContentsMargins(0, 0, 0, 0);
-    layout->addWidget(plot_);
-    setFocusPolicy(Qt::StrongFocus);
-    setAccessibleName(tr("Chart"));
-    plot_->setFocusPolicy(Qt::NoFocus);
-    plot_->setFocusProxy(this);
-    plot_->installEventFilter(this);
-    plot_->setMinimumSize(0, 0);
-
     // Above the plot instead of on it, so that it never covers data.
     plot_->axisRect()->insetLayout()->take(legend_);
     plot_->plotLayout()->insertRow(0);
@@ -72,7 +60,6 @@ ChartWidget::ChartWidget(QWidget* parent)
 
     plot_->addLayer(kCursorLayer, plot_->layer(QStringLiteral("overlay")), QCustomPlot::limAbove);
     plot_->layer(kCursorLayer)->setMode(QCPLayer::lmBuffered);
-    plot_->setInteractions(QCP::iRangeDrag | QCP::iRangeZoom);
     connect(plot_->xAxis, qOverload<const QCPRange&>(&QCPAxis::rangeChanged), this, &ChartWidget::limitRanges);
     connect(plot_->yAxis, qOverload<const QCPRange&>(&QCPAxis::rangeChanged), this, &ChartWidget::limitRanges);
     connect(plot_, &QCustomPlot::beforeReplot, this, [this] { layOutMarkNames(*plot_); });
@@ -172,22 +159,9 @@ double ChartWidget::floorY() const {
 }
 
 void ChartWidget::applyTheme() {
-    plot_->setBackground(QBrush(theme_.background));
     const QFont small = chartFont(*this);
-    for (QCPAxis* axis : {plot_->xAxis, plot_->yAxis}) {
-        axis->setBasePen(QPen(theme_.dim, 1));
-        axis->setTickPen(QPen(theme_.dim, 1));
-        axis->setTickLabelColor(theme_.text);
-        axis->setLabelColor(theme_.text);
-        axis->setTickLabelFont(small);
-        axis->setLabelFont(small);
-        axis->setSubTicks(false);
-        axis->setTickLengthOut(3);
-        axis->setTickLengthIn(0);
-        axis->setLabelPadding(3);
-        axis->grid()->setPen(QPen(theme_.grid, 1));
-        axis->grid()->setZeroLinePen(QPen(theme_.dim, 1));
-    }
+    styleAxes(*plot_, theme_, small);
+    plot_->yAxis->grid()->setZeroLinePen(QPen(theme_.dim, 1));
     plot_->xAxis->setLabel(data_.xTitle);
     plot_->yAxis->setLabel(data_.yTitle);
     plot_->xAxis->grid()->setVisible(!hasBars(data_));
@@ -405,17 +379,7 @@ void ChartWidget::paintTo(QPainter& painter, const QRectF& target) {
     const QSize size = target.size().toSize().expandedTo(QSize(60, 40));
     fitLegend(size.width());
     fitTicks(size);
-    QPicture picture;
-    {
-        QCPPainter recorder(&picture);
-        recorder.setModes(QCPPainter::pmVectorized | QCPPainter::pmNoCaching | QCPPainter::pmNonCosmetic);
-        plot_->toPainter(&recorder, size.width(), size.height());
-    }
-    painter.save();
-    painter.translate(target.topLeft());
-    painter.setClipRect(QRectF(QPointF(), target.size()));
-    painter.drawPicture(0, 0, picture);
-    painter.restore();
+    paintPlot(*plot_, painter, target, size);
     fitLegend(plot_->width());
     fitTicks(plot_->size());
     plot_->replot(QCustomPlot::rpQueuedReplot);

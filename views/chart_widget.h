@@ -2,6 +2,7 @@
 #pragma once
 
 #include "views/chart_data.h"
+#include "views/chart_parts.h"
 #include "views/theme.h"
 
 #include <QPointF>
@@ -102,7 +103,7 @@ private:
     double logFloor_ = 0.5;
     std::vector<double> xs_;
     std::optional<double> cursor_;
-    std::optional<QPointF> pressed_;
+    ClickWatcher click_;
 };
 
 } // namespace kvscope::views

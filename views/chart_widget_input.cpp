@@ -2,26 +2,14 @@
 // How a chart answers to mouse and keys.
 #include "views/chart_widget.h"
 
-#include <QGuiApplication>
 #include <QKeyEvent>
 #include <QMouseEvent>
-#include <QStyleHints>
 #include <QToolTip>
 #include <qcustomplot.h>
 
 #include <algorithm>
 
 namespace kvscope::views {
-
-namespace {
-
-/// Tokens such as "<s>" are text, not markup.
-void showToolTip(const QPoint& position, const QString& text, QWidget* owner) {
-    QToolTip::showText(
-        position, QStringLiteral("<p style='white-space:pre'>") + text.toHtmlEscaped() + QStringLiteral("</p>"), owner);
-}
-
-} // namespace
 
 void ChartWidget::moveCursor(int step) {
     if (xs_.empty())
@@ -41,7 +29,7 @@ void ChartWidget::moveCursor(int step) {
     plot_->replot(QCustomPlot::rpImmediateRefresh);
     setCursorX(x);
     const QPoint at(static_cast<int>(plot_->xAxis->coordToPixel(x)), plot_->axisRect()->top() + 8);
-    showToolTip(plot_->mapToGlobal(at), describe(x), this);
+    showChartToolTip(plot_->mapToGlobal(at), describe(x), this);
 }
 
 void ChartWidget::zoomBy(double factor) {
@@ -94,15 +82,12 @@ bool ChartWidget::eventFilter(QObject* watched, QEvent* event) {
     case QEvent::MouseButtonPress: {
         const auto* mouse = static_cast<QMouseEvent*>(event);
         setFocus(Qt::MouseFocusReason);
-        if (mouse->button() == Qt::LeftButton)
-            pressed_ = mouse->position();
+        click_.press(*mouse);
         break;
     }
     case QEvent::MouseButtonRelease: {
         const auto* mouse = static_cast<QMouseEvent*>(event);
-        const bool still = pressed_ && (mouse->position() - *pressed_).manhattanLength() <
-                                           QGuiApplication::styleHints()->startDragDistance();
-        pressed_.reset();
+        const bool still = click_.release(*mouse);
         if (still && plot_->axisRect()->rect().contains(mouse->position().toPoint())) {
             if (const auto x = nearestX(plot_->xAxis->pixelToCoord(mouse->position().x())))
                 emit picked(*x);
@@ -110,7 +95,7 @@ bool ChartWidget::eventFilter(QObject* watched, QEvent* event) {
         break;
     }
     case QEvent::MouseButtonDblClick:
-        pressed_.reset();
+        click_.forget();
         goHome();
         break;
     case QEvent::MouseMove: {
@@ -128,7 +113,7 @@ bool ChartWidget::eventFilter(QObject* watched, QEvent* event) {
         else if (text.isEmpty())
             QToolTip::hideText();
         else
-            showToolTip(mouse->globalPosition().toPoint(), text, this);
+            showChartToolTip(mouse->globalPosition().toPoint(), text, this);
         break;
     }
     case QEvent::Leave:

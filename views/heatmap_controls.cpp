@@ -53,7 +53,8 @@ void addItem(QComboBox* box, const QString& name, int data, const QString& help)
 
 void choose(QComboBox* box, int data) {
     const QSignalBlocker blocker(box);
-    box->setCurrentIndex(box->findData(data));
+    // A pane that cannot show what is chosen for all (the error of a difference) shows the plainest.
+    box->setCurrentIndex(std::max(0, box->findData(data)));
     fitToText(box);
     explainChoice(box);
 }

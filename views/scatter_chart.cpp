@@ -4,13 +4,9 @@
 #include "views/chart_parts.h"
 
 #include <QEvent>
-#include <QGuiApplication>
 #include <QKeyEvent>
 #include <QMouseEvent>
-#include <QPicture>
-#include <QStyleHints>
 #include <QToolTip>
-#include <QVBoxLayout>
 #include <qcustomplot.h>
 
 #include <algorithm>
@@ -35,17 +31,7 @@ constexpr std::array kShapes{
 ScatterChart::ScatterChart(QWidget* parent)
     : QWidget(parent)
     , theme_(Theme::from(palette()))
-    , plot_(new QCustomPlot(this)) {
-    auto* layout = new QVBoxLayout(this);
-    layout->setContentsMargins(0, 0, 0, 0);
-    layout->addWidget(plot_);
-    setFocusPolicy(Qt::StrongFocus);
-    setAccessibleName(tr("Chart"));
-    plot_->setFocusPolicy(Qt::NoFocus);
-    plot_->setFocusProxy(this);
-    plot_->installEventFilter(this);
-    plot_->setMinimumSize(0, 0);
-    plot_->setInteractions(QCP::iRangeDrag | QCP::iRangeZoom);
+    , plot_(makePlot(*this)) {
     connect(plot_, &QCustomPlot::afterLayout, this, &ScatterChart::layOutNames);
     rebuild(false);
 }
@@ -189,6 +175,18 @@ void ScatterChart::layOutNames() {
         const QPointF at = pixelOf(point);
         taken.emplace_back(at - QPointF(4, 4), QSizeF(8, 8));
     }
+    std::vector<QRectF> line;
+    for (std::size_t i = 1; i < data_.line.size(); ++i) {
+        // From each corner up, then on to the next one's left: lsStepRight.
+        const auto pixel = [this](const QPointF& at) {
+            return QPointF(plot_->xAxis->coordToPixel(at.x()), plot_->yAxis->coordToPixel(at.y()));
+        };
+        const QPointF from = pixel(data_.line[i - 1]);
+        const QPointF to = pixel(data_.line[i]);
+        const QPointF corner(from.x(), to.y());
+        for (const auto& [a, b] : {std::pair(from, corner), std::pair(corner, to)})
+            line.push_back(QRectF(a, b).normalized().adjusted(-1, -1, 1, 1));
+    }
     std::vector<QCPItemText*> names;
     for (int i = 0; i < plot_->itemCount(); ++i) {
         if (auto* text = qobject_cast<QCPItemText*>(plot_->item(i)); text != nullptr && text->objectName() == kName)
@@ -210,19 +208,24 @@ void ScatterChart::layOutNames() {
         const std::array places{QPointF(7, -h / 2),      QPointF(-w - 7, -h / 2), QPointF(-w / 2, -h - 6),
                                 QPointF(-w / 2, 6),      QPointF(5, -h - 3),      QPointF(5, 3),
                                 QPointF(-w - 5, -h - 3), QPointF(-w - 5, 3)};
-        bool shown = false;
-        for (const QPointF& place : places) {
-            const QRectF box(at + place, size);
-            const bool free = area.contains(box) && area.contains(at) &&
-                              std::ranges::none_of(taken, [&](const QRectF& other) { return other.intersects(box); });
-            if (!free)
-                continue;
-            names[i]->position->setCoords(box.topLeft());
-            taken.push_back(box);
-            shown = true;
-            break;
+        const auto isFree = [&](const QRectF& box, const std::vector<QRectF>& others) {
+            return std::ranges::none_of(others, [&](const QRectF& other) { return other.intersects(box); });
+        };
+        std::optional<QRectF> best;
+        // Beside the line where there is room, else across it.
+        for (const bool across : {false, true}) {
+            for (const QPointF& place : places) {
+                const QRectF box(at + place, size);
+                if (!best && area.contains(box) && area.contains(at) && isFree(box, taken) &&
+                    (across || isFree(box, line)))
+                    best = box;
+            }
         }
-        names[i]->setVisible(shown);
+        if (best) {
+            names[i]->position->setCoords(best->topLeft());
+            taken.push_back(*best);
+        }
+        names[i]->setVisible(best.has_value());
     }
 }
 
@@ -240,22 +243,8 @@ std::vector<QRectF> ScatterChart::shownNames() const {
 }
 
 void ScatterChart::styleAxes() {
-    plot_->setBackground(QBrush(theme_.background));
     const QFont small = chartFont(*this);
-    for (QCPAxis* axis : {plot_->xAxis, plot_->yAxis}) {
-        axis->setBasePen(QPen(theme_.dim, 1));
-        axis->setTickPen(QPen(theme_.dim, 1));
-        axis->setTickLabelColor(theme_.text);
-        axis->setLabelColor(theme_.text);
-        axis->setTickLabelFont(small);
-        axis->setLabelFont(small);
-        axis->setSubTicks(false);
-        axis->setTickLengthOut(3);
-        axis->setTickLengthIn(0);
-        axis->setLabelPadding(3);
-        axis->grid()->setPen(QPen(theme_.grid, 1));
-        axis->grid()->setZeroLinePen(QPen(theme_.grid, 1));
-    }
+    views::styleAxes(*plot_, theme_, small);
     plot_->xAxis->setLabel(data_.xTitle);
     plot_->yAxis->setLabel(data_.yTitle);
     plot_->xAxis->setTicker(makeTicker(false, false));
@@ -348,10 +337,7 @@ void ScatterChart::setCursorTo(std::optional<std::size_t> index, bool speak) {
         return;
     }
     const ScatterPoint& point = data_.points[*index];
-    QToolTip::showText(mapToGlobal(pointAt(*index).toPoint() + QPoint(12, 12)),
-                       QStringLiteral("<p style='white-space:pre'>") + point.explanation.toHtmlEscaped() +
-                           QStringLiteral("</p>"),
-                       this);
+    showChartToolTip(mapToGlobal(pointAt(*index).toPoint() + QPoint(12, 12)), point.explanation, this);
 }
 
 void ScatterChart::changeEvent(QEvent* event) {
@@ -407,21 +393,18 @@ bool ScatterChart::eventFilter(QObject* watched, QEvent* event) {
     case QEvent::MouseButtonPress: {
         const auto* mouse = static_cast<QMouseEvent*>(event);
         setFocus(Qt::MouseFocusReason);
-        if (mouse->button() == Qt::LeftButton)
-            pressed_ = mouse->position();
+        click_.press(*mouse);
         break;
     }
     case QEvent::MouseButtonRelease: {
         const auto* mouse = static_cast<QMouseEvent*>(event);
-        const bool still = pressed_ && (mouse->position() - *pressed_).manhattanLength() <
-                                           QGuiApplication::styleHints()->startDragDistance();
-        pressed_.reset();
+        const bool still = click_.release(*mouse);
         if (const auto point = nearest(mouse->position()); still && point)
             emit picked(*point);
         break;
     }
     case QEvent::MouseButtonDblClick:
-        pressed_.reset();
+        click_.forget();
         goHome();
         break;
     case QEvent::MouseMove: {
@@ -445,17 +428,7 @@ bool ScatterChart::eventFilter(QObject* watched, QEvent* event) {
 void ScatterChart::paintTo(QPainter& painter, const QRectF& target) {
     const QSize size = target.size().toSize().expandedTo(QSize(120, 90));
     fitTicks(size);
-    QPicture picture;
-    {
-        QCPPainter recorder(&picture);
-        recorder.setModes(QCPPainter::pmVectorized | QCPPainter::pmNoCaching | QCPPainter::pmNonCosmetic);
-        plot_->toPainter(&recorder, size.width(), size.height());
-    }
-    painter.save();
-    painter.translate(target.topLeft());
-    painter.setClipRect(QRectF(QPointF(), target.size()));
-    painter.drawPicture(0, 0, picture);
-    painter.restore();
+    paintPlot(*plot_, painter, target, size);
     fitTicks(plot_->size());
     plot_->replot(QCustomPlot::rpQueuedReplot);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include "views/chart_parts.h"
 #include "views/theme.h"
 
 #include <QPointF>
@@ -102,7 +103,7 @@ private:
     /// Indices of the points in the order that the keys go through them.
     std::vector<std::size_t> order_;
     std::optional<std::size_t> cursor_;
-    std::optional<QPointF> pressed_;
+    ClickWatcher click_;
     QPointF homeLow_{0, 0};
     QPointF homeHigh_{1, 1};
 };

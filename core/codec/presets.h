@@ -41,8 +41,8 @@ struct PresetInfo {
 const std::vector<PresetInfo>& presets();
 
 /// What is known of a preset name: one of presets(), or of a family with a number or preset in it:
-/// "quant<N>-gear-delta", "block-norm-<N>", "clip-quant<N>", "kivi-<N>", "cachegen-70b-<level>",
-/// "mixed-<layers>-<preset>", "hadamard-<preset>". The error lists what there is.
+/// "quant<N>-gear-delta", "block-norm-<N>", "clip-quant<N>", "kivi-<N>", "mixed-<layers>-<preset>",
+/// "hadamard-<preset>". The error lists what there is.
 Result<PresetInfo> findPreset(std::string_view name);
 
 /// The plan of a preset for caches of that geometry. K keeps its rotation.

@@ -68,10 +68,12 @@ def half(kind):
 
 
 def symmetric_groups(x, kind, bits, group):
-    """groups along the channels of a token: scale = max|x| / (2^(b-1) - 1), rounded to 16 bits"""
+    """groups along the channels of a token: scale = max|x| / (2^(b-1) - 1), rounded to 16 bits (float32 above 8 bits a value)"""
     top = F(2 ** (bits - 1) - 1)
     g = x.reshape(*x.shape[:-1], -1, group)
-    s = (np.abs(g).max(axis=-1, keepdims=True) / top).astype(half(kind)).astype(F)
+    s = np.abs(g).max(axis=-1, keepdims=True) / top
+    if bits <= 8:
+        s = s.astype(half(kind)).astype(F)
     q = np.where(s > 0, np.clip(np.rint(g / np.where(s > 0, s, F(1))), -top, top), F(0)).astype(F)
     return (q + top).reshape(x.shape), (q * s).reshape(x.shape)
 
@@ -117,6 +119,35 @@ def block_norm(x, kind, bits, block, top):
             out[kept] = exact
             q[index][at : at + block], v[index][at : at + block] = symbols, out
     return q, v
+
+
+def anchor_delta(x, kind, step, group=10):
+    """CacheGen's paper: the first token of each group of 10 in 8 bits as cachegen() has it; the others as their difference from what
+    that comes back as, in steps of `step` standard deviations of the plane's differences from anchors; beyond 127 steps exact"""
+    q, v = np.zeros_like(x), np.zeros_like(x)
+    anchors = np.arange(0, x.shape[1], group)
+    others = np.array([t for t in range(x.shape[1]) if t % group])
+    for plane in range(len(x)):
+        rows = x[plane].astype(np.float64)
+        sigma = (rows[others] - rows[others // group * group]).std()
+        s = F(step) * F(sigma)
+        q[plane, anchors], v[plane, anchors] = cachegen(x[plane, anchors], kind, 256)
+        base = v[plane, others // group * group]
+        n = np.rint((x[plane, others] - base) / s)
+        kept = np.abs(n) > 127
+        most = np.abs(n[~kept]).max()
+        q[plane, others] = np.where(kept, F(0), n) + most
+        v[plane, others] = np.where(kept, x[plane, others], base + n * s)
+    return q, v
+
+
+def clip(x, kind, sigmas):
+    """values beyond so many standard deviations of their channel set to that bound, in the type of the cache (no symbols)"""
+    rows = x.astype(np.float64)
+    mean = rows.mean(axis=1, keepdims=True).astype(F)
+    reach = F(sigmas) * rows.std(axis=1, keepdims=True).astype(F)
+    clipped = np.clip(x, mean - reach, mean + reach)
+    return np.zeros_like(x), np.where(clipped == x, x, clipped.astype(kind).astype(F))
 
 
 def float8(x, kind, dtype, largest):
@@ -174,6 +205,11 @@ METHODS = {
     "cachegen256": cachegen_8bit,
     "int4.group8": lambda x, kind: symmetric_groups(x, kind, 4, 8),
     "int4.group32": lambda x, kind: symmetric_groups(x, kind, 4, 32),
+    "uniform8": lambda x, kind: symmetric_groups(x, kind, 8, 32),
+    "uniform10": lambda x, kind: symmetric_groups(x, kind, 10, 32),
+    "anchor.half": lambda x, kind: anchor_delta(x, kind, 0.5),
+    "anchor.fine": lambda x, kind: anchor_delta(x, kind, 0.01),
+    "clip": lambda x, kind: clip(x, kind, 1.25),
     "kivi2": lambda x, kind: kivi(x, kind, 2),
     "kivi4": lambda x, kind: kivi(x, kind, 4),
     "block10": lambda x, kind: block_norm(x, kind, 10, 32, 0.0625),
