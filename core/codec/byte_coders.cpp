@@ -5,7 +5,7 @@
 #include "core/codec/coder_zlib.h"
 #include "core/codec/coder_zstd.h"
 
-#include <algorithm>
+#include <cstring>
 
 namespace kvscope {
 
@@ -43,7 +43,9 @@ Result<void> decompressBytes(EntropyCoder coder, std::size_t elementSize, std::s
         if (stream.size() != out.size())
             return fail("the stored bytes are " + std::to_string(stream.size()) + ", not " + std::to_string(out.size()),
                         "payload", "The chunk is damaged; encode it again from the original");
-        std::ranges::copy(stream, out.begin());
+        // An algorithm would go byte by byte where iterators are checked.
+        if (!stream.empty())
+            std::memcpy(out.data(), stream.data(), stream.size());
         return {};
     }
 }

@@ -6,12 +6,12 @@
 #include "core/base/thread_pool.h"
 #include "core/codec/encoded_cache.h"
 #include "core/codec/kvz_directory.h"
-#include "core/codec/raw_vector.h"
 #include "core/kv/kv_cache.h"
 #include "core/stream/bandwidth_trace.h"
 #include "core/stream/compute_model.h"
 #include "core/stream/context_parts.h"
 #include "core/stream/policy.h"
+#include "core/stream/receive_arena.h"
 #include "core/stream/timeline.h"
 
 #include <cstddef>
@@ -94,9 +94,9 @@ struct FetchOptions {
 /// One part as it arrived, encoded and decoded.
 struct ReceivedPart {
     std::size_t level = 0;
-    std::shared_ptr<const std::vector<std::byte>> encoded;
+    ReceivedBytes encoded;
     /// In the plane's dtype, [tokens][channels].
-    RawVector<std::byte> decoded;
+    ReceivedBytes decoded;
 };
 using ReceivedParts = std::map<std::pair<PlaneId, TokenIndex>, ReceivedPart>;
 

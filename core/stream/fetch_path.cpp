@@ -20,7 +20,6 @@ using asio::ip::tcp;
 constexpr auto kWatchEvery = std::chrono::milliseconds(50);
 constexpr double kFirstRetry = 0.05;
 constexpr double kLongestRetry = 2;
-constexpr std::size_t kReserved = std::size_t{1} << 20;
 
 } // namespace
 
@@ -236,15 +235,12 @@ Result<void> FetchPath::takeSegment(const wire::Segment& segment) {
     const auto size = static_cast<std::size_t>(owner_.partBytes(*request, request->part));
     if (segment.bytes.size() > size - request->partial.size())
         return lies("a part is longer than the directory says");
-    // Memory is taken for what has come, and for some more so that small parts are never moved.
-    if (request->partial.empty())
-        request->partial.reserve(std::min(size, kReserved));
-    request->partial.insert(request->partial.end(), segment.bytes.begin(), segment.bytes.end());
+    request->partial.add(arena_, segment.bytes, size);
     if (request->partial.size() < size)
         return {};
     failures_ = 0;
     const std::size_t part = request->part++;
-    std::vector<std::byte> bytes = std::exchange(request->partial, {});
+    ReceivedBytes bytes = request->partial.finish();
     if (request->cancelled || request->have[part])
         return {};
     request->have[part] = true;

@@ -4,6 +4,7 @@
 #include "core/stream/arrival_log.h"
 #include "core/stream/context_parts.h"
 #include "core/stream/fetch.h"
+#include "core/stream/receive_arena.h"
 #include "core/stream/wire.h"
 
 #include <asio/io_context.hpp>
@@ -35,7 +36,7 @@ struct OpenRequest {
 
     /// The part that is arriving.
     std::size_t part = 0;
-    std::vector<std::byte> partial;
+    ReceiveBuffer partial;
     bool skipping = false;
 };
 
@@ -61,7 +62,7 @@ public:
     /// The size of a part in bytes.
     [[nodiscard]] virtual std::int64_t partBytes(const OpenRequest& request, std::size_t part) const = 0;
     virtual void began(std::size_t path, OpenRequest& request) = 0;
-    virtual void partCame(std::size_t path, OpenRequest& request, std::size_t part, std::vector<std::byte> bytes) = 0;
+    virtual void partCame(std::size_t path, OpenRequest& request, std::size_t part, ReceivedBytes bytes) = 0;
     /// A frame of a request came, whole or damaged.
     virtual void frameCame(std::size_t path, OpenRequest& request, std::size_t bytes) = 0;
     /// Nothing more comes for a request; parts may be missing.
@@ -149,6 +150,7 @@ private:
     double directoryWire_ = 0;
     double greetedAt_ = 0;
     /// When the last whole frame came, or waiting for one began.
+    ReceiveArena arena_;
     double heardAt_ = 0;
     double rtt_ = 0;
     bool greetedBefore_ = false;

@@ -312,7 +312,7 @@ void FetchRun::frameCame(std::size_t, OpenRequest& request, std::size_t bytes) {
     book_->bytesCame(request.transfer, static_cast<double>(bytes));
 }
 
-void FetchRun::partCame(std::size_t, OpenRequest& request, std::size_t part, std::vector<std::byte> bytes) {
+void FetchRun::partCame(std::size_t, OpenRequest& request, std::size_t part, ReceivedBytes bytes) {
     const std::size_t transfer = request.transfer;
     Progressing& chunk = chunks_[book_->chunkOf(transfer)];
     if (book_->isGivenUp(transfer) || chunk.have[part])
@@ -325,10 +325,10 @@ void FetchRun::partCame(std::size_t, OpenRequest& request, std::size_t part, std
         if (options_.observer != nullptr)
             options_.observer->arrived(book_->timeline(), book_->chunkOf(transfer));
     }
-    decode(transfer, part, std::make_shared<const std::vector<std::byte>>(std::move(bytes)));
+    decode(transfer, part, std::move(bytes));
 }
 
-void FetchRun::decode(std::size_t transfer, std::size_t part, std::shared_ptr<const std::vector<std::byte>> bytes) {
+void FetchRun::decode(std::size_t transfer, std::size_t part, ReceivedBytes bytes) {
     const ContextPart& which = chunks_[book_->chunkOf(transfer)].parts[part];
     const KvzPlane& plane = levelOf(transfer).planes.at(which.plane);
     const KvzChunk& entry = plane.chunks[which.chunk];
@@ -336,20 +336,23 @@ void FetchRun::decode(std::size_t transfer, std::size_t part, std::shared_ptr<co
     const auto layer = static_cast<std::size_t>(which.plane.layer.value);
     const Rope* rope = layer < info.rope.size() && info.rope[layer] ? &*info.rope[layer] : nullptr;
     const PlaneGeometry* shape = fetched_->directory.geometry.find(which.plane);
+    const ChunkShape chunk{which.plane.kind, *shape, entry.tokens, rope};
+    const auto size = static_cast<std::size_t>(chunk.values() * sizeOf(shape->dtype));
+    auto room = decodedArena_.take(size);
     ++decodesInFlight_;
     // What the job refers to lives as long as this run, which waits for it.
-    pool_.post([this, transfer, part, bytes = std::move(bytes), &entry, &how = plane.pipelines[entry.pipeline], shape,
-                rope, kind = which.plane.kind] {
+    pool_.post([this, transfer, part, bytes = std::move(bytes), hash = entry.hash,
+                &how = plane.pipelines[entry.pipeline], chunk, size, room = std::move(room)] {
         Decoded decoded;
         decoded.begin = now();
-        if (hashBytes(*bytes) != entry.hash) {
+        if (hashBytes(bytes.span()) != hash) {
             decoded.problem = Error{"its checksum is not that of the directory", {}, {}, Error::Kind::Input};
         } else {
             try {
-                const ChunkShape chunk{kind, *shape, entry.tokens, rope};
-                decoded.values.resize(static_cast<std::size_t>(chunk.values() * sizeOf(shape->dtype)));
-                if (auto done = decodeChunkNative(how.pipeline, how.calibration, chunk, *bytes, decoded.values); !done)
+                const std::span<std::byte> values(room.get(), size);
+                if (auto done = decodeChunkNative(how.pipeline, how.calibration, chunk, bytes.span(), values); !done)
                     decoded.problem = std::move(done.error());
+                decoded.values = ReceivedBytes(room, size);
             } catch (const std::bad_alloc&) {
                 decoded.problem = Error{"needs more memory than there is", {}, {}, Error::Kind::System};
             }
@@ -361,8 +364,7 @@ void FetchRun::decode(std::size_t transfer, std::size_t part, std::shared_ptr<co
     });
 }
 
-void FetchRun::decodedPart(std::size_t transfer, std::size_t part, std::shared_ptr<const std::vector<std::byte>> bytes,
-                           Decoded decoded) {
+void FetchRun::decodedPart(std::size_t transfer, std::size_t part, ReceivedBytes bytes, Decoded decoded) {
     --decodesInFlight_;
     const std::size_t number = book_->chunkOf(transfer);
     Progressing& chunk = chunks_[number];
@@ -380,7 +382,7 @@ void FetchRun::decodedPart(std::size_t transfer, std::size_t part, std::shared_p
                 lose(chunk.transfer, chunk.problem, 0);
         } else {
             const std::size_t level = fetched_->input.levels[chunk.candidate];
-            job_.advance(static_cast<std::int64_t>(decoded.values.size()));
+            job_.advance(static_cast<std::int64_t>(decoded.values.span().size()));
             parts_->insert_or_assign({which.plane, entry.tokens.begin},
                                      ReceivedPart{level, std::move(bytes), std::move(decoded.values)});
             tryComplete(chunk.transfer);

@@ -88,9 +88,9 @@ public:
             const PlaneGeometry* plane = geometry_.find(key.first);
             if (chunk == chunks.end() || plane == nullptr || plane->tokens == 0)
                 continue;
-            const auto rows = static_cast<std::int64_t>(part.decoded.size()) / rowBytes(*plane);
+            const auto rows = static_cast<std::int64_t>(part.decoded.span().size()) / rowBytes(*plane);
             const TokenIndex slot = chunk->slot + (key.second - chunk->tokens.begin);
-            blocks_[key.first].push_back({{slot, slot + rows}, &part.decoded});
+            blocks_[key.first].push_back({{slot, slot + rows}, part.decoded.span()});
         }
         for (auto& [id, blocks] : blocks_)
             std::ranges::sort(blocks, {}, [](const Block& block) { return block.tokens.begin; });
@@ -104,7 +104,7 @@ public:
         const auto row = static_cast<std::size_t>(rowBytes(*geometry_.find(plane)));
         return forEachBlock(plane, tokens, [&](const Block& block, TokenRange part) {
             std::memcpy(out.data() + static_cast<std::size_t>(part.begin - tokens.begin) * row,
-                        block.values->data() + static_cast<std::size_t>(part.begin - block.tokens.begin) * row,
+                        block.values.data() + static_cast<std::size_t>(part.begin - block.tokens.begin) * row,
                         static_cast<std::size_t>(part.size()) * row);
         });
     }
@@ -120,8 +120,7 @@ public:
                 const auto from = static_cast<std::size_t>(token - block.tokens.begin) * row +
                                   static_cast<std::size_t>(channels.begin.value) * size;
                 const auto to = static_cast<std::size_t>(token - tokens.begin) * columns;
-                convertToFloat(shape.dtype, std::span(*block.values).subspan(from, columns * size),
-                               out.subspan(to, columns));
+                convertToFloat(shape.dtype, block.values.subspan(from, columns * size), out.subspan(to, columns));
             }
         });
     }
@@ -129,7 +128,7 @@ public:
 private:
     struct Block {
         TokenRange tokens;
-        const RawVector<std::byte>* values = nullptr;
+        std::span<const std::byte> values;
     };
 
     static std::int64_t rowBytes(const PlaneGeometry& plane) { return plane.channels() * sizeOf(plane.dtype); }
@@ -265,10 +264,11 @@ Result<void> Fetched::writeKvz(const std::filesystem::path& path) const {
                 const auto part = parts->find({id, entry.tokens.begin});
                 if (part == parts->end())
                     return fail("lacks a part of chunk " + std::to_string(chunk.number), directory.info.name);
+                const auto encoded = part->second.encoded.span();
                 const std::int64_t shift = chunk.slot - chunk.tokens.begin;
                 plane.parts.push_back({{entry.tokens.begin + shift, entry.tokens.end + shift},
                                        static_cast<std::size_t>(known - plane.pipelines.begin()),
-                                       *part->second.encoded});
+                                       {encoded.begin(), encoded.end()}});
             }
         }
         KVSCOPE_TRY(writer.putPlane(level, plane));

@@ -129,7 +129,10 @@ bool bench(const KvzFilePtr& file, std::size_t level, const Sender& sender, Thre
 
 } // namespace
 
-int main() {
+/// Arguments: the levels to measure; none: raw, kvz-high and kvz-low.
+int main(int count, char** arguments) {
+    const std::vector<std::string> all{"raw", "kvz-high", "kvz-low"};
+    const std::vector<std::string> names = count > 1 ? std::vector<std::string>(arguments + 1, arguments + count) : all;
     const auto folder = std::filesystem::temp_directory_path() / ("bench_fetch-" + std::to_string(std::rand()));
     std::filesystem::create_directories(folder);
     struct Remove {
@@ -149,8 +152,14 @@ int main() {
         return 1;
     const auto opened = openDump(dump);
     std::vector<CodecPlan> plans;
-    for (const char* name : {"raw", "kvz-high", "kvz-low"})
-        plans.push_back(*makePreset(name, opened->cache));
+    for (const std::string& name : names) {
+        auto plan = makePreset(name, opened->cache);
+        if (!plan) {
+            std::printf("%s\n", plan.error().message().c_str());
+            return 1;
+        }
+        plans.push_back(std::move(*plan));
+    }
     EncodeOptions options;
     options.measureError = false;
     if (!writeKvz(kvz, opened->cache, plans, pool, options))
