@@ -1,11 +1,53 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "app/cli_options.h"
+#include "app/cli_timeline.h"
 #include "core/store/encoded_context.h"
 
 #include <QJsonArray>
 #include <QLocale>
 
 namespace kvscope::app {
+
+namespace {
+
+/// Takes out what is not wanted any more.
+int tidy(const QCommandLineParser& parser, const std::string& location, bool isJson) {
+    const auto store = openStore(location);
+    if (!store)
+        return complain(store.error());
+    QJsonObject said{{QStringLiteral("store"), QString::fromStdString((*store)->name())}};
+    if (parser.isSet(QStringLiteral("remove"))) {
+        const QString name = parser.value(QStringLiteral("remove"));
+        if (!isContextName(name.toStdString()))
+            return complain(QObject::tr("--remove: \"%1\" is not a context's name").arg(name), kExitBadUsage);
+        if (const auto removed = (*store)->removeContext(name.toStdString()); !removed)
+            return complain(removed.error());
+        said[QStringLiteral("removed")] = name;
+        if (!isJson)
+            print(QObject::tr("%1 is out of %2\n").arg(name, QString::fromStdString((*store)->name())));
+    }
+    if (parser.isSet(QStringLiteral("collect"))) {
+        const auto idle = duration(parser, "collect");
+        if (!idle)
+            return kExitBadUsage;
+        const auto collected = collectGarbage(**store, *idle);
+        if (!collected)
+            return complain(collected.error());
+        said[QStringLiteral("chunks")] = static_cast<qint64>(collected->chunks);
+        said[QStringLiteral("removed_chunks")] = static_cast<qint64>(collected->removedChunks);
+        said[QStringLiteral("removed_bytes")] = static_cast<qint64>(collected->removedBytes);
+        if (!isJson)
+            print(QObject::tr("%1 of %2 chunks deleted, %3\n")
+                      .arg(collected->removedChunks)
+                      .arg(collected->chunks)
+                      .arg(QLocale().formattedDataSize(collected->removedBytes)));
+    }
+    if (isJson)
+        print(said);
+    return kExitDone;
+}
+
+} // namespace
 
 int runStore(const QStringList& arguments) {
     QCommandLineParser parser;
@@ -22,6 +64,13 @@ int runStore(const QStringList& arguments) {
     parser.addOption(QCommandLineOption(QStringLiteral("name"),
                                         QObject::tr("Name of the context there (default: the file's)."),
                                         QStringLiteral("NAME")));
+    parser.addOption(QCommandLineOption(QStringLiteral("remove"), QObject::tr("Take a context out of the store."),
+                                        QStringLiteral("NAME")));
+    parser.addOption(
+        QCommandLineOption(QStringLiteral("collect"),
+                           QObject::tr("Delete the chunks that no context needs any more and that nobody used "
+                                       "for so long, e.g. 3600s."),
+                           QStringLiteral("TIME")));
     parser.addOption(QCommandLineOption(QStringLiteral("json"), QObject::tr("Print JSON.")));
     if (const auto code = parseArguments(parser, arguments))
         return *code;
@@ -31,6 +80,8 @@ int runStore(const QStringList& arguments) {
         return complain(QObject::tr("store needs -o STORE and at most one file; see kvscope store --help"),
                         kExitBadUsage);
     const bool isJson = parser.isSet(QStringLiteral("json"));
+    if (parser.isSet(QStringLiteral("remove")) || parser.isSet(QStringLiteral("collect")))
+        return tidy(parser, location.toStdString(), isJson);
     if (files.isEmpty()) {
         const auto shelf = openShelf(location.toStdString());
         if (!shelf)

@@ -105,6 +105,12 @@ Result<ContextShelfPtr> openShelf(const std::string& location) {
     return std::make_shared<FileShelf>(location, std::move(files));
 }
 
+Result<ContextStorePtr> openStore(const std::string& location) {
+    if (isRedisUrl(location))
+        return openRedisStore(location);
+    return openFolderStore(location, false);
+}
+
 Result<ContextStorePtr> openStoreToWrite(const std::string& location) {
     if (isRedisUrl(location))
         return openRedisStore(location);

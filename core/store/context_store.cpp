@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cstdio>
 
 namespace kvscope {
@@ -23,6 +24,18 @@ std::string ChunkKey::text() const {
     const int length = std::snprintf(text.data(), text.size(), "%016llx-%lld", static_cast<unsigned long long>(hash),
                                      static_cast<long long>(bytes));
     return {text.data(), static_cast<std::size_t>(length)};
+}
+
+std::optional<ChunkKey> chunkKeyFrom(std::string_view text) {
+    ChunkKey key;
+    const char* end = text.data() + text.size();
+    const auto hash = std::from_chars(text.data(), end, key.hash, 16);
+    if (hash.ec != std::errc() || hash.ptr == end || *hash.ptr != '-')
+        return std::nullopt;
+    const auto size = std::from_chars(hash.ptr + 1, end, key.bytes);
+    if (size.ec != std::errc() || size.ptr != end || key.bytes < 0 || key.text() != text)
+        return std::nullopt;
+    return key;
 }
 
 Result<std::vector<std::byte>> ContextStore::readChunk(const ChunkKey& key) const {

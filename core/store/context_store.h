@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -28,6 +29,9 @@ struct ChunkKey {
     [[nodiscard]] std::string text() const;
 };
 
+/// What text() made; nothing where it is something else.
+std::optional<ChunkKey> chunkKeyFrom(std::string_view text);
+
 /// Where encoded chunks are kept so that they outlive a machine and are shared by many: chunks by content, and one
 /// record for each context that says which chunks it consists of. RECORDS.md describes every record. Safe to use from
 /// any thread; no call waits longer than the store's own limits.
@@ -48,12 +52,20 @@ public:
     [[nodiscard]] virtual Result<std::vector<std::byte>> readContext(const std::string& context) const = 0;
     /// Replaces a context's record in one step. The name must be valid.
     [[nodiscard]] virtual Result<void> writeContext(const std::string& context, std::span<const std::byte> bytes) = 0;
+    /// Takes a context's record away; its chunks stay until collectGarbage(). The name must be valid.
+    [[nodiscard]] virtual Result<void> removeContext(const std::string& context) = 0;
+    /// Keys of all chunks, in any order.
+    [[nodiscard]] virtual Result<std::vector<ChunkKey>> chunks() const = 0;
+    /// Takes a chunk away unless it was written, read or found by a writer within so many seconds; returns whether it
+    /// is gone.
+    [[nodiscard]] virtual Result<bool> removeChunk(const ChunkKey& key, double idleSeconds) = 0;
     /// What to call the store in messages.
     [[nodiscard]] virtual const std::string& name() const = 0;
 
 protected:
     [[nodiscard]] virtual Result<std::vector<std::byte>> fetchChunk(const ChunkKey& key) const = 0;
     [[nodiscard]] virtual Result<void> keepChunk(const ChunkKey& key, std::span<const std::byte> bytes) = 0;
+    /// Whether it is there; then it counts as used, so that it stays until whoever asks has written a record with it.
     [[nodiscard]] virtual Result<bool> holdsChunk(const ChunkKey& key) const = 0;
 };
 

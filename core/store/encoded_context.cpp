@@ -7,6 +7,8 @@
 #include <cstring>
 #include <limits>
 #include <new>
+#include <set>
+#include <utility>
 
 namespace kvscope {
 
@@ -120,6 +122,40 @@ Result<StoreReport> putContext(ContextStore& store, const std::string& name, con
         }
     }
     KVSCOPE_TRY(store.writeContext(name, toRecord(context.directory())));
+    return report;
+}
+
+Result<CollectReport> collectGarbage(ContextStore& store, double idleSeconds, const JobControl& job) {
+    // Chunks first: what a record that is written meanwhile names is then either used lately or not among them.
+    KVSCOPE_ASSIGN(const std::vector<ChunkKey> all, store.chunks());
+    std::set<std::pair<std::uint64_t, std::int64_t>> named;
+    KVSCOPE_ASSIGN(const auto names, store.contexts());
+    for (const std::string& name : names) {
+        KVSCOPE_ASSIGN(const auto record, store.readContext(name));
+        KVSCOPE_ASSIGN(const KvzDirectory directory, fromRecord(record, store.name() + ", context " + name));
+        for (const KvzLevel& level : directory.levels) {
+            for (const auto& [id, plane] : level.planes) {
+                for (const KvzChunk& chunk : plane.chunks)
+                    named.emplace(chunk.hash, chunk.bytes);
+            }
+        }
+    }
+    CollectReport report;
+    report.chunks = static_cast<std::int64_t>(all.size());
+    if (job.progress != nullptr)
+        job.progress->start(report.chunks);
+    for (const ChunkKey& key : all) {
+        if (job.stopRequested())
+            return cancelled();
+        job.advance(1);
+        if (named.contains({key.hash, key.bytes}))
+            continue;
+        KVSCOPE_ASSIGN(const bool gone, store.removeChunk(key, idleSeconds));
+        if (gone) {
+            ++report.removedChunks;
+            report.removedBytes += key.bytes;
+        }
+    }
     return report;
 }
 

@@ -53,6 +53,19 @@ struct StoreReport {
 Result<StoreReport> putContext(ContextStore& store, const std::string& name, const EncodedContext& context,
                                const JobControl& job = {});
 
+/// What collecting came to.
+struct CollectReport {
+    /// Chunks that were there, and those that were taken away.
+    std::int64_t chunks = 0;
+    std::int64_t removedChunks = 0;
+    std::int64_t removedBytes = 0;
+};
+
+/// Chunks that no context's record names are left behind by contexts that were replaced or removed. Takes those away
+/// that nobody used for `idleSeconds`: a writer puts chunks first and its record last. Removes nothing when a record
+/// cannot be read. Progress in chunks.
+Result<CollectReport> collectGarbage(ContextStore& store, double idleSeconds, const JobControl& job = {});
+
 /// Contexts by name: what a sender offers.
 class ContextShelf {
 public:
@@ -71,6 +84,8 @@ using ContextShelfPtr = std::shared_ptr<const ContextShelf>;
 /// A .kvz file, a folder of such files, a folder that is a store, or a Redis URL.
 Result<ContextShelfPtr> openShelf(const std::string& location);
 
+/// A store that is there: a Redis URL or a folder.
+Result<ContextStorePtr> openStore(const std::string& location);
 /// A store to write to: a Redis URL, or a folder (made when it is not there).
 Result<ContextStorePtr> openStoreToWrite(const std::string& location);
 

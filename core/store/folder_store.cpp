@@ -4,6 +4,7 @@
 #include "core/store/context_store.h"
 
 #include <algorithm>
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <mutex>
@@ -17,6 +18,7 @@ namespace fs = std::filesystem;
 constexpr std::string_view kMarkerName = "kvscope-store";
 constexpr std::string_view kMarkerText = "kvscope-store 1\n";
 constexpr std::string_view kContextEnding = ".context";
+constexpr std::string_view kChunkEnding = ".chunk";
 
 tl::unexpected<Error> refused(const std::error_code& code, const std::string& where) {
     return fail("cannot be used: " + code.message(), where, "Choose a folder that you may write to",
@@ -58,6 +60,50 @@ public:
         return writeWhole(contextPath(context), bytes);
     }
 
+    [[nodiscard]] Result<void> removeContext(const std::string& context) override {
+        const std::lock_guard lock(mutex_);
+        std::error_code code;
+        if (!fs::remove(contextPath(context), code) && !code)
+            return fail("has no context " + context, name(), "See what there is with: kvscope store -o STORE");
+        if (code)
+            return refused(code, contextPath(context).string());
+        return {};
+    }
+
+    [[nodiscard]] Result<std::vector<ChunkKey>> chunks() const override {
+        std::vector<ChunkKey> keys;
+        std::error_code code;
+        for (fs::recursive_directory_iterator entry(root_ / "chunks", code), end; !code && entry != end;
+             entry.increment(code)) {
+            std::string text = entry->path().filename().string();
+            if (!text.ends_with(kChunkEnding))
+                continue;
+            text.resize(text.size() - kChunkEnding.size());
+            if (const auto key = chunkKeyFrom(text))
+                keys.push_back(*key);
+        }
+        if (code)
+            return refused(code, (root_ / "chunks").string());
+        return keys;
+    }
+
+    [[nodiscard]] Result<bool> removeChunk(const ChunkKey& key, double idleSeconds) override {
+        const std::lock_guard lock(mutex_);
+        const fs::path path = chunkPath(key);
+        std::error_code code;
+        const auto used = fs::last_write_time(path, code);
+        // Somebody else may have taken it away.
+        if (code)
+            return false;
+        const std::chrono::duration<double> idle = fs::file_time_type::clock::now() - used;
+        if (idle.count() < idleSeconds)
+            return false;
+        const bool gone = fs::remove(path, code);
+        if (code)
+            return refused(code, path.string());
+        return gone;
+    }
+
 protected:
     [[nodiscard]] Result<std::vector<std::byte>> fetchChunk(const ChunkKey& key) const override {
         return readWhole(chunkPath(key));
@@ -71,7 +117,11 @@ protected:
     [[nodiscard]] Result<bool> holdsChunk(const ChunkKey& key) const override {
         std::error_code code;
         const auto size = fs::file_size(chunkPath(key), code);
-        return !code && size == static_cast<std::uintmax_t>(key.bytes);
+        if (code || size != static_cast<std::uintmax_t>(key.bytes))
+            return false;
+        // The time of the file is when it was used last. In a folder that cannot be written nothing is collected.
+        fs::last_write_time(chunkPath(key), fs::file_time_type::clock::now(), code);
+        return true;
     }
 
 private:
@@ -80,7 +130,7 @@ private:
     }
     [[nodiscard]] fs::path chunkPath(const ChunkKey& key) const {
         const std::string text = key.text();
-        return root_ / "chunks" / text.substr(0, 2) / (text + ".chunk");
+        return root_ / "chunks" / text.substr(0, 2) / (text + std::string(kChunkEnding));
     }
 
     static Result<std::vector<std::byte>> readWhole(const fs::path& path) {

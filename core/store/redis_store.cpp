@@ -163,6 +163,51 @@ public:
         return {};
     }
 
+    [[nodiscard]] Result<void> removeContext(const std::string& context) override {
+        KVSCOPE_TRY(command({"SREM", key("contexts"), context}));
+        KVSCOPE_ASSIGN(const ReplyPtr reply, command({"DEL", key("context:" + context)}));
+        if (reply->type != REDIS_REPLY_INTEGER)
+            return unexpectedReply();
+        if (reply->integer == 0)
+            return fail("has no context " + context, name(), "See what there is with: kvscope store -o STORE");
+        return {};
+    }
+
+    [[nodiscard]] Result<std::vector<ChunkKey>> chunks() const override {
+        std::vector<ChunkKey> keys;
+        const std::string prefix = key("chunk:");
+        std::string cursor = "0";
+        do {
+            KVSCOPE_ASSIGN(const ReplyPtr reply, command({"SCAN", cursor, "MATCH", prefix + "*", "COUNT", "1000"}));
+            if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 ||
+                reply->element[0]->type != REDIS_REPLY_STRING || reply->element[1]->type != REDIS_REPLY_ARRAY)
+                return unexpectedReply();
+            cursor.assign(reply->element[0]->str, static_cast<std::size_t>(reply->element[0]->len));
+            for (std::size_t i = 0; i < reply->element[1]->elements; ++i) {
+                const redisReply* found = reply->element[1]->element[i];
+                if (found->type != REDIS_REPLY_STRING || static_cast<std::size_t>(found->len) < prefix.size())
+                    return unexpectedReply();
+                const std::string_view text(found->str, static_cast<std::size_t>(found->len));
+                if (const auto chunk = chunkKeyFrom(text.substr(prefix.size())))
+                    keys.push_back(*chunk);
+            }
+        } while (cursor != "0");
+        return keys;
+    }
+
+    [[nodiscard]] Result<bool> removeChunk(const ChunkKey& chunk, double idleSeconds) override {
+        const std::string record = key("chunk:" + chunk.text());
+        KVSCOPE_ASSIGN(const ReplyPtr idle, command({"OBJECT", "IDLETIME", record}));
+        if (idle->type == REDIS_REPLY_NIL)
+            return false;
+        if (idle->type != REDIS_REPLY_INTEGER)
+            return unexpectedReply();
+        if (static_cast<double>(idle->integer) < idleSeconds)
+            return false;
+        KVSCOPE_ASSIGN(const ReplyPtr gone, command({"DEL", record}));
+        return gone->type == REDIS_REPLY_INTEGER && gone->integer > 0;
+    }
+
 protected:
     [[nodiscard]] Result<std::vector<std::byte>> fetchChunk(const ChunkKey& chunk) const override {
         return get(key("chunk:" + chunk.text()), "chunk " + chunk.text());
@@ -218,8 +263,8 @@ private:
     }
 
     Result<ReplyPtr> send(std::initializer_list<std::string_view> words) const {
-        std::array<const char*, 4> starts{};
-        std::array<std::size_t, 4> sizes{};
+        std::array<const char*, 6> starts{};
+        std::array<std::size_t, 6> sizes{};
         int count = 0;
         for (const std::string_view word : words) {
             starts[static_cast<std::size_t>(count)] = word.data();

@@ -22,6 +22,26 @@ private slots:
         QVERIFY2(encoded.code == 0, encoded.error.constData());
     }
 
+    void aContextIsTakenOutOfAStore() {
+        const QString store = folder_.filePath(QStringLiteral("tidied"));
+        const auto onStore = [&store](const char* options) {
+            return run(QStringList{QStringLiteral("store"), QStringLiteral("-o"), store} + words(options));
+        };
+        const Outcome put = run({QStringLiteral("store"), kvz_, QStringLiteral("-o"), store, QStringLiteral("--json")});
+        QVERIFY2(put.code == 0, put.error.constData());
+        const auto chunks = put.json()[QStringLiteral("new_chunks")].toInt();
+        QVERIFY(chunks > 0);
+        QCOMPARE(onStore("--collect 0s --json").json()[QStringLiteral("removed_chunks")].toInt(), 0);
+        QCOMPARE(onStore("--remove prose").code, 0);
+        QCOMPARE(onStore("--remove prose").code, 1);
+        QCOMPARE(onStore("--collect 3600s --json").json()[QStringLiteral("removed_chunks")].toInt(), 0);
+        QCOMPARE(onStore("--collect 0s --json").json()[QStringLiteral("removed_chunks")].toInt(), chunks);
+        QCOMPARE(run({QStringLiteral("store"), QStringLiteral("-o"), folder_.filePath(QStringLiteral("none")),
+                      QStringLiteral("--collect"), QStringLiteral("0s")})
+                     .code,
+                 1);
+    }
+
     void whatIsFetchedIsWhatIsDecoded() {
         Serving sender(kvz_);
         for (const char* level : {"gear", "kvz-medium"}) {

@@ -122,6 +122,61 @@ private slots:
         checkServed(path, *encoded_);
     }
 
+    void whatNoContextNeedsIsCollected_data() {
+        QTest::addColumn<bool>("redis");
+        QTest::newRow("folder") << false;
+        QTest::newRow("redis") << true;
+    }
+    void whatNoContextNeedsIsCollected() {
+        QFETCH(bool, redis);
+        if (redis && !Redis::isInstalled())
+            QSKIP("redis-server is not installed");
+        Redis server;
+        QVERIFY(!redis || server.start());
+        const QTemporaryDir folder;
+        const auto store =
+            redis ? openRedisStore(server.url()) : openFolderStore(folder.filePath("store").toStdString(), true);
+        QVERIFY(store);
+        // Two contexts that share the chunks of a level.
+        const EncodedFile other(codecCache(600, 2, 2, 16), {"kvz-high", "quant8"});
+        const auto kept = putContext(**store, "kept", *contextOf(encoded_->file()));
+        const auto gone = putContext(**store, "gone", *contextOf(other.file()));
+        QVERIFY(kept && gone);
+        QVERIFY(gone->newChunks > 0 && gone->newChunks < gone->chunks);
+        const auto all = (*store)->chunks();
+        QVERIFY(all);
+        QCOMPARE(static_cast<std::int64_t>(all->size()), kept->newChunks + gone->newChunks);
+        QCOMPARE(collectGarbage(**store, 0)->removedChunks, std::int64_t{0});
+        QVERIFY((*store)->removeContext("gone"));
+        QVERIFY(!(*store)->removeContext("gone"));
+        QCOMPARE(*(*store)->contexts(), std::vector<std::string>{"kept"});
+        // A writer may be about to need them.
+        QCOMPARE(collectGarbage(**store, 3600)->removedChunks, std::int64_t{0});
+        const auto collected = collectGarbage(**store, 0);
+        QVERIFY(collected);
+        QCOMPARE(collected->removedChunks, gone->newChunks);
+        QCOMPARE(collected->removedBytes, gone->newBytes);
+        QCOMPARE(static_cast<std::int64_t>((*store)->chunks()->size()), kept->newChunks);
+        // The other context is whole, and the first can be put there again.
+        const auto context = openContext(*store, "kept");
+        QVERIFY(context);
+        for (std::size_t level = 0; level < (*context)->directory().levels.size(); ++level) {
+            for (const auto& [id, plane] : (*context)->directory().levels[level].planes) {
+                for (std::size_t chunk = 0; chunk < plane.chunks.size(); ++chunk)
+                    QVERIFY((*context)->readChunk(level, id, chunk));
+            }
+        }
+        QCOMPARE(putContext(**store, "gone", *contextOf(other.file()))->newChunks, gone->newChunks);
+    }
+
+    void keysAreReadBack() {
+        const ChunkKey key{0x0123456789abcdef, 98304};
+        QVERIFY(chunkKeyFrom(key.text()) == key);
+        for (const char* text : {"", "12-3", "0123456789abcdef", "0123456789abcdef-", "0123456789abcdef--1",
+                                 "0123456789ABCDEF-1", "0123456789abcdef-1x"})
+            QVERIFY2(!chunkKeyFrom(text), text);
+    }
+
     void aDamagedRecordIsNamed() {
         const QTemporaryDir folder;
         const std::string path = folder.filePath("store").toStdString();
