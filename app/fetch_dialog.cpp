@@ -308,6 +308,18 @@ void FetchDialog::finish() {
                     tr("%1 of %2 chunks had arrived and are kept, marked as partial.").arg(held).arg(all);
         say(text, !stopped);
     }
+    const auto texts = fetched == nullptr ? 0
+                                          : std::ranges::count(fetched->timeline.chunks, StreamInput::textCandidate(),
+                                                               &ChunkTimes::candidate);
+    if (texts > 0) {
+        const auto& tokens = fetched->directory.info.tokens;
+        const bool known = std::ranges::any_of(
+            tokens, [](const CacheTokens& some) { return !some.ids.empty() || !some.texts.empty(); });
+        message_->setText(message_->text() + QLatin1Char(' ') +
+                          (known ? tr("%1 came as text: their tokens are here, computing their values was simulated.")
+                                 : tr("%1 came as text, but the sender knows no tokens; computing was simulated."))
+                              .arg(texts));
+    }
     showState();
     if (held > 0 && openAtEnd_->isChecked())
         emit openRequested(fetched, shownTransfer(*fetched, asked_.text));

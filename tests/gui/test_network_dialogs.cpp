@@ -239,6 +239,27 @@ private slots:
         QTRY_VERIFY_WITH_TIMEOUT(dialog.message().startsWith(QChar(0x26a0)), kPatience);
     }
 
+    void textIsSentAsTokens() {
+        Serving sender(kvz_);
+        FetchDialog& dialog = openFetch(sender.address(), QStringLiteral("text"));
+        dialog.findChild<QCheckBox*>(QStringLiteral("fetchText"))->click();
+        QTest::mouseClick(button(dialog, "fetchStart"), Qt::LeftButton);
+        QTRY_VERIFY_WITH_TIMEOUT(!dialog.fetch().isRunning(), kPatience);
+        QVERIFY2(dialog.fetch().problem() == nullptr, qPrintable(dialog.message()));
+        QVERIFY2(dialog.message().contains(QStringLiteral("8 came as text: their tokens are here")),
+                 qPrintable(dialog.message()));
+        const auto fetched = dialog.fetch().fetched();
+        const auto original = openDump(sample_.toStdString());
+        QVERIFY(original && !original->cache.info().tokens.empty());
+        QVERIFY(fetched->directory.info.tokens.at(0).ids == original->cache.info().tokens.at(0).ids);
+        QVERIFY(fetched->directory.info.tokens.at(0).texts == original->cache.info().tokens.at(0).texts);
+        // Recomputing took the time that it would, and no values came.
+        const Timeline& measured = dialog.session().row("text", true)->timeline;
+        QVERIFY(measured.computeSeconds > 0.01);
+        QVERIFY(fetched->heldChunks().empty());
+        QVERIFY(window_->workspace().document(Workspace::Slot::Main) == nullptr);
+    }
+
     void aFetchIsStopped() {
         Serving sender(kvz_, words("--rate 2Mbps"));
         FetchDialog& dialog = openFetch(sender.address(), QStringLiteral("raw"));
