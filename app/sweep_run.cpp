@@ -89,7 +89,8 @@ Result<std::vector<SweepDump>> readSweepManifest(const QString& path, const Open
         return fail("holds no list \"dumps\"", path.toStdString(),
                     R"(Write {"dumps": [{"file": "a.npy", "corpus": "news", "run": "1"}]})");
     std::vector<SweepDump> dumps;
-    for (const QJsonValue& entry : list.toArray()) {
+    for (const auto& item : list.toArray()) {
+        const QJsonValue entry = item;
         const QString name = entry[QStringLiteral("file")].toString();
         if (name.isEmpty())
             return fail("has an entry without \"file\"", path.toStdString(), "Name the dump");

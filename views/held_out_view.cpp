@@ -350,10 +350,12 @@ QString HeldOutView::exportName() const {
 void HeldOutView::paintTo(QPainter& painter, const QRectF& target) {
     painter.fillRect(target, Theme::from(palette()).background);
     const QRectF rest = panel().paintSummary(painter, target);
-    for (std::size_t i = 0; i < charts_.size(); ++i)
+    for (std::size_t i = 0; i < charts_.size(); ++i) {
+        const std::size_t row = i / 2;
         charts_[i]->paintTo(painter, QRectF(rest.left() + static_cast<double>(i % 2) * rest.width() / 2,
-                                            rest.top() + static_cast<double>(i / 2) * rest.height() / 2,
-                                            rest.width() / 2, rest.height() / 2));
+                                            rest.top() + static_cast<double>(row) * rest.height() / 2, rest.width() / 2,
+                                            rest.height() / 2));
+    }
 }
 
 QString HeldOutView::toCsv() const {

@@ -90,7 +90,8 @@ std::vector<LayerKind> RateHarmView::cells() const {
         if (plane.sequence == SequenceIndex(0))
             cells.push_back({plane.layer, plane.kind});
     }
-    std::ranges::stable_partition(cells, [selected](LayerKind cell) { return cell.layer.value == selected; });
+    std::stable_partition(cells.begin(), cells.end(),
+                          [selected](LayerKind cell) { return cell.layer.value == selected; });
     return cells;
 }
 

@@ -166,7 +166,7 @@ public:
         , options_(options)
         , control_(control) {}
 
-    Result<std::vector<EncodedPlaneResult>> run(std::vector<PlaneWorkPtr> planes, ThreadPool& pool) {
+    Result<std::vector<EncodedPlaneResult>> run(const std::vector<PlaneWorkPtr>& planes, ThreadPool& pool) {
         struct Task {
             PlaneWork* plane;
             std::size_t chunk;
@@ -383,7 +383,7 @@ Result<void> run(Encoding& encoding, const std::vector<PlaneId>& planes, ThreadP
     }
     if (job.progress != nullptr)
         job.progress->start(bytes);
-    KVSCOPE_ASSIGN(auto results, Job(cache, options, job).run(std::move(work), pool));
+    KVSCOPE_ASSIGN(auto results, Job(cache, options, job).run(work, pool));
     for (EncodedPlaneResult& result : results) {
         encoding.planes[result.plane->plane] = std::move(result.plane);
         encoding.report.put(std::move(result.report));
@@ -445,7 +445,7 @@ Result<EncodedPlaneResult> encodePlane(const KvCache& cache, PlaneId plane, cons
     try {
         std::vector<PlaneWorkPtr> work;
         work.push_back(makeWork(cache, plane, plan, known, firstToken, options.former.get()));
-        KVSCOPE_ASSIGN(auto results, Job(cache, options, job).run(std::move(work), pool));
+        KVSCOPE_ASSIGN(auto results, Job(cache, options, job).run(work, pool));
         return std::move(results.front());
     } catch (const std::bad_alloc&) {
         return fail("needs more memory than there is to be encoded", nameOfPlane(plane), "Close other dumps",

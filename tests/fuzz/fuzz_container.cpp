@@ -31,6 +31,8 @@ void readLevels(const std::vector<std::byte>& bytes) {
             std::abort();
         return;
     }
+    (void)kvscope::textBytes((*file)->info());
+    (void)(*file)->directory().levelNames();
     constexpr std::int64_t kMostValues = 1 << 18;
     for (std::size_t level = 0; level < (*file)->levels().size(); ++level) {
         const kvscope::KvCache cache = (*file)->cache(level);
