@@ -59,13 +59,13 @@ StatisticsTable breakEvenTable(const StreamInput& input, const StreamSetup& setu
     StatisticsTable table;
     table.columns = {
         {tr("Form"), {}, {}},
+        {tr("Pays now"), {}, tr("At the mean bandwidth until the SLO")},
         {tr("Ratio"), {}, tr("Bytes in 16 bit over bytes in this form, side information included")},
         {tr("Serial"), tr("Gbit/s"),
          tr("Where a chunk is decoded only after all of it has come, compressing pays below decoding speed times "
             "(ratio - 1) / ratio")},
         {tr("Pipelined"), tr("Gbit/s"),
-         tr("Where it is decoded while it comes, compressing pays below decoding speed")},
-        {tr("Pays now"), {}, tr("At the mean bandwidth until the SLO")}};
+         tr("Where it is decoded while it comes, compressing pays below decoding speed")}};
     const double raw = input.rawBytes();
     const double rate = meanRate(setup);
     for (std::size_t c = 0; c < input.candidateCount(); ++c) {
@@ -80,7 +80,7 @@ StatisticsTable breakEvenTable(const StreamInput& input, const StreamSetup& setu
         const double pipelined = breakEvenPipelined(decode, ratio);
         const QString verdict = rate < serial ? tr("yes") : rate < pipelined ? tr("only pipelined") : tr("no");
         table.rows.push_back(
-            {textOf(form.name), ratio, serial / bandwidthScale / 1e9, pipelined / bandwidthScale / 1e9, verdict});
+            {textOf(form.name), verdict, ratio, serial / bandwidthScale / 1e9, pipelined / bandwidthScale / 1e9});
     }
     return table;
 }
@@ -187,7 +187,7 @@ void StreamOutputs::refresh() {
         break;
     case Page::BreakEven:
         table = breakEvenTable(input, session_->effectiveSetup(), scale);
-        text_->setText(tr("Bandwidth above which sending 16 bit is faster than compressing.") + projected);
+        text_->setText(tr("Above these, sending 16 bit is faster.") + projected);
         break;
     case Page::Shared: {
         const bool oracle = run->name == "oracle";
