@@ -51,7 +51,8 @@ public:
             return {};
         }
         std::vector<float> values(count);
-        std::memcpy(values.data(), bytes_.data() + at_, count * sizeof(float));
+        if (count > 0)
+            std::memcpy(values.data(), bytes_.data() + at_, count * sizeof(float));
         at_ += count * sizeof(float);
         return values;
     }
