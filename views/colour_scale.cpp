@@ -44,8 +44,8 @@ ColourScale::ColourScale(ColourMapId map, Scaling scaling, ValueRange range)
         table_[kLinearSteps + 1] = special_.above;
         table_[kNonFinitePlace] = special_.nonFinite;
         table_[kOutsidePlace] = kOutside;
-        for (int i = 0; i < kLinearSteps; ++i)
-            table_[static_cast<std::size_t>(i + 1)] = at((i + 0.5) / kLinearSteps);
+        for (std::size_t i = 0; i < std::size_t{kLinearSteps}; ++i)
+            table_[i + 1] = at((static_cast<double>(i) + 0.5) / kLinearSteps);
         return;
     }
     table_.resize(std::size_t{1} << 16U);

@@ -60,7 +60,7 @@ Result<void> readSample(CacheMap& map, HeatmapOverview& overview, const JobContr
         const std::int64_t first = blocks > 1 ? (shape.columns - columns) * block / (blocks - 1) : 0;
         KVSCOPE_ASSIGN(auto cells, map.read(overview.spec, CellRect{first, 0, columns, shape.rows}, CellStep{}, job));
         overview.exact = overview.exact && cells.exact;
-        overview.sample.push_back(std::make_shared<HeatmapTile>(std::move(cells)));
+        overview.sample.push_back(std::make_shared<HeatmapTile>(cells));
     }
     return {};
 }
@@ -131,7 +131,7 @@ Result<std::shared_ptr<const HeatmapOverview>> readUnguarded(CacheMap& map, cons
     const bool settled = map.isComplete(spec.quantity) || map.buildError(spec.quantity).has_value();
     KVSCOPE_ASSIGN(auto whole, map.read(spec, all, step, job));
     overview->exact = whole.exact && settled;
-    overview->whole = std::make_shared<HeatmapTile>(std::move(whole));
+    overview->whole = std::make_shared<HeatmapTile>(whole);
     const std::int64_t layers = rowsAreLayers(spec.map) ? shape.rows : 1;
     for (std::int64_t layer = 0; layer < layers; ++layer) {
         const LayerIndex index = rowsAreLayers(spec.map) ? LayerIndex(layer) : spec.layer;

@@ -25,7 +25,7 @@ float HeatmapColouring::factor(std::int64_t row) const {
     return index < rowFactors.size() ? rowFactors[index] : 1.0F;
 }
 
-HeatmapTile::HeatmapTile(CellBlock block)
+HeatmapTile::HeatmapTile(const CellBlock& block)
     : rect_(block.rect)
     , step_(block.step)
     , exact_(block.exact) {

@@ -37,7 +37,7 @@ struct HeatmapColouring {
 /// A block of delivered cells, kept by statistic so that another reduction or range only recolours it.
 class HeatmapTile {
 public:
-    explicit HeatmapTile(CellBlock block);
+    explicit HeatmapTile(const CellBlock& block);
 
     [[nodiscard]] const CellRect& rect() const { return rect_; }
     [[nodiscard]] const CellStep& step() const { return step_; }

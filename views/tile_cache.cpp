@@ -104,7 +104,7 @@ void TileCache::start(const TileKey& key) {
                 return cancelled();
             try {
                 KVSCOPE_ASSIGN(auto block, map->read(spec, rect, step, JobControl{stop, nullptr}));
-                return std::make_shared<HeatmapTile>(std::move(block));
+                return std::make_shared<HeatmapTile>(block);
             } catch (const std::bad_alloc&) {
                 return fail("not enough memory for the picture", {}, "Close other dumps.", Error::Kind::System);
             }
