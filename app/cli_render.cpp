@@ -15,6 +15,8 @@
 #include <QTemporaryDir>
 #include <QTimer>
 
+#include <algorithm>
+
 namespace kvscope::app {
 
 namespace {
@@ -166,10 +168,12 @@ int render(const RenderRequest& request) {
         return renderView(window, request.view, request.out, request);
     if (!QDir().mkpath(request.out))
         return complain(QObject::tr("%1: the folder cannot be made").arg(request.out));
-    // The window first, while it still shows what it starts with.
+    // The window first, then its arrangements, while it still shows what it starts with.
     QStringList order = names;
     order.removeAll(QLatin1String(kWindowView));
     order.prepend(QLatin1String(kWindowView));
+    std::ranges::stable_partition(order,
+                                  [](const QString& name) { return name.startsWith(QLatin1String(kWindowView)); });
     for (const QString& name : order) {
         const QString path = request.out + QLatin1Char('/') + name + QStringLiteral(".png");
         if (const int code = renderView(window, name, path, request); code != kExitDone)

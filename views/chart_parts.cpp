@@ -19,6 +19,7 @@
 #include <cmath>
 #include <limits>
 #include <map>
+#include <numeric>
 #include <utility>
 
 namespace kvscope::views {
@@ -243,19 +244,23 @@ void paintTable(QPainter& painter, const QRectF& target, const StatisticsTable& 
             width = std::max(width, metrics.horizontalAdvance(model.index(row, column).data().toString()));
         widths.push_back(width + 14);
     }
+    const double width = std::accumulate(widths.begin(), widths.end(), 0.0);
+    const double shrunk = std::min(1.0, target.width() / width);
     painter.save();
     painter.setFont(font);
-    QPointF at = target.topLeft();
-    for (int row = -1; row < model.rowCount() && at.y() + lineHeight <= target.bottom(); ++row) {
+    painter.translate(target.topLeft());
+    painter.scale(shrunk, shrunk);
+    QPointF at;
+    for (int row = -1; row < model.rowCount() && (at.y() + lineHeight) * shrunk <= target.height(); ++row) {
         double x = at.x();
         painter.setPen(row < 0 ? theme.dim : theme.text);
         for (int column = 0; column < columns; ++column) {
             const QString text = row < 0 ? model.headerData(column, Qt::Horizontal, Qt::DisplayRole).toString()
                                          : model.index(row, column).data().toString();
-            const double width = widths[static_cast<std::size_t>(column)];
-            painter.drawText(QRectF(x, at.y(), width, lineHeight),
+            const double own = widths[static_cast<std::size_t>(column)];
+            painter.drawText(QRectF(x, at.y(), own, lineHeight),
                              static_cast<int>((column == 0 ? Qt::AlignLeft : Qt::AlignRight) | Qt::AlignVCenter), text);
-            x += width;
+            x += own;
         }
         at.ry() += lineHeight;
         if (row < 0) {

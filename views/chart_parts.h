@@ -60,8 +60,8 @@ QRectF homeRange(const ChartData& data, double logFloor);
 /// Shows the names of marks that have room, the most important first, and keeps them inside the plot.
 void layOutMarkNames(QCustomPlot& plot);
 
-/// Draws a small table as text: the first column on the left, the others right-aligned; rows that do not fit are left
-/// out.
+/// Draws a small table as text, shrunk to the width where it is wider: the first column on the left, the others
+/// right-aligned; rows that do not fit are left out.
 void paintTable(QPainter& painter, const QRectF& target, const StatisticsTable& table, const Theme& theme,
                 const QFont& font);
 

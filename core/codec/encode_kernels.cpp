@@ -406,7 +406,7 @@ SymbolRange count(const std::uint8_t* symbols, std::size_t number, std::uint16_t
     }
     // Neighbours are often equal: counting them in one place would wait for the memory each time.
     std::uint16_t part[4][256];
-    const auto size = static_cast<std::size_t>(range.last - range.first + 1);
+    const std::size_t size = std::size_t{range.last} - range.first + 1;
     for (auto& one : part)
         std::fill_n(one + range.first, size, std::uint16_t{0});
     for (std::size_t i = 0; i < number; ++i)

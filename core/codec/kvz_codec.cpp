@@ -320,7 +320,8 @@ constexpr std::int64_t kSampleTokens = 256;
 
 /// Rms about the channels' means.
 double centredRms(std::span<const float> rows, std::size_t channels) {
-    const auto tokens = static_cast<double>(rows.size() / channels);
+    const std::size_t count = rows.size() / channels;
+    const auto tokens = static_cast<double>(count);
     std::vector<double> sums(channels);
     double energy = 0;
     for (std::size_t i = 0; i < rows.size(); ++i) {

@@ -239,7 +239,7 @@ void writeLearntTables(const LearntTables& learnt, std::vector<std::byte>& out) 
     out.push_back(static_cast<std::byte>(learnt.tables.size()));
     for (const RansTable& table : learnt.tables)
         writeRansTable(table, out);
-    const int bits = std::bit_width(learnt.tables.size());
+    const auto bits = static_cast<int>(std::bit_width(learnt.tables.size()));
     SideBitWriter writer(out);
     const bool uniform =
         std::ranges::all_of(learnt.classes, [&](std::uint8_t one) { return one == learnt.classes[0]; });
@@ -264,7 +264,7 @@ Result<ReadLearntTables> readLearntTables(std::span<const std::byte> bytes, std:
         read.learnt.tables.push_back(std::move(table.table));
     }
     SideBitReader reader(bytes.subspan(read.bytes));
-    const int bits = std::bit_width(count);
+    const auto bits = static_cast<int>(std::bit_width(count));
     const bool uniform = reader.get(1) != 0;
     // Each class takes `bits` bits; none of them is taken on trust.
     if (!uniform && (bytes.size() - read.bytes) * 8 < rows * static_cast<std::uint64_t>(bits))

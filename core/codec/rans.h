@@ -2,8 +2,8 @@
 #pragma once
 
 #include "core/base/result.h"
-#include "core/codec/raw_vector.h"
 #include "core/codec/rans_table.h"
+#include "core/codec/raw_vector.h"
 
 #include <array>
 #include <cstddef>

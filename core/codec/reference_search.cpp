@@ -25,7 +25,7 @@ constexpr std::size_t kFewRows = 64;
 /// Longer planes are not searched: their sums would not fit.
 constexpr std::size_t kMostRows = 1 << 18;
 /// References that save fewer bits than this cost more.
-constexpr std::int64_t kLeastSaved = 20 * 256;
+constexpr std::int64_t kLeastSaved = std::int64_t{20} * 256;
 
 /// Rows with a few channels each, every channel at about the same size, in eight bits.
 class Sketch {
@@ -70,9 +70,9 @@ public:
     [[nodiscard]] std::int64_t norm(std::size_t t) const { return norms_[t]; }
     /// What row u with a weight leaves of row t.
     [[nodiscard]] std::int64_t rest(std::size_t t, std::int64_t weight, std::int64_t product, std::int64_t norm) const {
-        return std::max<std::int64_t>(norms_[t] - (2 * kWholeWeight * weight * product - weight * weight * norm) /
-                                                      (kWholeWeight * kWholeWeight),
-                                      0);
+        constexpr std::int64_t kWhole = kWholeWeight;
+        return std::max<std::int64_t>(
+            norms_[t] - (2 * kWhole * weight * product - weight * weight * norm) / (kWhole * kWhole), 0);
     }
     /// 1 / norm of each row.
     [[nodiscard]] const float* shares() const { return shares_.data(); }

@@ -23,7 +23,7 @@ constexpr std::int32_t fromZigzag(std::uint32_t value) {
 
 /// Bits that putGolomb writes for value.
 constexpr int golombBits(std::uint32_t value, int order) {
-    const int extra = std::bit_width((static_cast<std::uint64_t>(value) >> order) + 1) - 1;
+    const int extra = static_cast<int>(std::bit_width((static_cast<std::uint64_t>(value) >> order) + 1)) - 1;
     return 2 * extra + 1 + order;
 }
 
@@ -40,7 +40,7 @@ public:
     /// n bits of that number, the low `order` bits of value.
     void putGolomb(std::uint32_t value, int order) {
         const std::uint64_t high = (static_cast<std::uint64_t>(value) >> order) + 1;
-        const int extra = std::bit_width(high) - 1;
+        const int extra = 63 - std::countl_zero(high);
         const std::uint64_t below = value & ((std::uint64_t{1} << order) - 1);
         const std::uint64_t above = high ^ std::uint64_t{1} << extra;
         // Nearly all codes are short.

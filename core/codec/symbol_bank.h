@@ -54,7 +54,7 @@ public:
         return costs_[0].data() + (column + kColumnsBefore);
     }
     [[nodiscard]] std::uint32_t cost(std::uint8_t symbol, int bankClass) const {
-        return costs_[symbol][static_cast<std::size_t>(bankClass - 1 + kColumnsBefore)];
+        return costs_[symbol][static_cast<std::size_t>(bankClass) + (kColumnsBefore - 1)];
     }
 
 private:

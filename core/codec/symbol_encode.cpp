@@ -259,8 +259,9 @@ private:
             addCosts(histograms[g].counts(), histograms[g].first(), histograms[g].last(), bank.costColumns(column),
                      SymbolBank::kCostColumns, costs.data());
         }
-        const auto best = static_cast<int>(std::min_element(costs.begin(), costs.begin() + kScalesTried * kBankShapes) -
-                                           costs.begin());
+        const auto best = static_cast<int>(
+            std::min_element(costs.begin(), costs.begin() + std::ptrdiff_t{kScalesTried} * kBankShapes) -
+            costs.begin());
         return static_cast<std::uint8_t>(1 + scale * kBankShapes + best);
     }
 

@@ -177,8 +177,9 @@ ModeChoice chooseMode(std::span<const Moments> groups, std::size_t channel, bool
         const auto weight =
             static_cast<std::uint8_t>(std::clamp<std::int64_t>((product * 16 + norm) / (2 * norm), 1, kWholeWeight));
         consider(SymbolMode::Previous, weight, 5, [&](const Moments& m) {
-            const __int128 gain = static_cast<__int128>(m.product[channel]) * (2 * kWholeWeight * weight) -
-                                  static_cast<__int128>(m.lagged[channel]) * (weight * weight);
+            const __int128 gain =
+                static_cast<__int128>(m.product[channel]) * (std::int64_t{2} * kWholeWeight * weight) -
+                static_cast<__int128>(m.lagged[channel]) * (std::int64_t{weight} * weight);
             const __int128 rest = static_cast<__int128>(m.own[channel]) - gain / 64;
             return static_cast<std::uint64_t>(std::max<__int128>(rest, 0));
         });
