@@ -172,8 +172,8 @@ int render(const RenderRequest& request) {
     QStringList order = names;
     order.removeAll(QLatin1String(kWindowView));
     order.prepend(QLatin1String(kWindowView));
-    std::ranges::stable_partition(order,
-                                  [](const QString& name) { return name.startsWith(QLatin1String(kWindowView)); });
+    std::stable_partition(order.begin(), order.end(),
+                          [](const QString& name) { return name.startsWith(QLatin1String(kWindowView)); });
     for (const QString& name : order) {
         const QString path = request.out + QLatin1Char('/') + name + QStringLiteral(".png");
         if (const int code = renderView(window, name, path, request); code != kExitDone)
