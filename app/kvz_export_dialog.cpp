@@ -47,7 +47,7 @@ QString describe(const KvzReport& report, const QString& path) {
 
 /// The plans of the presets, then the others; all with the chunks of the first of the others, where there is one.
 Result<std::vector<CodecPlan>> plansFor(const KvCache& cache, const std::vector<std::string>& names,
-                                        std::vector<CodecPlan> others, std::stop_token stop) {
+                                        std::vector<CodecPlan> others, const std::stop_token& stop) {
     std::vector<CodecPlan> plans;
     for (const std::string& name : names) {
         KVSCOPE_ASSIGN(CodecPlan plan, makePreset(name, cache, JobControl{stop, nullptr}));

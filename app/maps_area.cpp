@@ -40,11 +40,11 @@ using AllSettings = std::array<HeatmapSettings, 3>;
 
 class SettingsCommand final : public QUndoCommand {
 public:
-    SettingsCommand(std::function<void(const AllSettings&)> apply, AllSettings before, AllSettings after)
+    SettingsCommand(std::function<void(const AllSettings&)> apply, const AllSettings& before, const AllSettings& after)
         : QUndoCommand(QObject::tr("map settings"))
         , apply_(std::move(apply))
-        , before_(std::move(before))
-        , after_(std::move(after)) {}
+        , before_(before)
+        , after_(after) {}
 
     void undo() override { apply_(before_); }
     void redo() override { apply_(after_); }

@@ -415,23 +415,19 @@ void SweepDialog::start() {
     request.search = search_->isChecked();
     request.options.thresholds = {cosine_->value(), keyMae_->value(), valueMae_->value()};
     request.options.prefillTokensPerSecond = prefill_->value();
-    request.options.rowDone = [dialog = QPointer<SweepDialog>(this), running = running_](const SweepRow& row) {
+    // What the sweep says from its thread is taken on the window's, while it is still wanted.
+    const auto tell = [dialog = QPointer<SweepDialog>(this), running = running_](auto say) {
         QMetaObject::invokeMethod(
             QCoreApplication::instance(),
-            [dialog, running, row] {
+            [dialog, running, say = std::move(say)] {
                 if (dialog && dialog->running_ == running)
-                    dialog->take(row);
+                    say(*dialog);
             },
             Qt::QueuedConnection);
     };
-    request.stage = [dialog = QPointer<SweepDialog>(this), running = running_](const QString& stage) {
-        QMetaObject::invokeMethod(
-            QCoreApplication::instance(),
-            [dialog, running, stage] {
-                if (dialog && dialog->running_ == running)
-                    dialog->progress_->setFormat(stage + QStringLiteral(", %p %"));
-            },
-            Qt::QueuedConnection);
+    request.options.rowDone = [tell](const SweepRow& row) { tell([row](SweepDialog& dialog) { dialog.take(row); }); };
+    request.stage = [tell](const QString& stage) {
+        tell([stage](SweepDialog& dialog) { dialog.progress_->setFormat(stage + QStringLiteral(", %p %")); });
     };
     struct Place {
         Listed dump;

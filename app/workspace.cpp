@@ -20,11 +20,11 @@ constexpr auto kMergeWindow = std::chrono::milliseconds(400);
 
 class SelectionCommand final : public QUndoCommand {
 public:
-    SelectionCommand(views::SelectionModel& model, views::Selection before, views::Selection after)
+    SelectionCommand(views::SelectionModel& model, const views::Selection& before, const views::Selection& after)
         : QUndoCommand(QObject::tr("selection"))
         , model_(model)
-        , before_(std::move(before))
-        , after_(std::move(after))
+        , before_(before)
+        , after_(after)
         , made_(std::chrono::steady_clock::now()) {}
 
     [[nodiscard]] int id() const override { return 1; }

@@ -40,12 +40,13 @@ public:
     /// n bits of that number, the low `order` bits of value.
     void putGolomb(std::uint32_t value, int order) {
         const std::uint64_t high = (static_cast<std::uint64_t>(value) >> order) + 1;
-        const int extra = 63 - std::countl_zero(high);
+        const std::uint64_t top = std::bit_floor(high);
+        const int extra = std::countr_zero(top);
         const std::uint64_t below = value & ((std::uint64_t{1} << order) - 1);
-        const std::uint64_t above = high ^ std::uint64_t{1} << extra;
+        const std::uint64_t above = high - top;
         // Nearly all codes are short.
         if (const int length = 2 * extra + 1 + order; length <= kMostAtOnce)
-            return putLong(std::uint64_t{1} << extra | above << (extra + 1) | below << (2 * extra + 1), length);
+            return putLong(top | above << (extra + 1) | below << (2 * extra + 1), length);
         putLong(0, extra);
         putLong(1, 1);
         putLong(above, extra);

@@ -177,9 +177,10 @@ ModeChoice chooseMode(std::span<const Moments> groups, std::size_t channel, bool
         const auto weight =
             static_cast<std::uint8_t>(std::clamp<std::int64_t>((product * 16 + norm) / (2 * norm), 1, kWholeWeight));
         consider(SymbolMode::Previous, weight, 5, [&](const Moments& m) {
+            const std::int64_t twice = std::int64_t{2} * kWholeWeight * weight;
+            const std::int64_t square = std::int64_t{weight} * weight;
             const __int128 gain =
-                static_cast<__int128>(m.product[channel]) * (std::int64_t{2} * kWholeWeight * weight) -
-                static_cast<__int128>(m.lagged[channel]) * (std::int64_t{weight} * weight);
+                static_cast<__int128>(m.product[channel]) * twice - static_cast<__int128>(m.lagged[channel]) * square;
             const __int128 rest = static_cast<__int128>(m.own[channel]) - gain / 64;
             return static_cast<std::uint64_t>(std::max<__int128>(rest, 0));
         });

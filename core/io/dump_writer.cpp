@@ -391,6 +391,7 @@ Result<ConvertReport> writeNpz(const KvCache& cache, const std::filesystem::path
         return fail("cannot be put in place: " + error.message(), out.string(), "Check the permissions of the folder",
                     Error::Kind::System);
     std::vector<const PlaneStream*> streams;
+    streams.reserve(feeds.size());
     for (const auto& feed : feeds)
         streams.push_back(&feed->stream);
     return ConvertReport{dtype, static_cast<std::int64_t>(std::filesystem::file_size(out, error)),

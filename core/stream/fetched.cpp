@@ -174,7 +174,7 @@ CodecPlan joinedPlan(const Fetched& fetched, std::span<const HeldChunk> chunks) 
             rule.tokens = {tokens.begin + shift, tokens.end + shift};
             if (end == chunks.size() && tokens.end == from.end)
                 rule.tokens.end = TokenIndex(kOpenEnd);
-            plan.rules.push_back(std::move(rule));
+            plan.rules.push_back(rule);
         };
         const CodecPlan& source = levels[chunks[first].level].plan;
         PlanRule all;
