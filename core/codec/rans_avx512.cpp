@@ -292,8 +292,8 @@ KVSCOPE_AVX512 void pushHalf(Half& state, __m512i frequency, __m512i first, std:
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(words - 16), _mm512_cvtepi32_epi16(packed));
     words -= count;
     const __m512i kept = _mm512_mask_srli_epi32(state, spills, state, kRansWordBits);
-    // The quotient is below 2^19, and float32 with a reciprocal that is too small by 2^-21 to 2^-20 gives it or one less,
-    // which the remainder shows. The reciprocal does not wait for the state.
+    // The quotient is below 2^19, and float32 with a reciprocal that is too small by 2^-21 to 2^-20 gives it or one
+    // less, which the remainder shows. The reciprocal does not wait for the state.
     const __m512 divisor = _mm512_cvtepi32_ps(frequency);
     const __m512 rough = _mm512_rcp14_ps(divisor);
     const __m512 error = _mm512_fnmadd_ps(divisor, rough, _mm512_set1_ps(1 - 0x1.8p-21F));
