@@ -385,8 +385,9 @@ void CodecLayersView::paintTo(QPainter& painter, const QRectF& target) {
     const double width = rest.width() / static_cast<double>(columns);
     const double height = rest.height() * static_cast<double>(columns) / static_cast<double>(panels.size());
     for (std::size_t i = 0; i < panels.size(); ++i) {
+        const std::size_t row = i / columns;
         const QRectF area(rest.left() + static_cast<double>(i % columns) * width,
-                          rest.top() + static_cast<double>(i / columns) * height, width, height);
+                          rest.top() + static_cast<double>(row) * height, width, height);
         panels[i].chart->paintTo(painter, area);
     }
 }

@@ -173,9 +173,7 @@ void CodecSession::endStroke() {
 }
 
 void CodecSession::push(const QString& what, std::vector<CodecPlan> plans) {
-    if (stroke_)
-        setPlans(std::move(plans));
-    else if (plans_.empty())
+    if (stroke_ || plans_.empty())
         setPlans(std::move(plans));
     else
         undo_->push(new PlansCommand(*this, what, plans_, std::move(plans)));
