@@ -142,7 +142,7 @@ public:
         putRelations(relations, out);
         chunk.parts[BytePart::Header] += since();
         putBases(out);
-        KVSCOPE_ASSIGN(const auto frequencies, normaliseCounts(counts_));
+        KVSCOPE_ASSIGN(const auto frequencies, normaliseForRegisters(counts_));
         KVSCOPE_ASSIGN(const auto table, RansTable::fromFrequencies(frequencies));
         out.push_back(static_cast<std::byte>(names_.size()));
         const auto names = std::as_bytes(std::span(names_));

@@ -3,6 +3,7 @@
 
 #if defined(__x86_64__)
 
+#include <bit>
 #include <immintrin.h>
 
 // Functions carry their instruction set as an attribute: with a flag for the whole file, inline functions of the
@@ -122,14 +123,16 @@ struct RegisterTable {
         , start(_mm512_set1_epi16(static_cast<short>(table.start))) {}
 };
 
-/// Takes one symbol off each lane of a stream. The 16-bit numbers of lanes l and l + 16 share a 32-bit element.
+/// Takes one symbol off each lane of a stream, for tables of so many corrections. The 16-bit numbers of lanes l and l +
+/// 16 share a 32-bit element.
 template <int Corrections> KVSCOPE_VBMI void popByRank(PopState& state, const RegisterTable& table) {
     constexpr __mmask64 kEvenBytes = 0x5555555555555555U;
     constexpr __mmask32 kOddWords = 0xAAAAAAAAU;
     const __m512i one = _mm512_set1_epi16(1);
     const __m512i lowWords = _mm512_set1_epi32(0xFFFF);
     const __m512i both = _mm512_mask_blend_epi16(kOddWords, state.low, _mm512_slli_epi32(state.high, 16));
-    const __m512i slot = _mm512_and_si512(_mm512_sub_epi16(both, table.start), _mm512_set1_epi16(kRansTotal - 1));
+    const __m512i slot = _mm512_and_si512(Corrections > 0 ? _mm512_sub_epi16(both, table.start) : both,
+                                          _mm512_set1_epi16(kRansTotal - 1));
 
     __m512i rank =
         _mm512_maskz_permutex2var_epi8(kEvenBytes, table.bucket[0], _mm512_srli_epi16(slot, 5), table.bucket[1]);
@@ -137,8 +140,12 @@ template <int Corrections> KVSCOPE_VBMI void popByRank(PopState& state, const Re
         const __m512i next = _mm512_permutex2var_epi16(table.next[0], rank, table.next[1]);
         rank = _mm512_mask_add_epi16(rank, _mm512_cmpge_epu16_mask(slot, next), rank, one);
     }
-    const __mmask32 isDirect = _mm512_cmplt_epu16_mask(slot, _mm512_set1_epi16(RansRegisterTable::kDirectSlots));
-    const __m512i direct = _mm512_maskz_permutex2var_epi8(kEvenBytes, table.direct[0], slot, table.direct[1]);
+    // Without corrections the table is exact: an entry has four slots.
+    constexpr int kEntryShift = Corrections > 0 ? 0 : std::countr_zero(RansRegisterTable::kExactSlots);
+    const __mmask32 isDirect =
+        _mm512_cmplt_epu16_mask(slot, _mm512_set1_epi16(RansRegisterTable::kDirectEntries << kEntryShift));
+    const __m512i direct = _mm512_maskz_permutex2var_epi8(kEvenBytes, table.direct[0],
+                                                          _mm512_srli_epi16(slot, kEntryShift), table.direct[1]);
     rank = _mm512_mask_mov_epi16(rank, isDirect, direct);
 
     const __m512i frequency = _mm512_permutex2var_epi16(table.frequency[0], rank, table.frequency[1]);
@@ -372,8 +379,10 @@ void decodeAvx512(DecodeLane* streams, int count, std::int64_t steps) {
     bool shared = true;
     for (int i = 1; i < count; ++i)
         shared = shared && streams[i].registerTable == table;
-    const bool byRank = __builtin_cpu_supports("avx512vbmi") && table->corrections > 0;
-    if (shared && byRank && table->corrections == 1) {
+    const bool byRank = __builtin_cpu_supports("avx512vbmi") && table->fits;
+    if (shared && byRank && table->corrections == 0) {
+        decodeByRank<0>(streams, count, steps);
+    } else if (shared && byRank && table->corrections == 1) {
         decodeByRank<1>(streams, count, steps);
     } else if (shared && byRank && table->corrections == 2) {
         decodeByRank<2>(streams, count, steps);

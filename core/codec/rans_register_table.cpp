@@ -19,11 +19,22 @@ std::uint32_t correctionsFrom(std::span<const std::uint16_t> frequencies, std::s
     std::uint32_t slot = 0;
     std::uint32_t most = 1;
     for (std::size_t i = 0; i < frequencies.size(); ++i) {
-        if (slot >= RansRegisterTable::kDirectSlots && slot % RansRegisterTable::kBucketSlots != 0)
+        if (slot >= RansRegisterTable::kDirectEntries && slot % RansRegisterTable::kBucketSlots != 0)
             most = std::max(most, ++inside[slot / RansRegisterTable::kBucketSlots]);
         slot += frequencies[(begin + i) % frequencies.size()];
     }
     return most;
+}
+
+bool isExact(std::span<const std::uint16_t> frequencies) {
+    std::uint32_t slot = 0;
+    for (const std::uint16_t frequency : frequencies) {
+        const bool direct = slot < RansRegisterTable::kExactRange;
+        if (slot % (direct ? RansRegisterTable::kExactSlots : RansRegisterTable::kBucketSlots) != 0)
+            return false;
+        slot += frequency;
+    }
+    return true;
 }
 
 } // namespace
@@ -42,9 +53,10 @@ RansRegisterTable makeRegisterTable(const std::array<std::uint16_t, 256>& freque
         return table;
 
     // Begin where the rare symbols do: those at both ends of a bell are neighbours here.
+    const bool exact = isExact(present);
     std::size_t begin = 0;
-    std::uint32_t corrections = correctionsFrom(present, 0);
-    for (std::size_t i = 0; i < present.size(); ++i) {
+    std::uint32_t corrections = exact ? 0 : correctionsFrom(present, 0);
+    for (std::size_t i = 0; i < present.size() && !exact; ++i) {
         if (present[i] >= 2 * kRare || present[(i + present.size() - 1) % present.size()] < kRare)
             continue;
         const std::uint32_t here = correctionsFrom(present, i);
@@ -56,10 +68,11 @@ RansRegisterTable makeRegisterTable(const std::array<std::uint16_t, 256>& freque
     if (corrections > kMostCorrections)
         return table;
 
+    table.fits = true;
     table.corrections = static_cast<std::uint8_t>(corrections);
     for (std::size_t i = 0; i < begin; ++i)
         table.start = static_cast<std::uint16_t>(table.start + present[i]);
-    constexpr std::uint32_t kBucket = RansRegisterTable::kBucketSlots;
+    const std::uint32_t entrySlots = exact ? RansRegisterTable::kExactSlots : 1;
     std::uint32_t slot = 0;
     for (std::size_t rank = 0; rank < present.size(); ++rank) {
         const std::size_t from = (begin + rank) % present.size();
@@ -68,10 +81,13 @@ RansRegisterTable makeRegisterTable(const std::array<std::uint16_t, 256>& freque
         table.frequency[rank] = present[from];
         table.first[rank] = static_cast<std::uint16_t>(slot);
         table.next[rank] = static_cast<std::uint16_t>(end);
-        for (std::uint32_t at = slot; at < std::min(end, RansRegisterTable::kDirectSlots); ++at)
-            table.direct[at] = static_cast<std::uint8_t>(rank);
-        for (std::uint32_t at = (slot + kBucket - 1) / kBucket; at * kBucket < end; ++at)
-            table.bucket[at] = static_cast<std::uint8_t>(rank);
+        // Entries whose first slot the symbol has.
+        const auto fill = [&](std::span<std::uint8_t> entries, std::uint32_t slots) {
+            for (std::uint32_t at = (slot + slots - 1) / slots; at < entries.size() && at * slots < end; ++at)
+                entries[at] = static_cast<std::uint8_t>(rank);
+        };
+        fill(table.direct, entrySlots);
+        fill(table.bucket, RansRegisterTable::kBucketSlots);
         slot = end;
     }
     return table;

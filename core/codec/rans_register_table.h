@@ -13,21 +13,29 @@ namespace kvscope {
 /// decoding (on some processors a gather takes longer than all the rest). Symbols are known by rank: their order by
 /// slot, begun at one whose rare neighbours all fall in the first 128 slots. Those are looked up one by one, the
 /// others by 32-slot buckets, whose first symbol is right or at most three short.
+///
+/// An *exact* table looks up the first 512 slots by fours and is never short: symbols that begin there begin at
+/// multiples of 4, others at multiples of 32. normaliseForRegisters() makes such tables.
 struct RansRegisterTable {
     static constexpr std::size_t kMostSymbols = 64;
-    static constexpr std::uint32_t kDirectSlots = 128;
+    static constexpr std::uint32_t kDirectEntries = 128;
     static constexpr std::uint32_t kBucketSlots = 32;
+    /// Slots of an entry of an exact table.
+    static constexpr std::uint32_t kExactSlots = 4;
+    static constexpr std::uint32_t kExactRange = kDirectEntries * kExactSlots;
 
-    alignas(64) std::array<std::uint8_t, kDirectSlots> direct{};
+    alignas(64) std::array<std::uint8_t, kDirectEntries> direct{};
     alignas(64) std::array<std::uint8_t, kRansTotal / kBucketSlots> bucket{};
     alignas(64) std::array<std::uint16_t, kMostSymbols> frequency{};
     /// First slot of each rank, counted from `start`, and of the rank after it.
     alignas(64) std::array<std::uint16_t, kMostSymbols> first{};
     alignas(64) std::array<std::uint16_t, kMostSymbols> next{};
     alignas(64) std::array<std::uint8_t, kMostSymbols> symbol{};
-    /// The slot that counts as the first.
+    /// The slot that counts as the first; 0 in an exact table.
     std::uint16_t start = 0;
-    /// How many ranks a bucket's symbol may be short, 1 to 3; 0 when the table does not fit this layout.
+    /// Whether the table fits this layout.
+    bool fits = false;
+    /// How many ranks a bucket's symbol may be short, at most 3; 0 in an exact table alone.
     std::uint8_t corrections = 0;
 };
 

@@ -35,6 +35,66 @@ bool savesMore(std::uint64_t a, std::uint64_t fa, std::uint64_t b, std::uint64_t
     return a * (2 * fb + 1) > b * (2 * fa + 1);
 }
 
+/// Shares `slots` out among the symbols that occur, at least one each, for the fewest bits.
+RansFrequencies shareSlots(const RansCounts& counts, std::uint32_t slots) {
+    RansFrequencies frequencies{};
+    const std::uint64_t total = std::accumulate(counts.begin(), counts.end(), std::uint64_t{0});
+    std::vector<std::size_t> present;
+    std::int64_t sum = 0;
+    for (std::size_t i = 0; i < counts.size(); ++i) {
+        if (counts[i] == 0)
+            continue;
+        present.push_back(i);
+        const std::uint64_t nearest = (counts[i] * std::uint64_t{slots} + total / 2) / total;
+        frequencies[i] = static_cast<std::uint16_t>(std::max<std::uint64_t>(nearest, 1));
+        sum += frequencies[i];
+    }
+    // Bits are concave in each frequency: when no single slot is better elsewhere, no set of slots is.
+    const auto mostSaving = [&] {
+        std::size_t best = present.front();
+        for (const std::size_t i : present) {
+            if (savesMore(counts[i], frequencies[i], counts[best], frequencies[best]))
+                best = i;
+        }
+        return best;
+    };
+    const auto leastMissed = [&] {
+        std::size_t best = kRansSymbols;
+        for (const std::size_t i : present) {
+            if (frequencies[i] > 1 && (best == kRansSymbols ||
+                                       savesMore(counts[best], frequencies[best] - 1U, counts[i], frequencies[i] - 1U)))
+                best = i;
+        }
+        return best;
+    };
+    for (; sum < slots; ++sum)
+        ++frequencies[mostSaving()];
+    for (; sum > slots; --sum)
+        --frequencies[leastMissed()];
+    for (;;) {
+        const std::size_t to = mostSaving();
+        const std::size_t from = leastMissed();
+        if (from == kRansSymbols || from == to ||
+            !savesMore(counts[to], frequencies[to], counts[from], frequencies[from] - 1U))
+            return frequencies;
+        ++frequencies[to];
+        --frequencies[from];
+    }
+}
+
+/// What a table takes off kRansProbabilityBits a symbol, in 2^-16 bits.
+std::uint64_t savedBits(const RansCounts& counts, const RansFrequencies& frequencies) {
+    std::uint64_t sum = 0;
+    for (std::size_t i = 0; i < counts.size(); ++i) {
+        if (counts[i] > 0)
+            sum += std::uint64_t{counts[i]} * log2Fixed(frequencies[i]);
+    }
+    return sum;
+}
+
+/// An exact table may cost this part of the bits saved.
+constexpr std::uint64_t kWorthExactness = 500;
+
 /// Chooses the Rice parameter from the mean of the numbers before, which it forgets by and by.
 class RiceModel {
 public:
@@ -102,51 +162,48 @@ auto badTable(std::string what) {
 } // namespace
 
 Result<RansFrequencies> normaliseCounts(const RansCounts& counts) {
-    const std::uint64_t total = std::accumulate(counts.begin(), counts.end(), std::uint64_t{0});
-    if (total == 0)
+    if (std::ranges::all_of(counts, [](std::uint32_t count) { return count == 0; }))
         return fail("there is no symbol to make a frequency table of", "frequency table");
-    RansFrequencies frequencies{};
+    return shareSlots(counts, kRansTotal);
+}
+
+Result<RansFrequencies> normaliseForRegisters(const RansCounts& counts) {
+    KVSCOPE_ASSIGN(const auto best, normaliseCounts(counts));
     std::vector<std::size_t> present;
-    std::int64_t sum = 0;
     for (std::size_t i = 0; i < counts.size(); ++i) {
-        if (counts[i] == 0)
+        if (counts[i] > 0)
+            present.push_back(i);
+    }
+    // The rare symbols share the range of small entries, the others all buckets behind it. Where the border lies best
+    // depends on the distribution, but it is near where both have their due.
+    constexpr std::uint32_t kRange = RansRegisterTable::kExactRange;
+    constexpr std::uint32_t kSmall = RansRegisterTable::kExactSlots;
+    constexpr std::uint32_t kLarge = RansRegisterTable::kBucketSlots;
+    RansFrequencies chosen = best;
+    std::uint64_t most = savedBits(counts, best);
+    most -= most / kWorthExactness;
+    std::uint32_t due = 0;
+    for (std::size_t rare = 1; rare < present.size() && due < kRange + kLarge; ++rare) {
+        due += best[present[rare - 1]];
+        const bool room = rare <= kRange / kSmall && present.size() - rare <= (kRansTotal - kRange) / kLarge;
+        if (due + kLarge < kRange || !room)
             continue;
-        present.push_back(i);
-        const std::uint64_t nearest = (counts[i] * std::uint64_t{kRansTotal} + total / 2) / total;
-        frequencies[i] = static_cast<std::uint16_t>(std::max<std::uint64_t>(nearest, 1));
-        sum += frequencies[i];
-    }
-    // Bits are concave in each frequency: when no single slot is better elsewhere, no set of slots is.
-    const auto mostSaving = [&] {
-        std::size_t best = present.front();
-        for (const std::size_t i : present) {
-            if (savesMore(counts[i], frequencies[i], counts[best], frequencies[best]))
-                best = i;
+        const auto border = static_cast<std::ptrdiff_t>(present[rare]);
+        RansCounts low{};
+        RansCounts high{};
+        std::copy(counts.begin(), counts.begin() + border, low.begin());
+        std::copy(counts.begin() + border, counts.end(), high.begin() + border);
+        const RansFrequencies entries = shareSlots(low, kRange / kSmall);
+        const RansFrequencies buckets = shareSlots(high, (kRansTotal - kRange) / kLarge);
+        RansFrequencies frequencies{};
+        for (const std::size_t i : present)
+            frequencies[i] = static_cast<std::uint16_t>(entries[i] * kSmall + buckets[i] * kLarge);
+        if (const std::uint64_t saved = savedBits(counts, frequencies); saved > most) {
+            most = saved;
+            chosen = frequencies;
         }
-        return best;
-    };
-    const auto leastMissed = [&] {
-        std::size_t best = kRansSymbols;
-        for (const std::size_t i : present) {
-            if (frequencies[i] > 1 && (best == kRansSymbols ||
-                                       savesMore(counts[best], frequencies[best] - 1U, counts[i], frequencies[i] - 1U)))
-                best = i;
-        }
-        return best;
-    };
-    for (; sum < kRansTotal; ++sum)
-        ++frequencies[mostSaving()];
-    for (; sum > kRansTotal; --sum)
-        --frequencies[leastMissed()];
-    for (;;) {
-        const std::size_t to = mostSaving();
-        const std::size_t from = leastMissed();
-        if (from == kRansSymbols || from == to ||
-            !savesMore(counts[to], frequencies[to], counts[from], frequencies[from] - 1U))
-            return frequencies;
-        ++frequencies[to];
-        --frequencies[from];
     }
+    return chosen;
 }
 
 Result<RansTable> RansTable::fromFrequencies(const RansFrequencies& frequencies, const RansNames* names) {

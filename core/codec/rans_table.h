@@ -24,6 +24,10 @@ using RansFrequencies = std::array<std::uint16_t, kRansSymbols>;
 /// in integers. Fails when nothing was counted.
 Result<RansFrequencies> normaliseCounts(const RansCounts& counts);
 
+/// The same for counts that never fall from one symbol that occurs to the next, of symbols that a register table
+/// holds: frequencies that make this table exact (rans_register_table.h), unless they would cost much.
+Result<RansFrequencies> normaliseForRegisters(const RansCounts& counts);
+
 /// What symbols are decoded as.
 using RansNames = std::array<std::uint8_t, kRansSymbols>;
 

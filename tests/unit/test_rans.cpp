@@ -220,6 +220,54 @@ private slots:
         QVERIFY(!normaliseCounts(RansCounts{}).has_value());
     }
 
+    void exactTablesCostLittleAndDecodeOnEveryPath() {
+        Random random(21);
+        int exact = 0;
+        for (int i = 0; i < 60; ++i) {
+            // Bells with their symbols in order of frequency, as pairs of exponents come.
+            const std::uint32_t symbols = 20 + below(random, 45);
+            const double sigma = symbols * (0.2 + below(random, 100) / 400.0);
+            RansCounts counts{};
+            for (std::uint32_t s = 0; s < symbols; ++s) {
+                const double x = (symbols - s) / sigma;
+                counts[s] = 1 + static_cast<std::uint32_t>(1e5 * std::exp(-x * x / 2));
+            }
+            const RansFrequencies frequencies = normaliseForRegisters(counts).value();
+            const auto table = RansTable::fromFrequencies(frequencies).value();
+            const auto plain = tableOf(counts);
+            double total = 0;
+            for (std::uint32_t s = 0; s < symbols; ++s) {
+                QVERIFY(frequencies[s] > 0);
+                total += counts[s];
+            }
+            QVERIFY(static_cast<double>(table.costOf(counts)) <=
+                    static_cast<double>(plain.costOf(counts)) + 0.03 * 65536 * total);
+            if (!table.registerTable().fits || table.registerTable().corrections > 0)
+                continue;
+            ++exact;
+            std::vector<std::uint8_t> row(1000);
+            for (std::uint8_t& symbol : row)
+                symbol = drawSymbol(table, random, 5);
+            const std::vector<RansRow> rows(5, RansRow{&table, row.data()});
+            RansEncoder encoder;
+            std::vector<std::byte> bytes;
+            QVERIFY(encoder.encode(rows, 1000, 4, {}, bytes).has_value());
+            for (const RansPath path : kRansPaths) {
+                if (!ransPathAvailable(path))
+                    continue;
+                std::vector<std::uint8_t> back(5 * row.size());
+                std::vector<RansOutputRow> outputs;
+                for (std::size_t r = 0; r < 5; ++r)
+                    outputs.push_back({&table, back.data() + r * row.size()});
+                QVERIFY(ransDecode(bytes, outputs, 1000, 4, 0, path).has_value());
+                for (std::size_t at = 0; at < back.size(); ++at)
+                    QCOMPARE(back[at], row[at % row.size()]);
+            }
+        }
+        QVERIFY2(exact > 40, qPrintable(QString::number(exact)));
+        QVERIFY(!normaliseForRegisters(RansCounts{}).has_value());
+    }
+
     void refusesBadSums() {
         RansFrequencies frequencies{};
         QVERIFY(!RansTable::fromFrequencies(frequencies));
