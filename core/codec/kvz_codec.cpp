@@ -188,11 +188,11 @@ std::vector<std::int32_t> offsetsOf(const Pipeline& pipeline, const ChunkShape& 
         return offsets;
     const bool coarse = std::get<Step>(pipeline.quantiser).step >= kCoarseStep;
     const double unit = static_cast<double>(step) / (coarse ? kOffsetParts : 1);
-    const auto tokens = static_cast<double>(shape.tokens.size());
+    const double share = 1 / (static_cast<double>(shape.tokens.size()) * unit);
     for (std::size_t c = 0; c < sums.size(); ++c) {
         // Transforms may leave means beyond the largest offset; those of a part of the range remain.
-        const double mean = std::clamp(sums[c] / tokens / unit, -kMostOffset, kMostOffset);
-        const auto rounded = static_cast<std::int32_t>(mean + (mean < 0 ? -0.5 : 0.5));
+        const double mean = std::clamp(sums[c] * share, -kMostOffset, kMostOffset);
+        const auto rounded = static_cast<std::int32_t>(mean + std::copysign(0.5, mean));
         offsets[c] = coarse ? rounded : rounded * kOffsetParts;
     }
     return offsets;
@@ -245,6 +245,9 @@ Result<EncodedChunk> encodeSteps(const Pipeline& pipeline, const PlaneCalibratio
     SymbolOptions options;
     options.predictor = pipeline.predictor;
     options.statistics = statistics;
+    std::vector<std::byte> front{static_cast<std::byte>(KvzForm::Step)};
+    putKept(kept, front);
+    options.front = front;
     auto offsets = offsetsOf(pipeline, input.shape, step, sums.sums);
     KVSCOPE_ASSIGN(auto coded, encodePlane(quantised(rows, values, input.shape, step, offsets), options));
     if (input.shape.tokens.size() <= kFewTokens) {
@@ -255,12 +258,10 @@ Result<EncodedChunk> encodeSteps(const Pipeline& pipeline, const PlaneCalibratio
     }
 
     EncodedChunk chunk;
-    chunk.bytes.push_back(static_cast<std::byte>(KvzForm::Step));
-    putKept(kept, chunk.bytes);
+    chunk.bytes = std::move(coded.bytes);
     chunk.parts = coded.parts;
     ++chunk.parts[BytePart::Header];
-    chunk.parts[BytePart::Exceptions] += static_cast<std::int64_t>(chunk.bytes.size()) - 1;
-    chunk.bytes.insert(chunk.bytes.end(), coded.bytes.begin(), coded.bytes.end());
+    chunk.parts[BytePart::Exceptions] += static_cast<std::int64_t>(front.size()) - 1;
     if (statistics) {
         chunk.channelBits = std::move(coded.channelBits);
         chunk.entropyBits = coded.entropyBits;

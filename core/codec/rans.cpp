@@ -164,6 +164,21 @@ std::int64_t ransPayloadCapacity(std::span<const RansRow> rows, std::int64_t tok
 
 Result<void> RansEncoder::encode(std::span<const RansRow> rows, std::int64_t tokens, int streams,
                                  std::span<const std::byte> payload, std::vector<std::byte>& out, RansPath path) {
+    KVSCOPE_TRY(code(rows, tokens, streams, payload, path));
+    append(out);
+    return {};
+}
+
+void RansEncoder::append(std::vector<std::byte>& out) const {
+    out.insert(out.end(), head_.begin(), head_.end());
+    for (const auto words : coded_) {
+        const auto bytes = std::as_bytes(words);
+        out.insert(out.end(), bytes.begin(), bytes.end());
+    }
+}
+
+Result<std::size_t> RansEncoder::code(std::span<const RansRow> rows, std::int64_t tokens, int streams,
+                                      std::span<const std::byte> payload, RansPath path) {
     KVSCOPE_ASSIGN(const RansPath chosen, checkCall(tokens, streams, path));
     if (static_cast<std::int64_t>(payload.size()) > ransPayloadCapacity(rows, tokens, streams))
         return badCall("the payload is too long for the initial states");
@@ -219,22 +234,24 @@ Result<void> RansEncoder::encode(std::span<const RansRow> rows, std::int64_t tok
             owners[i]->words = active[i].words;
     }
 
-    const std::size_t begin = out.size();
+    head_.clear();
     for (std::size_t i = 0; i < streamCount; ++i)
-        putLeb128(coded[i] == 0 ? 0 : static_cast<std::uint64_t>(all[i].end - all[i].words) + 1, out);
-    BitWriter stateBits(out);
+        putLeb128(coded[i] == 0 ? 0 : static_cast<std::uint64_t>(all[i].end - all[i].words) + 1, head_);
+    BitWriter stateBits(head_);
     for (std::size_t i = 0; i < streamCount; ++i) {
         for (int lane = 0; coded[i] > 0 && lane < lanes; ++lane)
             putState(stateBits, all[i].states[static_cast<std::size_t>(lane)]);
     }
     stateBits.finish();
-    if ((out.size() - begin) % kWordBytes != 0)
-        out.push_back(std::byte{0});
+    if (head_.size() % kWordBytes != 0)
+        head_.push_back(std::byte{0});
+    std::size_t size = head_.size();
+    coded_ = {};
     for (std::size_t i = 0; i < streamCount; ++i) {
-        const auto words = std::as_bytes(std::span(all[i].words, all[i].end));
-        out.insert(out.end(), words.begin(), words.end());
+        coded_[i] = {all[i].words, all[i].end};
+        size += coded_[i].size_bytes();
     }
-    return {};
+    return size;
 }
 
 Result<RansDecoder> RansDecoder::open(std::span<const std::byte> bytes, std::int64_t tokens, int streams,

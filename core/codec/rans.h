@@ -57,8 +57,17 @@ public:
                         std::span<const std::byte> payload, std::vector<std::byte>& out,
                         RansPath path = RansPath::Best);
 
+    /// The same in two steps, for callers that write the length first: codes and returns the number of bytes, which
+    /// append() then appends.
+    Result<std::size_t> code(std::span<const RansRow> rows, std::int64_t tokens, int streams,
+                             std::span<const std::byte> payload, RansPath path = RansPath::Best);
+    void append(std::vector<std::byte>& out) const;
+
 private:
     RawVector<std::uint16_t> words_;
+    /// What comes before the words, and the words of each stream within words_.
+    std::vector<std::byte> head_;
+    std::array<std::span<const std::uint16_t>, kMostRansStreams> coded_;
 };
 
 /// Decodes the rows of one encode() call, in order and as many at a time as the caller likes, so that what comes next

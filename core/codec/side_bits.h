@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -55,11 +56,15 @@ public:
 
     /// Writes what is left and fills the last byte with zeros.
     void finish() {
+        flush();
         for (; pendingBits_ > 0; pendingBits_ -= 8, pending_ >>= 8)
             out_.push_back(static_cast<std::byte>(pending_ & 0xFFU));
         pendingBits_ = 0;
         pending_ = 0;
     }
+
+    /// How many whole words lie before the bits to come, in bytes, with all that was in the output before.
+    [[nodiscard]] std::size_t bytesBefore() const { return out_.size() + held_; }
 
 private:
     static constexpr int kMostAtOnce = 32;
@@ -71,14 +76,23 @@ private:
         if (pendingBits_ < kMostAtOnce)
             return;
         const auto word = static_cast<std::uint32_t>(pending_);
-        const std::size_t before = out_.size();
-        out_.resize(before + sizeof word);
-        std::memcpy(out_.data() + before, &word, sizeof word);
+        std::memcpy(words_.data() + held_, &word, sizeof word);
+        held_ += sizeof word;
+        if (held_ == words_.size())
+            flush();
         pending_ >>= kMostAtOnce;
         pendingBits_ -= kMostAtOnce;
     }
 
+    void flush() {
+        out_.insert(out_.end(), words_.begin(), words_.begin() + static_cast<std::ptrdiff_t>(held_));
+        held_ = 0;
+    }
+
     std::vector<std::byte>& out_;
+    /// Words on their way to the output.
+    std::array<std::byte, 256> words_;
+    std::size_t held_ = 0;
     std::uint64_t pending_ = 0;
     int pendingBits_ = 0;
 };

@@ -121,15 +121,16 @@ SymbolBank::SymbolBank() {
     }
     // What the place and the rest of an exception take, on average.
     constexpr std::uint32_t kExceptionCost = 20 << 8;
-    for (int symbol = 0; symbol < static_cast<int>(kRansSymbols); ++symbol) {
+    for (int size = 0; size < kBankZero; ++size) {
         for (int column = -kColumnsBefore; column + kColumnsBefore < static_cast<int>(kCostColumns); ++column) {
             const int shape = (column + kColumnsBefore) % kBankShapes;
             const int scale = (column + kColumnsBefore) / kBankShapes - kBankScales;
             const int i = bankClass(std::clamp(scale, 0, kBankScales - 1), shape);
-            const int nearest = std::clamp(symbol - kBankZero, -most(i), most(i));
-            const std::uint32_t coded = table(i).costs()[static_cast<std::size_t>(kBankZero + nearest)] >> 8;
-            costs_[static_cast<std::size_t>(symbol)][static_cast<std::size_t>(column + kColumnsBefore)] =
-                nearest == symbol - kBankZero ? coded : coded + kExceptionCost;
+            const auto nearest = static_cast<std::size_t>(std::min(size, most(i)));
+            const auto& costs = table(i).costs();
+            const std::uint32_t coded = (costs[kBankZero + nearest] + costs[kBankZero - nearest]) >> 9;
+            costs_[static_cast<std::size_t>(size)][static_cast<std::size_t>(column + kColumnsBefore)] =
+                size <= most(i) ? coded : coded + kExceptionCost;
         }
     }
 }

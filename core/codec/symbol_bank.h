@@ -44,17 +44,18 @@ public:
     /// The largest number that the class can code; the smallest is its negative. 0 for class 0.
     [[nodiscard]] int most(int bankClass) const { return most_[static_cast<std::size_t>(bankClass)]; }
 
-    /// What a symbol costs in each class in units of 2^-8 bit, classes 1 and up at columns 0 and up; numbers that a
-    /// class cannot code cost what an exception takes.
+    /// What a number costs in each class in units of 2^-8 bit, classes 1 and up at columns 0 and up; numbers that a
+    /// class cannot code cost what an exception takes. Tables are even but for a slot here and there: numbers of a size
+    /// cost the mean of both signs.
     /// Columns before the first and behind the last repeat the scales at the ends.
     static constexpr std::size_t kCostColumns = 320;
     using CostRow = std::array<std::uint32_t, kCostColumns>;
-    /// The column of class 1 + `column` of symbol 0, from -kColumnsBefore.
+    /// The column of class 1 + `column` of size 0, from -kColumnsBefore.
     [[nodiscard]] const std::uint32_t* costColumns(int column) const {
         return costs_[0].data() + (column + kColumnsBefore);
     }
-    [[nodiscard]] std::uint32_t cost(std::uint8_t symbol, int bankClass) const {
-        return costs_[symbol][static_cast<std::size_t>(bankClass) + (kColumnsBefore - 1)];
+    [[nodiscard]] std::uint32_t cost(int size, int bankClass) const {
+        return costs_[static_cast<std::size_t>(size)][static_cast<std::size_t>(bankClass) + (kColumnsBefore - 1)];
     }
 
 private:
@@ -64,7 +65,7 @@ private:
 
     std::vector<RansTable> tables_;
     std::array<int, kBankClasses> most_{};
-    alignas(64) std::array<CostRow, kRansSymbols> costs_{};
+    alignas(64) std::array<CostRow, kBankZero> costs_{};
 };
 
 } // namespace kvscope

@@ -42,6 +42,8 @@ struct SymbolOptions {
     bool statistics = true;
     /// Fills EncodedSymbols::adaptiveBits.
     bool adaptiveBits = false;
+    /// Stands before everything in EncodedSymbols::bytes and counts in none of the parts.
+    std::span<const std::byte> front = {};
 };
 
 /// Encodes symbols [tokens][channels]; never longer than packing them at the bits of their range (and a few bytes of

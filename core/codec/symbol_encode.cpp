@@ -14,6 +14,7 @@
 #include <bit>
 #include <cmath>
 #include <iterator>
+#include <limits>
 #include <utility>
 
 namespace kvscope {
@@ -22,6 +23,7 @@ namespace {
 
 /// Channels whose rms would exceed this give their low bits away.
 constexpr std::int64_t kMostRms = 30;
+constexpr std::size_t kMostLebBytes = 10;
 
 /// log2(n!) and the like for entropies; n at least 0.
 double logGamma2(double x) {
@@ -82,24 +84,18 @@ ChannelEntropy entropyOf(std::vector<std::int32_t>& numbers, bool adaptive) {
     return sum.result(static_cast<double>(numbers.back()) - numbers.front() + 1);
 }
 
-/// How often each symbol occurs in up to 65,535 of them.
-class Histogram {
-public:
+/// How often numbers of each size occur among the symbols of a row group, up to 65,535 of them.
+struct SizeHistogram {
+    /// Set up to the largest only.
+    std::array<std::uint16_t, kBankZero> counts;
+    int largest = 0;
+    std::uint32_t sum = 0;
+
     void count(const std::uint8_t* symbols, std::size_t number) {
-        range_ = number > 0 ? countSymbols(symbols, number, counts_.data()) : SymbolRange{kBankZero, kBankZero};
-        if (number == 0)
-            counts_[kBankZero] = 0;
+        const SymbolSizes sizes = countSizes(symbols, number, counts.data());
+        largest = sizes.largest;
+        sum = sizes.sum;
     }
-
-    /// Set from first() to last() only.
-    [[nodiscard]] const std::uint16_t* counts() const { return counts_.data(); }
-    /// The smallest and the largest symbol that occur; those of 0 without symbols.
-    [[nodiscard]] int first() const { return range_.first; }
-    [[nodiscard]] int last() const { return range_.last; }
-
-private:
-    std::array<std::uint16_t, kRansSymbols> counts_;
-    SymbolRange range_{kBankZero, kBankZero};
 };
 
 class Encoder {
@@ -186,24 +182,22 @@ private:
         SymbolChannel& channel = layout_.channels[c];
         std::uint8_t* coded = coded_.data() + c * rows;
         const SymbolBank& bank = SymbolBank::get();
-        std::array<Histogram, kMostRowGroups> histograms;
+        std::array<SizeHistogram, kMostRowGroups> histograms;
         std::int64_t sizes = 0;
         int most = 0;
         for (std::size_t g = 0; g < groups_.size(); ++g) {
-            const Histogram& histogram = histograms[g];
             histograms[g].count(coded + groups_[g].first, groups_[g].rows.size());
-            std::int32_t size = 0;
-            for (int symbol = histogram.first(); symbol <= histogram.last(); ++symbol)
-                size += histogram.counts()[symbol] * std::abs(symbol - kBankZero);
-            sizes += size;
-            most = std::max({most, kBankZero - histogram.first(), histogram.last() - kBankZero});
+            sizes += histograms[g].sum;
+            most = std::max(most, histograms[g].largest);
         }
         if (most > kMostRms && squaresOf(histograms) > static_cast<std::int64_t>(rows) * kMostRms * kMostRms)
             return false;
         channel.bankClass = most == 0 ? std::uint8_t{0} : classNear(histograms, sizes, rows);
+        if (options_.statistics || options_.adaptiveBits)
+            countEntropy(c, coded);
         for (std::size_t g = 0; g < groups_.size(); ++g) {
             const int largest = bank.most(shiftedClass(channel.bankClass, layout_.offsets[g]));
-            if (histograms[g].first() >= kBankZero - largest && histograms[g].last() <= kBankZero + largest)
+            if (histograms[g].largest <= largest)
                 continue;
             for (std::size_t i = groups_[g].first; i < groups_[g].first + groups_[g].rows.size(); ++i) {
                 const int number = coded[i] - kBankZero;
@@ -215,25 +209,21 @@ private:
                 coded[i] = static_cast<std::uint8_t>(nearest + kBankZero);
             }
         }
-        if (options_.statistics || options_.adaptiveBits)
-            countEntropy(c, histograms);
         return true;
     }
 
-    [[nodiscard]] std::int64_t squaresOf(const std::array<Histogram, kMostRowGroups>& histograms) const {
+    [[nodiscard]] std::int64_t squaresOf(const std::array<SizeHistogram, kMostRowGroups>& histograms) const {
         std::int64_t squares = 0;
         for (std::size_t g = 0; g < groups_.size(); ++g) {
-            for (int symbol = histograms[g].first(); symbol <= histograms[g].last(); ++symbol) {
-                const std::int64_t number = symbol - kBankZero;
-                squares += histograms[g].counts()[symbol] * number * number;
-            }
+            for (int size = 1; size <= histograms[g].largest; ++size)
+                squares += std::int64_t{histograms[g].counts[static_cast<std::size_t>(size)]} * size * size;
         }
         return squares;
     }
 
     /// The cheapest class among those of a spread near the mean size of the symbols.
-    [[nodiscard]] std::uint8_t classNear(const std::array<Histogram, kMostRowGroups>& histograms, std::int64_t sizes,
-                                         std::size_t rows) const {
+    [[nodiscard]] std::uint8_t classNear(const std::array<SizeHistogram, kMostRowGroups>& histograms,
+                                         std::int64_t sizes, std::size_t rows) const {
         const std::uint64_t ratio = (static_cast<std::uint64_t>(sizes) << 16) / rows + 1;
         const int width = static_cast<int>(std::bit_width(ratio));
         // Four times the logarithm of the mean size, and a quarter octave for the spread above it.
@@ -249,41 +239,33 @@ private:
                                       static_cast<std::int64_t>(rows));
         constexpr int kScalesTried = 5;
         scale = std::clamp(scale - kScalesTried / 2, 0, kBankScales - kScalesTried);
-        constexpr std::uint32_t kShapeBits = 2 << 8;
-        std::array<std::uint32_t, 16> costs{};
-        for (std::size_t i = 0; i < costs.size(); ++i)
-            costs[i] = i % kBankShapes == 0 ? 0 : kShapeBits;
+        // Shapes other than the most common one take more bits to name.
+        constexpr std::uint32_t kOther = 2 << 8;
+        // The last is no class.
+        constexpr std::uint32_t kNone = std::numeric_limits<std::uint32_t>::max() / 2;
+        static_assert(kScalesTried * kBankShapes == 15 && kBankShapes == 3);
+        alignas(64) std::array<std::uint32_t, 16> costs{0,      kOther, kOther, 0,      kOther, kOther, 0,      kOther,
+                                                        kOther, 0,      kOther, kOther, 0,      kOther, kOther, kNone};
         const SymbolBank& bank = SymbolBank::get();
         for (std::size_t g = 0; g < groups_.size() && rows > 0; ++g) {
             const int column = (scale + layout_.offsets[g]) * kBankShapes;
-            addCosts(histograms[g].counts(), histograms[g].first(), histograms[g].last(), bank.costColumns(column),
+            addCosts(histograms[g].counts.data(), histograms[g].largest, bank.costColumns(column),
                      SymbolBank::kCostColumns, costs.data());
         }
-        const auto best = static_cast<int>(
-            std::min_element(costs.begin(), costs.begin() + std::ptrdiff_t{kScalesTried} * kBankShapes) -
-            costs.begin());
-        return static_cast<std::uint8_t>(1 + scale * kBankShapes + best);
+        costs.back() = kNone;
+        return static_cast<std::uint8_t>(1 + scale * kBankShapes + cheapestOf(costs.data()));
     }
 
     /// Adds the entropies of a channel.
-    void countEntropy(std::size_t c, const std::array<Histogram, kMostRowGroups>& histograms) {
-        std::array<std::uint32_t, kRansSymbols> counts{};
-        int first = kRansSymbols - 1;
-        int last = 0;
-        for (std::size_t g = 0; g < groups_.size(); ++g) {
-            if (groups_[g].rows.empty())
-                continue;
-            first = std::min(first, histograms[g].first());
-            last = std::max(last, histograms[g].last());
-            for (int symbol = histograms[g].first(); symbol <= histograms[g].last(); ++symbol)
-                counts[static_cast<std::size_t>(symbol)] += histograms[g].counts()[symbol];
-        }
-        if (first > last)
+    void countEntropy(std::size_t c, const std::uint8_t* coded) {
+        std::array<std::uint16_t, kRansSymbols> counts;
+        const SymbolRange range = countSymbols(coded, codedRows(groups_), counts.data());
+        if (range.first > range.last)
             return;
         EntropySum sum(options_.adaptiveBits);
-        for (int symbol = first; symbol <= last; ++symbol)
-            sum.add(counts[static_cast<std::size_t>(symbol)]);
-        addEntropy(c, sum.result(last - first + 1), 0);
+        for (std::size_t symbol = range.first; symbol <= range.last; ++symbol)
+            sum.add(counts[symbol]);
+        addEntropy(c, sum.result(range.last - range.first + 1), 0);
     }
 
     template <class Number> void takeResiduals(std::span<const Number> numbers) {
@@ -365,13 +347,11 @@ private:
             for (std::size_t i = group.first; i < group.first + group.rows.size(); ++i)
                 ++counts[coded[i]];
             allZero = allZero && counts[kBankZero] == group.rows.size();
-            for (std::size_t symbol = 0; symbol < kRansSymbols; ++symbol) {
-                if (counts[symbol] == 0)
-                    continue;
-                for (int i = 1; i < kBankClasses; ++i)
+            for (int symbol = 1; symbol < static_cast<int>(kRansSymbols); ++symbol) {
+                const std::uint32_t count = counts[static_cast<std::size_t>(symbol)];
+                for (int i = 1; i < kBankClasses && count > 0; ++i)
                     costs[static_cast<std::size_t>(i)] +=
-                        counts[symbol] *
-                        bank.cost(static_cast<std::uint8_t>(symbol), shiftedClass(i, layout_.offsets[g]));
+                        count * bank.cost(std::abs(symbol - kBankZero), shiftedClass(i, layout_.offsets[g]));
             }
         }
         if (allZero)
@@ -390,29 +370,32 @@ private:
         writeExceptions(late);
 
         std::vector<std::byte>& out = result_.bytes;
+        const std::size_t front = options_.front.size();
+        out.assign(options_.front.begin(), options_.front.end());
         out.push_back(static_cast<std::byte>(SymbolForm::Coded));
         putLeb128(early.size(), out);
         putLeb128(late.size(), out);
-        result_.parts[BytePart::Header] = static_cast<std::int64_t>(out.size());
+        result_.parts[BytePart::Header] = static_cast<std::int64_t>(out.size() - front);
         out.insert(out.end(), early.begin(), early.end());
 
         const auto order = layout_.channelOrder();
         std::span<const std::byte> unsent = late;
         RansEncoder coder;
-        std::vector<std::byte> blob;
         for (std::size_t g = 0; g < groups_.size(); ++g) {
             const auto rows = ransRows(g, order);
             const auto tokens = static_cast<std::int64_t>(groups_[g].rows.size());
             const auto room = static_cast<std::size_t>(ransPayloadCapacity(rows, tokens, layout_.streams));
             const auto payload = unsent.first(std::min(room, unsent.size()));
             unsent = unsent.subspan(payload.size());
-            blob.clear();
-            KVSCOPE_TRY(coder.encode(rows, tokens, layout_.streams, payload, blob));
+            KVSCOPE_ASSIGN(const auto length, coder.code(rows, tokens, layout_.streams, payload));
+            if (g + 1 == groups_.size())
+                out.reserve(out.size() + kMostLebBytes + length + unsent.size());
             const std::size_t before = out.size();
-            putLeb128(blob.size(), out);
+            putLeb128(length, out);
             result_.parts[BytePart::Header] += static_cast<std::int64_t>(out.size() - before);
-            result_.parts[BytePart::Payload] += static_cast<std::int64_t>(blob.size() - payload.size());
-            out.insert(out.end(), blob.begin(), blob.end());
+            result_.parts[BytePart::Payload] +=
+                static_cast<std::int64_t>(length) - static_cast<std::int64_t>(payload.size());
+            coder.append(out);
         }
         out.insert(out.end(), unsent.begin(), unsent.end());
         result_.parts[BytePart::Tables] = static_cast<std::int64_t>(early.size() + lateTables);
@@ -511,14 +494,17 @@ template <class Number> int widthOf(std::span<const Number> numbers) {
     return std::bit_width(static_cast<std::uint32_t>(most - least));
 }
 
-template <class Number> EncodedSymbols pack(std::span<const Number> numbers, const std::vector<std::int32_t>& means) {
+template <class Number>
+EncodedSymbols pack(std::span<const Number> numbers, const std::vector<std::int32_t>& means,
+                    std::span<const std::byte> front) {
     EncodedSymbols packed;
+    packed.bytes.assign(front.begin(), front.end());
     packed.bytes.push_back(static_cast<std::byte>(SymbolForm::Packed));
     SideBitWriter writer(packed.bytes);
     std::vector<std::uint32_t> zigzags(means.size());
     std::ranges::transform(means, zigzags.begin(), zigzagOf);
     putNumbers(writer, zigzags);
-    const std::size_t tables = packed.bytes.size();
+    const std::size_t tables = writer.bytesBefore() - front.size();
     const Number least = std::ranges::min(numbers);
     const int width = widthOf(numbers);
     writer.put(static_cast<std::uint32_t>(width), kGolombOrderBits);
@@ -528,7 +514,7 @@ template <class Number> EncodedSymbols pack(std::span<const Number> numbers, con
     writer.finish();
     packed.parts[BytePart::Header] = 1;
     packed.parts[BytePart::Tables] = static_cast<std::int64_t>(tables) - 1;
-    packed.parts[BytePart::Payload] = static_cast<std::int64_t>(packed.bytes.size() - tables);
+    packed.parts[BytePart::Payload] = static_cast<std::int64_t>(packed.bytes.size() - front.size() - tables);
     return packed;
 }
 
@@ -537,6 +523,7 @@ template <class Number> EncodedSymbols pack(std::span<const Number> numbers, con
 Result<EncodedSymbols> encodePlane(const SymbolPlane& plane, const SymbolOptions& options) {
     if (plane.tokens == 0 || plane.channels == 0) {
         EncodedSymbols empty;
+        empty.bytes.assign(options.front.begin(), options.front.end());
         empty.bytes.push_back(static_cast<std::byte>(SymbolForm::Packed));
         empty.parts[BytePart::Header] = 1;
         return empty;
@@ -550,11 +537,12 @@ Result<EncodedSymbols> encodePlane(const SymbolPlane& plane, const SymbolOptions
                               : widthOf(std::span(plane.wide).first(count));
     };
     const auto few = static_cast<std::uint64_t>(widthOfSome(std::min<std::size_t>(kSome, values)));
-    const auto width = coded.bytes.size() * 8 <= values * few ? few : static_cast<std::uint64_t>(widthOfSome(values));
-    if (coded.bytes.size() * 8 <= values * width)
+    const std::size_t size = coded.bytes.size() - options.front.size();
+    const auto width = size * 8 <= values * few ? few : static_cast<std::uint64_t>(widthOfSome(values));
+    if (size * 8 <= values * width)
         return coded;
-    auto packed =
-        plane.isNarrow ? pack(std::span(plane.narrow), plane.means) : pack(std::span(plane.wide), plane.means);
+    auto packed = plane.isNarrow ? pack(std::span(plane.narrow), plane.means, options.front)
+                                 : pack(std::span(plane.wide), plane.means, options.front);
     if (coded.bytes.size() <= packed.bytes.size())
         return coded;
     packed.entropyBits = coded.entropyBits;

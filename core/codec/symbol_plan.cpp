@@ -40,6 +40,25 @@ struct Moments {
     std::int64_t count = 0;
 };
 
+/// modelledBits() of so many numbers.
+class BitModel {
+public:
+    explicit BitModel(std::int64_t count)
+        : count_(count)
+        , factor_(count > 0 ? 96 / static_cast<double>(count) : 0) {}
+
+    [[nodiscard]] std::int64_t bits(std::uint64_t squares) const {
+        // Rounding adds a twelfth to the variance.
+        const auto variance =
+            static_cast<std::int64_t>(static_cast<double>(static_cast<std::int64_t>(squares)) * factor_) + 8;
+        return count_ * log2Q8(static_cast<std::uint64_t>(variance)) / 2;
+    }
+
+private:
+    std::int64_t count_;
+    double factor_;
+};
+
 template <class Number>
 void addRow(const NumberPlane<Number>& plane, const SymbolRow& row, std::size_t t, Moments& moments) {
     const std::int32_t* now = plane.row(t);
@@ -150,15 +169,16 @@ struct ModeChoice {
 };
 
 /// The cheapest mode of a channel; `groups` hold the sums of the rows of each group.
-ModeChoice chooseMode(std::span<const Moments> groups, std::size_t channel, bool references) {
+ModeChoice chooseMode(std::span<const Moments> groups, std::span<const BitModel> models, std::size_t channel,
+                      bool references) {
     ModeChoice best;
     const auto consider = [&](SymbolMode mode, std::uint8_t weight, std::int64_t extraBits, auto squaresOf) {
         // With one group fewer bits take smaller squares.
         if (groups.size() == 1 && mode != SymbolMode::Mean && squaresOf(groups.front()) >= groups.front().own[channel])
             return;
         std::int64_t bits = extraBits * 256;
-        for (const Moments& moments : groups)
-            bits += modelledBits(moments.count, squaresOf(moments));
+        for (std::size_t g = 0; g < groups.size(); ++g)
+            bits += models[g].bits(squaresOf(groups[g]));
         if (bits < best.bits)
             best = {mode, weight, bits, best.ownBits};
     };
@@ -199,9 +219,12 @@ template <class Number>
 ModeBits chooseModes(const NumberPlane<Number>& plane, std::size_t groups, SymbolLayout& layout) {
     std::vector<Moments> moments(groups, Moments(plane.channels));
     addRows(plane, layout, moments);
+    std::vector<BitModel> models;
+    for (const Moments& one : moments)
+        models.emplace_back(one.count);
     ModeBits bits;
     for (std::size_t c = 0; c < plane.channels; ++c) {
-        const ModeChoice choice = chooseMode(moments, c, layout.hasReferences);
+        const ModeChoice choice = chooseMode(moments, models, c, layout.hasReferences);
         layout.channels[c].mode = choice.mode;
         layout.channels[c].weight = choice.weight;
         bits.chosen += choice.bits;
@@ -254,13 +277,7 @@ template <class Number> SymbolLayout plan(const NumberPlane<Number>& plane, Pred
 } // namespace
 
 std::int64_t modelledBits(std::int64_t count, std::uint64_t squares) {
-    if (count == 0)
-        return 0;
-    // Rounding adds a twelfth to the variance.
-    // In float64, which divides several times as fast as integers do.
-    const auto variance =
-        static_cast<std::uint64_t>(static_cast<double>(squares) * 96 / static_cast<double>(count)) + 8;
-    return count * log2Q8(std::max<std::uint64_t>(variance, 1)) / 2;
+    return BitModel(count).bits(squares);
 }
 
 SymbolLayout planSymbols(const SymbolPlane& plane, Predictor predictor) {
