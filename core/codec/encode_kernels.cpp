@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <numeric>
 #include <type_traits>
 
 #undef HWY_TARGET_INCLUDE
@@ -338,204 +337,6 @@ void planeMoments(const std::int16_t* numbers, int rows, std::size_t channels, c
         planeMomentsOne(numbers, rows, channels, before, c, sums);
 }
 
-/// Counting symbol by symbol pays while there are few different ones.
-constexpr int kMostCompared = 40;
-
-#if HWY_TARGET != HWY_SCALAR
-/// Of a whole number of vectors.
-SymbolRange rangeOf(const std::uint8_t* symbols, std::size_t number) {
-    const hn::ScalableTag<std::uint8_t> tag;
-    const hn::Repartition<std::uint16_t, decltype(tag)> pairs;
-    const std::size_t lanes = hn::Lanes(tag);
-    auto least = hn::Set(tag, std::uint8_t{255});
-    auto most = hn::Zero(tag);
-    for (std::size_t i = 0; i < number; i += lanes) {
-        const auto some = hn::LoadU(tag, symbols + i);
-        least = hn::Min(least, some);
-        most = hn::Max(most, some);
-    }
-    const auto lower = [&](auto both)
-                           HWY_ATTR { return hn::And(hn::BitCast(pairs, both), hn::Set(pairs, std::uint16_t{255})); };
-    const auto upper = [&](auto both) HWY_ATTR { return hn::ShiftRight<8>(hn::BitCast(pairs, both)); };
-    const auto first = hn::MinOfLanes(pairs, hn::Min(lower(least), upper(least)));
-    const auto last = hn::MaxOfLanes(pairs, hn::Max(lower(most), upper(most)));
-    return {static_cast<std::uint8_t>(hn::GetLane(first)), static_cast<std::uint8_t>(hn::GetLane(last))};
-}
-#else
-SymbolRange rangeOf(const std::uint8_t* symbols, std::size_t number) {
-    const auto [least, most] = std::minmax_element(symbols, symbols + number);
-    return number > 0 ? SymbolRange{*least, *most} : SymbolRange{};
-}
-#endif
-
-SymbolRange count(const std::uint8_t* symbols, std::size_t number, std::uint16_t* counts) {
-    const hn::ScalableTag<std::uint8_t> tag;
-    const std::size_t lanes = hn::Lanes(tag);
-    const std::size_t whole = number - number % lanes;
-    SymbolRange range = rangeOf(symbols, whole);
-    for (std::size_t i = whole; i < number; ++i) {
-        range.first = std::min(range.first, symbols[i]);
-        range.last = std::max(range.last, symbols[i]);
-    }
-    if (range.last - range.first < kMostCompared) {
-        std::fill_n(counts + range.first, range.last - range.first + 1, std::uint16_t{0});
-        std::size_t i = 0;
-        for (; i + 4 * lanes <= whole; i += 4 * lanes) {
-            const auto first = hn::LoadU(tag, symbols + i);
-            const auto second = hn::LoadU(tag, symbols + i + lanes);
-            const auto third = hn::LoadU(tag, symbols + i + 2 * lanes);
-            const auto fourth = hn::LoadU(tag, symbols + i + 3 * lanes);
-            for (int symbol = range.first; symbol <= range.last; ++symbol) {
-                const auto wanted = hn::Set(tag, static_cast<std::uint8_t>(symbol));
-                const std::size_t found =
-                    hn::CountTrue(tag, hn::Eq(first, wanted)) + hn::CountTrue(tag, hn::Eq(second, wanted)) +
-                    hn::CountTrue(tag, hn::Eq(third, wanted)) + hn::CountTrue(tag, hn::Eq(fourth, wanted));
-                counts[symbol] = static_cast<std::uint16_t>(counts[symbol] + found);
-            }
-        }
-        for (; i < whole; i += lanes) {
-            const auto some = hn::LoadU(tag, symbols + i);
-            for (int symbol = range.first; symbol <= range.last; ++symbol) {
-                const auto wanted = hn::Set(tag, static_cast<std::uint8_t>(symbol));
-                counts[symbol] = static_cast<std::uint16_t>(counts[symbol] + hn::CountTrue(tag, hn::Eq(some, wanted)));
-            }
-        }
-        for (i = whole; i < number; ++i)
-            ++counts[symbols[i]];
-        return range;
-    }
-    // Neighbours are often equal: counting them in one place would wait for the memory each time.
-    std::uint16_t part[4][256];
-    const std::size_t size = std::size_t{range.last} - range.first + 1;
-    for (auto& one : part)
-        std::fill_n(one + range.first, size, std::uint16_t{0});
-    for (std::size_t i = 0; i < number; ++i)
-        ++part[i % 4][symbols[i]];
-    for (int symbol = range.first; symbol <= range.last; ++symbol)
-        counts[symbol] =
-            static_cast<std::uint16_t>(part[0][symbol] + part[1][symbol] + part[2][symbol] + part[3][symbol]);
-    return range;
-}
-
-/// Sizes with counts below this are counted one by one, each compared with all symbols.
-constexpr int kMostComparedSizes = 32;
-
-/// Lanes of a vector of symbols as sizes.
-template <class Tag> HWY_INLINE auto sizesAt(Tag tag, const std::uint8_t* symbols) {
-    const hn::RebindToSigned<Tag> ints;
-    const auto number = hn::Xor(hn::LoadU(tag, symbols), hn::Set(tag, static_cast<std::uint8_t>(kBankZero)));
-    return hn::BitCast(tag, hn::Abs(hn::BitCast(ints, number)));
-}
-
-SymbolSizes sizes(const std::uint8_t* symbols, std::size_t number, std::uint16_t* counts) {
-    const auto sizeOf = [](std::uint8_t symbol) { return static_cast<std::uint8_t>(std::abs(symbol - kBankZero)); };
-    SymbolSizes found;
-    std::size_t whole = 0;
-#if HWY_TARGET != HWY_SCALAR
-    const hn::ScalableTag<std::uint8_t> tag;
-    const hn::Repartition<std::uint64_t, decltype(tag)> sums;
-    const std::size_t lanes = hn::Lanes(tag);
-    whole = number - number % lanes;
-    auto most = hn::Zero(tag);
-    auto sum = hn::Zero(sums);
-    for (std::size_t i = 0; i < whole; i += lanes) {
-        const auto some = sizesAt(tag, symbols + i);
-        most = hn::Max(most, some);
-        sum = hn::Add(sum, hn::SumsOf8(some));
-    }
-    const hn::Repartition<std::uint16_t, decltype(tag)> pairs;
-    const auto both = hn::BitCast(pairs, most);
-    found.largest = static_cast<std::uint8_t>(hn::GetLane(
-        hn::MaxOfLanes(pairs, hn::Max(hn::And(both, hn::Set(pairs, std::uint16_t{255})), hn::ShiftRight<8>(both)))));
-    found.sum = static_cast<std::uint32_t>(hn::GetLane(hn::SumOfLanes(sums, sum)));
-#endif
-    for (std::size_t i = whole; i < number; ++i) {
-        found.largest = std::max(found.largest, sizeOf(symbols[i]));
-        found.sum += sizeOf(symbols[i]);
-    }
-    const int largest = found.largest;
-#if HWY_TARGET != HWY_SCALAR
-    if (largest < kMostComparedSizes) {
-        std::fill_n(counts, largest + 1, std::uint16_t{0});
-        std::size_t i = 0;
-        for (; i + 4 * lanes <= whole; i += 4 * lanes) {
-            const auto first = sizesAt(tag, symbols + i);
-            const auto second = sizesAt(tag, symbols + i + lanes);
-            const auto third = sizesAt(tag, symbols + i + 2 * lanes);
-            const auto fourth = sizesAt(tag, symbols + i + 3 * lanes);
-            for (int size = 0; size <= largest; ++size) {
-                const auto wanted = hn::Set(tag, static_cast<std::uint8_t>(size));
-                const std::size_t equal =
-                    hn::CountTrue(tag, hn::Eq(first, wanted)) + hn::CountTrue(tag, hn::Eq(second, wanted)) +
-                    hn::CountTrue(tag, hn::Eq(third, wanted)) + hn::CountTrue(tag, hn::Eq(fourth, wanted));
-                counts[size] = static_cast<std::uint16_t>(counts[size] + equal);
-            }
-        }
-        for (; i < whole; i += lanes) {
-            const auto some = sizesAt(tag, symbols + i);
-            for (int size = 0; size <= largest; ++size)
-                counts[size] = static_cast<std::uint16_t>(
-                    counts[size] + hn::CountTrue(tag, hn::Eq(some, hn::Set(tag, static_cast<std::uint8_t>(size)))));
-        }
-        for (i = whole; i < number; ++i)
-            ++counts[sizeOf(symbols[i])];
-        return found;
-    }
-#endif
-    // Neighbours are often equal: counting them in one place would wait for the memory each time.
-    std::uint16_t part[4][kBankZero];
-    for (auto& one : part)
-        std::fill_n(one, largest + 1, std::uint16_t{0});
-    for (std::size_t i = 0; i < number; ++i)
-        ++part[i % 4][sizeOf(symbols[i])];
-    for (int size = 0; size <= largest; ++size)
-        counts[size] = static_cast<std::uint16_t>(part[0][size] + part[1][size] + part[2][size] + part[3][size]);
-    return found;
-}
-
-void costs(const std::uint16_t* counts, int largest, const std::uint32_t* rows, std::size_t stride,
-           std::uint32_t* sums) {
-    const hn::CappedTag<std::uint32_t, 16> tag;
-    const std::size_t lanes = hn::Lanes(tag);
-    for (std::size_t i = 0; i < 16; i += lanes) {
-        auto sum = hn::LoadU(tag, sums + i);
-        for (int size = 0; size <= largest; ++size)
-            sum = hn::Add(sum, hn::Mul(hn::Set(tag, counts[size]),
-                                       hn::LoadU(tag, rows + static_cast<std::size_t>(size) * stride + i)));
-        hn::StoreU(sum, tag, sums + i);
-    }
-}
-
-int cheapest(const std::uint32_t* sums) {
-    const hn::CappedTag<std::uint32_t, 16> tag;
-    const std::size_t lanes = hn::Lanes(tag);
-    auto least = hn::LoadU(tag, sums);
-    for (std::size_t i = lanes; i < 16; i += lanes)
-        least = hn::Min(least, hn::LoadU(tag, sums + i));
-    least = hn::MinOfLanes(tag, least);
-    for (std::size_t i = 0;; i += lanes) {
-        if (const std::intptr_t found = hn::FindFirstTrue(tag, hn::Eq(hn::LoadU(tag, sums + i), least)); found >= 0)
-            return static_cast<int>(i) + static_cast<int>(found);
-    }
-}
-
-std::int32_t weigh(const std::int16_t* counts, const std::int16_t* costs) {
-    constexpr std::size_t kBytes = 256;
-#if HWY_TARGET == HWY_SCALAR || !HWY_ARCH_X86
-    return std::inner_product(counts, counts + kBytes, costs, std::int32_t{0});
-#else
-    const hn::ScalableTag<std::int16_t> shorts;
-    const hn::ScalableTag<std::int32_t> tag;
-    // The instructions that add the products of pairs leave everything in the first sum.
-    auto other = hn::Zero(tag);
-    auto sum = hn::Zero(tag);
-    for (std::size_t i = 0; i < kBytes; i += hn::Lanes(shorts))
-        sum =
-            hn::ReorderWidenMulAccumulate(tag, hn::LoadU(shorts, counts + i), hn::LoadU(shorts, costs + i), sum, other);
-    return hn::GetLane(hn::SumOfLanes(tag, sum));
-#endif
-}
-
 } // namespace kvscope::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -548,11 +349,6 @@ HWY_EXPORT(steps);
 HWY_EXPORT(symbolsOf);
 HWY_EXPORT(moments);
 HWY_EXPORT(planeMoments);
-HWY_EXPORT(count);
-HWY_EXPORT(sizes);
-HWY_EXPORT(costs);
-HWY_EXPORT(cheapest);
-HWY_EXPORT(weigh);
 
 bool addRows(DType type, const std::byte* values, std::size_t rows, std::size_t channels, float most, float* sums) {
     return HWY_DYNAMIC_DISPATCH(add)(type, values, rows, channels, most, sums);
@@ -575,27 +371,6 @@ void addMoments(const std::int16_t* numbers, const ModeRows& rows, std::size_t c
 void planeMoments(const std::int16_t* numbers, int rows, std::size_t channels, const std::int16_t* before,
                   const MomentSums& sums) {
     HWY_DYNAMIC_DISPATCH(planeMoments)(numbers, rows, channels, before, sums);
-}
-
-SymbolRange countSymbols(const std::uint8_t* symbols, std::size_t number, std::uint16_t* counts) {
-    return HWY_DYNAMIC_DISPATCH(count)(symbols, number, counts);
-}
-
-SymbolSizes countSizes(const std::uint8_t* symbols, std::size_t number, std::uint16_t* counts) {
-    return HWY_DYNAMIC_DISPATCH(sizes)(symbols, number, counts);
-}
-
-void addCosts(const std::uint16_t* counts, int largest, const std::uint32_t* rows, std::size_t stride,
-              std::uint32_t* sums) {
-    HWY_DYNAMIC_DISPATCH(costs)(counts, largest, rows, stride, sums);
-}
-
-int cheapestOf(const std::uint32_t* sums) {
-    return HWY_DYNAMIC_DISPATCH(cheapest)(sums);
-}
-
-std::int32_t weighBytes(const std::int16_t* counts, const std::int16_t* costs) {
-    return HWY_DYNAMIC_DISPATCH(weigh)(counts, costs);
 }
 
 } // namespace kvscope

@@ -51,30 +51,4 @@ inline constexpr int kPlaneMomentRows = 250;
 void planeMoments(const std::int16_t* numbers, int rows, std::size_t channels, const std::int16_t* before,
                   const MomentSums& sums);
 
-/// The smallest and the largest of up to 65,535 symbols and how often each symbol between them occurs: counts[symbol].
-/// 255 and 0 without symbols.
-struct SymbolRange {
-    std::uint8_t first = 255;
-    std::uint8_t last = 0;
-};
-SymbolRange countSymbols(const std::uint8_t* symbols, std::size_t number, std::uint16_t* counts);
-
-/// Of up to 65,535 symbols 128 + n, |n| <= 127: the largest |n|, the sum of all, and how often each up to the largest
-/// occurs: counts[|n|].
-struct SymbolSizes {
-    std::uint8_t largest = 0;
-    std::uint32_t sum = 0;
-};
-SymbolSizes countSizes(const std::uint8_t* symbols, std::size_t number, std::uint16_t* counts);
-
-/// Adds counts[size] * costs[size * stride + i] to sums[i], i < 16, for sizes 0 .. largest.
-void addCosts(const std::uint16_t* counts, int largest, const std::uint32_t* costs, std::size_t stride,
-              std::uint32_t* sums);
-
-/// The index of the first of the smallest of 16 sums.
-int cheapestOf(const std::uint32_t* sums);
-
-/// Sum of counts[i] * costs[i] over 256 bytes; neither is negative and the sum fits.
-std::int32_t weighBytes(const std::int16_t* counts, const std::int16_t* costs);
-
 } // namespace kvscope

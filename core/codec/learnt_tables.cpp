@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/codec/learnt_tables.h"
 
-#include "core/codec/encode_kernels.h"
+#include "core/codec/class_kernels.h"
 #include "core/codec/fixed_log.h"
 #include "core/codec/side_bits.h"
 #include "core/codec/symbol_layout.h"

@@ -223,10 +223,14 @@ Result<std::size_t> RansEncoder::code(std::span<const RansRow> rows, std::int64_
                 continue;
             }
             owners[count] = &all[i];
-            active[count++] = {
-                all[i].states.data(),     row.table->frequencies().data(), row.table->firstSlots().data(),
-                row.table->firstSymbol(), row.table->lastSymbol(),         all[i].words,
-                row.symbols + tokens};
+            active[count++] = {all[i].states.data(),
+                               row.table->frequencies().data(),
+                               row.table->firstSlots().data(),
+                               row.table->firstSymbolButZero(),
+                               row.table->lastSymbol(),
+                               all[i].words,
+                               row.symbols + tokens,
+                               &row.table->pushTable()};
         }
         if (!encodeGroup(std::span(active).first(count), tokens, encodeLoop(chosen)))
             return badCall("a symbol is not in its table");

@@ -14,6 +14,10 @@
     __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,popcnt"), always_inline)) inline
 #define KVSCOPE_VBMI_ENTRY __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,popcnt")))
 
+#define KVSCOPE_VBMI2                                                                                                  \
+    __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi2,popcnt"), always_inline)) inline
+#define KVSCOPE_VBMI2_ENTRY __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi2,popcnt")))
+
 namespace kvscope::rans {
 
 namespace {
@@ -368,6 +372,105 @@ template <class Table> KVSCOPE_AVX512_ENTRY bool encodeOne(EncodeLane* streams, 
     return a.store(streams[0]);
 }
 
+/// A stream whose states and RansPushTable are in registers.
+struct SmallPushState {
+    Half low;
+    Half high;
+    __m512i slots[2];
+    __m512 reciprocal[2];
+    std::uint16_t* words;
+    const std::uint8_t* symbols;
+    /// Of all symbols; the least frequency.
+    __m256i least;
+    __m256i most;
+    __m512i rarest;
+
+    KVSCOPE_VBMI2 explicit SmallPushState(const EncodeLane& stream)
+        : low(_mm512_loadu_si512(stream.states))
+        , high(_mm512_loadu_si512(stream.states + 16))
+        , slots{_mm512_load_si512(stream.pushTable->slots.data()),
+                _mm512_load_si512(stream.pushTable->slots.data() + 16)}
+        , reciprocal{_mm512_load_ps(stream.pushTable->reciprocal.data()),
+                     _mm512_load_ps(stream.pushTable->reciprocal.data() + 16)}
+        , words(stream.words)
+        , symbols(stream.symbols)
+        , least(_mm256_set1_epi8(-1))
+        , most(_mm256_setzero_si256())
+        , rarest(_mm512_set1_epi32(-1)) {}
+
+    /// What a symbol of 16 lanes does to them once they have given their words away.
+    struct Change {
+        __m512i frequency;
+        __m512i first;
+        __m512 reciprocal;
+        __mmask16 spills;
+    };
+
+    KVSCOPE_VBMI2 Change look(Half state, __m128i some) {
+        const __m512i index = _mm512_cvtepu8_epi32(some);
+        const __m512i slot = _mm512_permutex2var_epi32(slots[0], index, slots[1]);
+        const __m512i frequency = _mm512_and_si512(slot, _mm512_set1_epi32(0xFFFF));
+        rarest = _mm512_min_epu32(rarest, frequency);
+        return {frequency, _mm512_srli_epi32(slot, 16), _mm512_permutex2var_ps(reciprocal[0], index, reciprocal[1]),
+                _mm512_cmpge_epu32_mask(state, _mm512_slli_epi32(frequency, kRansStateBits - kRansProbabilityBits))};
+    }
+
+    /// As pushHalf().
+    KVSCOPE_VBMI2 static Half apply(Half state, const Change& change) {
+        const __m512i kept = _mm512_mask_srli_epi32(state, change.spills, state, kRansWordBits);
+        const __m512i estimate = _mm512_cvttps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(kept), change.reciprocal));
+        const __m512i remainder = _mm512_sub_epi32(kept, _mm512_mullo_epi32(estimate, change.frequency));
+        const __mmask16 small = _mm512_cmpge_epi32_mask(remainder, change.frequency);
+        const __m512i quotient = _mm512_mask_add_epi32(estimate, small, estimate, _mm512_set1_epi32(1));
+        const __m512i others = _mm512_sub_epi32(_mm512_set1_epi32(kRansTotal), change.frequency);
+        return _mm512_add_epi32(_mm512_add_epi32(kept, change.first), _mm512_mullo_epi32(quotient, others));
+    }
+
+    KVSCOPE_VBMI2 void push() {
+        symbols -= kRansLanes;
+        const __m256i some = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(symbols));
+        least = _mm256_min_epu8(least, some);
+        most = _mm256_max_epu8(most, some);
+        const Change lower = look(low, _mm256_castsi256_si128(some));
+        const Change upper = look(high, _mm256_extracti128_si256(some, 1));
+        // The words of both halves, in lane order, moved to the upper end of 32 as pushHalf() does.
+        const __m512i lanes = _mm512_set_epi16(31, 30, 29, 28, 27, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17, 16, 15, 14,
+                                               13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+        const __m512i even = _mm512_slli_epi16(lanes, 1);
+        const __mmask32 spills = _mm512_kunpackw(upper.spills, lower.spills);
+        const int count = static_cast<int>(_mm_popcnt_u32(spills));
+        const __m512i given = _mm512_maskz_compress_epi16(spills, _mm512_permutex2var_epi16(low, even, high));
+        const __m512i packed =
+            _mm512_permutexvar_epi16(_mm512_add_epi16(lanes, _mm512_set1_epi16(static_cast<short>(count))), given);
+        _mm512_storeu_si512(words - kRansLanes, packed);
+        words -= count;
+        low = apply(low, lower);
+        high = apply(high, upper);
+    }
+
+    KVSCOPE_VBMI2 bool store(EncodeLane& stream) const {
+        _mm512_storeu_si512(stream.states, low);
+        _mm512_storeu_si512(stream.states + 16, high);
+        stream.words = words;
+        stream.symbols = symbols;
+        const __m256i first = _mm256_set1_epi8(static_cast<char>(stream.pushTable->firstSymbol));
+        const __m256i last = _mm256_set1_epi8(static_cast<char>(stream.pushTable->lastSymbol));
+        return (_mm256_cmplt_epu8_mask(least, first) | _mm256_cmpgt_epu8_mask(most, last)) == 0 &&
+               _mm512_testn_epi32_mask(rarest, rarest) == 0;
+    }
+};
+
+KVSCOPE_VBMI2_ENTRY bool encodeTwoSmall(EncodeLane* streams, std::int64_t steps) {
+    SmallPushState a(streams[0]);
+    SmallPushState b(streams[1]);
+    for (std::int64_t step = 0; step < steps; ++step) {
+        a.push();
+        b.push();
+    }
+    const bool goodA = a.store(streams[0]);
+    return b.store(streams[1]) && goodA;
+}
+
 bool isNarrow(const EncodeLane& stream) {
     return stream.lastSymbol - stream.secondSymbol < 64;
 }
@@ -402,11 +505,14 @@ void decodeAvx512(DecodeLane* streams, int count, std::int64_t steps) {
 
 bool encodeAvx512(EncodeLane* streams, int count, std::int64_t steps) {
     bool good = true;
+    const bool compresses = __builtin_cpu_supports("avx512vbmi2");
     for (int i = 0; i < count; i += 2) {
         if (count == 1)
             return isNarrow(streams[0]) ? encodeOne<NarrowTable>(streams, steps) : encodeOne<WideTable>(streams, steps);
+        const bool small = compresses && streams[i].pushTable->fits && streams[i + 1].pushTable->fits;
         const bool narrow = isNarrow(streams[i]) && isNarrow(streams[i + 1]);
-        good = (narrow ? encodeTwo<NarrowTable>(streams + i, steps) : encodeTwo<WideTable>(streams + i, steps)) && good;
+        const auto loop = small ? encodeTwoSmall : narrow ? encodeTwo<NarrowTable> : encodeTwo<WideTable>;
+        good = loop(streams + i, steps) && good;
     }
     return good;
 }

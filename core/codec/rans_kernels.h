@@ -38,6 +38,7 @@ struct EncodeLane {
     std::uint16_t* words = nullptr;
     /// Past the last symbol; symbols are taken from before it.
     const std::uint8_t* symbols = nullptr;
+    const RansPushTable* pushTable = nullptr;
 };
 
 /// Encodes `steps` full steps of `count` (1, 2 or 4) streams, last step first, and moves words and symbols back. Says

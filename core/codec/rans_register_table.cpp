@@ -93,4 +93,27 @@ RansRegisterTable makeRegisterTable(const std::array<std::uint16_t, 256>& freque
     return table;
 }
 
+RansPushTable makePushTable(const std::array<std::uint16_t, 256>& frequencies) {
+    RansPushTable table;
+    const auto isPresent = [](std::uint16_t frequency) { return frequency > 0; };
+    const auto first = std::ranges::find_if(frequencies, isPresent) - frequencies.begin();
+    const auto behind = std::find_if(frequencies.rbegin(), frequencies.rend(), isPresent).base() - frequencies.begin();
+    if (behind - first > RansPushTable::kEntries)
+        return table;
+    table.fits = true;
+    table.firstSymbol = static_cast<std::uint8_t>(first);
+    table.lastSymbol = static_cast<std::uint8_t>(behind - 1);
+    std::uint32_t slot = 0;
+    for (auto symbol = static_cast<std::size_t>(first); symbol < static_cast<std::size_t>(behind); ++symbol) {
+        const std::uint32_t frequency = frequencies[symbol];
+        const std::size_t entry = symbol % RansPushTable::kEntries;
+        if (frequency == 0)
+            continue;
+        table.slots[entry] = frequency | slot << 16;
+        table.reciprocal[entry] = 1.0F / static_cast<float>(frequency) * (1 - 0x1.8p-21F);
+        slot += frequency;
+    }
+    return table;
+}
+
 } // namespace kvscope

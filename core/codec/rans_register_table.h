@@ -42,4 +42,20 @@ struct RansRegisterTable {
 /// Lays out a table of these frequencies (sum kRansTotal, none of them kRansTotal).
 RansRegisterTable makeRegisterTable(const std::array<std::uint16_t, 256>& frequencies);
 
+/// What encoding looks up, for tables whose symbols lie within 32 neighbours: entry symbol % 32.
+struct RansPushTable {
+    static constexpr int kEntries = 32;
+
+    /// Frequency | first slot << 16; 0 for symbols that the table does not have.
+    alignas(64) std::array<std::uint32_t, kEntries> slots{};
+    /// 1 / frequency, too small by 2^-21 to 2^-20 of it: quotients of states in float32 come out right or one short.
+    alignas(64) std::array<float, kEntries> reciprocal{};
+    std::uint8_t firstSymbol = 0;
+    std::uint8_t lastSymbol = 0;
+    bool fits = false;
+};
+
+/// Lays out a table of these frequencies, at least two of which are not 0.
+RansPushTable makePushTable(const std::array<std::uint16_t, 256>& frequencies);
+
 } // namespace kvscope

@@ -236,6 +236,8 @@ Result<RansTable> RansTable::fromFrequencies(const RansFrequencies& frequencies,
     lookup->isConstant = lookup->firstSymbol == lookup->lastSymbol;
     if (!lookup->isConstant)
         lookup->registers = makeRegisterTable(frequencies);
+    if (!lookup->isConstant && names == nullptr)
+        lookup->push = makePushTable(frequencies);
     if (names != nullptr) {
         for (std::uint8_t& symbol : lookup->registers.symbol)
             symbol = (*names)[symbol];

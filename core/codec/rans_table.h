@@ -53,6 +53,8 @@ public:
     [[nodiscard]] std::span<const std::uint32_t, kRansTotal> entries() const { return lookup_->entries; }
 
     [[nodiscard]] const RansRegisterTable& registerTable() const { return lookup_->registers; }
+    /// Not of tables with names.
+    [[nodiscard]] const RansPushTable& pushTable() const { return lookup_->push; }
 
     /// Bits of each symbol in units of 2^-16 bit; kNoCost for a symbol that the table cannot code. Not
     /// of tables with names.
@@ -68,6 +70,7 @@ private:
         alignas(64) RansFrequencies frequency{};
         alignas(64) RansFrequencies first{};
         RansRegisterTable registers;
+        RansPushTable push;
         std::array<std::uint32_t, kRansSymbols> cost{};
         bool isConstant = false;
         std::uint8_t firstSymbol = 0;

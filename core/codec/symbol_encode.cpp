@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/codec/class_kernels.h"
 #include "core/codec/encode_kernels.h"
 #include "core/codec/narrow_modes.h"
 #include "core/codec/rans.h"
@@ -15,6 +16,7 @@
 #include <cmath>
 #include <iterator>
 #include <limits>
+#include <numeric>
 #include <utility>
 
 namespace kvscope {
@@ -83,20 +85,6 @@ ChannelEntropy entropyOf(std::vector<std::int32_t>& numbers, bool adaptive) {
     }
     return sum.result(static_cast<double>(numbers.back()) - numbers.front() + 1);
 }
-
-/// How often numbers of each size occur among the symbols of a row group, up to 65,535 of them.
-struct SizeHistogram {
-    /// Set up to the largest only.
-    std::array<std::uint16_t, kBankZero> counts;
-    int largest = 0;
-    std::uint32_t sum = 0;
-
-    void count(const std::uint8_t* symbols, std::size_t number) {
-        const SymbolSizes sizes = countSizes(symbols, number, counts.data());
-        largest = sizes.largest;
-        sum = sizes.sum;
-    }
-};
 
 class Encoder {
 public:
@@ -182,22 +170,22 @@ private:
         SymbolChannel& channel = layout_.channels[c];
         std::uint8_t* coded = coded_.data() + c * rows;
         const SymbolBank& bank = SymbolBank::get();
-        std::array<SizeHistogram, kMostRowGroups> histograms;
-        std::int64_t sizes = 0;
+        std::array<SymbolSizes, kMostRowGroups> sizes;
+        std::uint64_t sum = 0;
         int most = 0;
         for (std::size_t g = 0; g < groups_.size(); ++g) {
-            histograms[g].count(coded + groups_[g].first, groups_[g].rows.size());
-            sizes += histograms[g].sum;
-            most = std::max(most, histograms[g].largest);
+            sizes[g] = sizesOf(coded + groups_[g].first, groups_[g].rows.size());
+            sum += sizes[g].sum;
+            most = std::max<int>(most, sizes[g].largest);
         }
-        if (most > kMostRms && squaresOf(histograms) > static_cast<std::int64_t>(rows) * kMostRms * kMostRms)
+        if (most > kMostRms && squaresOf(coded, rows) > static_cast<std::int64_t>(rows) * kMostRms * kMostRms)
             return false;
-        channel.bankClass = most == 0 ? std::uint8_t{0} : classNear(histograms, sizes, rows);
+        channel.bankClass = most == 0 ? std::uint8_t{0} : classNear(coded, sizes, sum, rows);
         if (options_.statistics || options_.adaptiveBits)
-            countEntropy(c, coded);
+            countEntropy(c, coded, rows);
         for (std::size_t g = 0; g < groups_.size(); ++g) {
             const int largest = bank.most(shiftedClass(channel.bankClass, layout_.offsets[g]));
-            if (histograms[g].largest <= largest)
+            if (sizes[g].largest <= largest)
                 continue;
             for (std::size_t i = groups_[g].first; i < groups_[g].first + groups_[g].rows.size(); ++i) {
                 const int number = coded[i] - kBankZero;
@@ -212,19 +200,16 @@ private:
         return true;
     }
 
-    [[nodiscard]] std::int64_t squaresOf(const std::array<SizeHistogram, kMostRowGroups>& histograms) const {
-        std::int64_t squares = 0;
-        for (std::size_t g = 0; g < groups_.size(); ++g) {
-            for (int size = 1; size <= histograms[g].largest; ++size)
-                squares += std::int64_t{histograms[g].counts[static_cast<std::size_t>(size)]} * size * size;
-        }
-        return squares;
+    static std::int64_t squaresOf(const std::uint8_t* coded, std::size_t rows) {
+        return std::accumulate(coded, coded + rows, std::int64_t{0}, [](std::int64_t squares, std::uint8_t symbol) {
+            return squares + (symbol - kBankZero) * (symbol - kBankZero);
+        });
     }
 
     /// The cheapest class among those of a spread near the mean size of the symbols.
-    [[nodiscard]] std::uint8_t classNear(const std::array<SizeHistogram, kMostRowGroups>& histograms,
-                                         std::int64_t sizes, std::size_t rows) const {
-        const std::uint64_t ratio = (static_cast<std::uint64_t>(sizes) << 16) / rows + 1;
+    [[nodiscard]] std::uint8_t classNear(const std::uint8_t* coded, const std::array<SymbolSizes, kMostRowGroups>& sizes,
+                                         std::uint64_t sum, std::size_t rows) const {
+        const std::uint64_t ratio = (sum << 16) / rows + 1;
         const int width = static_cast<int>(std::bit_width(ratio));
         // Four times the logarithm of the mean size, and a quarter octave for the spread above it.
         const int size = (width - 17) * 4 + static_cast<int>(ratio << (64 - width) >> 61 & 3U) + 1;
@@ -249,7 +234,7 @@ private:
         const SymbolBank& bank = SymbolBank::get();
         for (std::size_t g = 0; g < groups_.size() && rows > 0; ++g) {
             const int column = (scale + layout_.offsets[g]) * kBankShapes;
-            addCosts(histograms[g].counts.data(), histograms[g].largest, bank.costColumns(column),
+            addCosts(coded + groups_[g].first, groups_[g].rows.size(), sizes[g].largest, bank.costColumns(column),
                      SymbolBank::kCostColumns, costs.data());
         }
         costs.back() = kNone;
@@ -257,15 +242,18 @@ private:
     }
 
     /// Adds the entropies of a channel.
-    void countEntropy(std::size_t c, const std::uint8_t* coded) {
-        std::array<std::uint16_t, kRansSymbols> counts;
-        const SymbolRange range = countSymbols(coded, codedRows(groups_), counts.data());
-        if (range.first > range.last)
+    void countEntropy(std::size_t c, const std::uint8_t* coded, std::size_t rows) {
+        RansCounts counts{};
+        for (std::size_t i = 0; i < rows; ++i)
+            ++counts[coded[i]];
+        const auto occurs = [](std::uint32_t count) { return count > 0; };
+        const auto first = std::ranges::find_if(counts, occurs);
+        if (first == counts.end())
             return;
-        EntropySum sum(options_.adaptiveBits);
-        for (std::size_t symbol = range.first; symbol <= range.last; ++symbol)
-            sum.add(counts[symbol]);
-        addEntropy(c, sum.result(range.last - range.first + 1), 0);
+        const auto behind = std::find_if(counts.rbegin(), counts.rend(), occurs).base();
+        EntropySum entropy(options_.adaptiveBits);
+        std::for_each(first, behind, [&](std::uint32_t count) { entropy.add(count); });
+        addEntropy(c, entropy.result(static_cast<double>(behind - first)), 0);
     }
 
     template <class Number> void takeResiduals(std::span<const Number> numbers) {
