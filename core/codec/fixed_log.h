@@ -15,4 +15,12 @@ constexpr std::int64_t log2Q8(std::uint64_t value) {
     return static_cast<std::int64_t>(whole) * 256 + static_cast<std::int64_t>(bent >> 8);
 }
 
+/// The same for a number of at least 1 with a fraction.
+inline std::int64_t realLog2Q8(double value) {
+    const auto bits = std::bit_cast<std::uint64_t>(value);
+    const std::uint64_t fraction = bits >> 36 & 0xFFFFU;
+    const std::uint64_t bent = fraction + ((fraction * ((1U << 16) - fraction) >> 16) * 88 >> 8);
+    return (static_cast<std::int64_t>(bits >> 52) - 1023) * 256 + static_cast<std::int64_t>(bent >> 8);
+}
+
 } // namespace kvscope

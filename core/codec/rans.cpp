@@ -223,14 +223,10 @@ Result<std::size_t> RansEncoder::code(std::span<const RansRow> rows, std::int64_
                 continue;
             }
             owners[count] = &all[i];
-            active[count++] = {all[i].states.data(),
-                               row.table->frequencies().data(),
-                               row.table->firstSlots().data(),
-                               row.table->firstSymbolButZero(),
-                               row.table->lastSymbol(),
-                               all[i].words,
-                               row.symbols + tokens,
-                               &row.table->pushTable()};
+            active[count++] = {all[i].states.data(),           row.table->frequencies().data(),
+                               row.table->firstSlots().data(), row.table->firstSymbolButZero(),
+                               row.table->lastSymbol(),        all[i].words,
+                               row.symbols + tokens,           &row.table->pushTable()};
         }
         if (!encodeGroup(std::span(active).first(count), tokens, encodeLoop(chosen)))
             return badCall("a symbol is not in its table");

@@ -18,8 +18,9 @@ namespace {
 constexpr std::int64_t kBlock = 32;
 /// Channels of a sketch that lie side by side.
 constexpr std::size_t kRun = 8;
-/// One row in so many says whether the search is worth while.
-constexpr std::uint32_t kSampled = 8;
+/// Rows are searched in so many samples. After each they must have saved so many percent of what would be worth it.
+constexpr std::uint32_t kSamples = 8;
+constexpr std::array<std::int64_t, kSamples> kHope{50, 80, 90, 90, 95, 95, 95, 100};
 /// Planes shorter than this are searched at once.
 constexpr std::size_t kFewRows = 64;
 /// Longer planes are not searched: their sums would not fit.
@@ -151,17 +152,6 @@ public:
         return found;
     }
 
-    /// About what all rows save.
-    std::int64_t sample() {
-        std::int64_t saved = 0;
-        for (std::size_t t = 0; t < plane_.tokens; ++t) {
-            // Scattered, since texts may repeat themselves at any distance.
-            if (static_cast<std::uint32_t>(t) * 0x9E3779B1U >> 29 == 0)
-                saved += find(t).saved;
-        }
-        return saved * kSampled;
-    }
-
 private:
     [[nodiscard]] std::int64_t savedBits(std::int64_t before, std::int64_t rest) const {
         return static_cast<std::int64_t>(plane_.channels) *
@@ -194,17 +184,22 @@ std::optional<ReferenceGain> findReferences(const NumberPlane<Number>& plane, st
     if (plane.tokens > kMostRows)
         return {};
     Search<Number> search(plane);
-    // A sample that shows less than half of it leaves no doubt.
-    if (plane.tokens >= kFewRows && search.sample() <= worth / 2)
-        return {};
     std::vector<SymbolRow> rows(plane.tokens);
     ReferenceGain gain;
     gain.left.resize(plane.tokens);
-    for (std::size_t t = 0; t < plane.tokens; ++t) {
-        const auto found = search.find(t);
-        rows[t] = found.row;
-        gain.left[t] = found.left;
-        gain.saved += found.saved;
+    // Rows are taken in samples: scattered, since texts may repeat themselves at any distance. When those so far leave
+    // little hope, the others are not searched.
+    for (std::uint32_t sample = 0; sample < kSamples; ++sample) {
+        for (std::size_t t = 0; t < plane.tokens; ++t) {
+            if (static_cast<std::uint32_t>(t) * 0x9E3779B1U >> 29 != sample)
+                continue;
+            const auto found = search.find(t);
+            rows[t] = found.row;
+            gain.left[t] = found.left;
+            gain.saved += found.saved;
+        }
+        if (plane.tokens >= kFewRows && gain.saved * kSamples <= (sample + 1) * worth / 100 * kHope[sample])
+            return {};
     }
     if (gain.saved <= worth)
         return {};

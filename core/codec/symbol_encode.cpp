@@ -207,8 +207,9 @@ private:
     }
 
     /// The cheapest class among those of a spread near the mean size of the symbols.
-    [[nodiscard]] std::uint8_t classNear(const std::uint8_t* coded, const std::array<SymbolSizes, kMostRowGroups>& sizes,
-                                         std::uint64_t sum, std::size_t rows) const {
+    [[nodiscard]] std::uint8_t classNear(const std::uint8_t* coded,
+                                         const std::array<SymbolSizes, kMostRowGroups>& sizes, std::uint64_t sum,
+                                         std::size_t rows) const {
         const std::uint64_t ratio = (sum << 16) / rows + 1;
         const int width = static_cast<int>(std::bit_width(ratio));
         // Four times the logarithm of the mean size, and a quarter octave for the spread above it.

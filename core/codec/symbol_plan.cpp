@@ -49,9 +49,8 @@ public:
 
     [[nodiscard]] std::int64_t bits(std::uint64_t squares) const {
         // Rounding adds a twelfth to the variance.
-        const auto variance =
-            static_cast<std::int64_t>(static_cast<double>(static_cast<std::int64_t>(squares)) * factor_) + 8;
-        return count_ * log2Q8(static_cast<std::uint64_t>(variance)) / 2;
+        const double variance = static_cast<double>(static_cast<std::int64_t>(squares)) * factor_ + 8;
+        return count_ * realLog2Q8(variance) / 2;
     }
 
 private:
@@ -168,24 +167,58 @@ struct ModeChoice {
     std::int64_t ownBits = 0;
 };
 
+/// What naming a mode takes, in bits times 2^8, with the weight of the row before.
+constexpr std::int64_t kMeanBits = 1 * 256;
+constexpr std::int64_t kReferenceBits = 1 * 256;
+constexpr std::int64_t kPreviousBits = 5 * 256;
+constexpr std::int64_t kAnchorBits = 3 * 256;
+
+/// The weight that leaves least of numbers with these products with those before, whose squares are `lagged` > 0.
+std::uint8_t weightOf(std::int64_t product, std::uint64_t lagged) {
+    const double weight = static_cast<double>(product) * kWholeWeight / static_cast<double>(lagged);
+    return static_cast<std::uint8_t>(std::clamp(weight + 0.5, 1.0, static_cast<double>(kWholeWeight)));
+}
+
+/// Squares of what the row before with this weight leaves.
+std::uint64_t afterPrevious(const Moments& moments, std::size_t channel, std::int64_t weight) {
+    const __int128 gain = static_cast<__int128>(moments.product[channel]) * (2 * kWholeWeight * weight) -
+                          static_cast<__int128>(moments.lagged[channel]) * (weight * weight);
+    const __int128 rest = static_cast<__int128>(moments.own[channel]) - gain / (kWholeWeight * kWholeWeight);
+    return static_cast<std::uint64_t>(std::max<__int128>(rest, 0));
+}
+
+/// The cheapest mode of a channel whose rows are in one group without references.
+ModeChoice choosePlainMode(const Moments& moments, const BitModel& model, std::size_t channel) {
+    ModeChoice best;
+    best.bits = best.ownBits = model.bits(moments.own[channel]) + kMeanBits;
+    const auto consider = [&](SymbolMode mode, std::uint8_t weight, std::int64_t bits) {
+        const bool better = bits < best.bits;
+        best.mode = better ? mode : best.mode;
+        best.weight = better ? weight : best.weight;
+        best.bits = better ? bits : best.bits;
+    };
+    if (moments.lagged[channel] > 0) {
+        const std::uint8_t weight = weightOf(moments.product[channel], moments.lagged[channel]);
+        consider(SymbolMode::Previous, weight, model.bits(afterPrevious(moments, channel, weight)) + kPreviousBits);
+    }
+    consider(SymbolMode::Anchor, kWholeWeight, model.bits(moments.anchor[channel]) + kAnchorBits);
+    return best;
+}
+
 /// The cheapest mode of a channel; `groups` hold the sums of the rows of each group.
-ModeChoice chooseMode(std::span<const Moments> groups, std::span<const BitModel> models, std::size_t channel,
-                      bool references) {
+ModeChoice chooseMode(std::span<const Moments> groups, std::span<const BitModel> models, std::size_t channel) {
     ModeChoice best;
     const auto consider = [&](SymbolMode mode, std::uint8_t weight, std::int64_t extraBits, auto squaresOf) {
-        // With one group fewer bits take smaller squares.
-        if (groups.size() == 1 && mode != SymbolMode::Mean && squaresOf(groups.front()) >= groups.front().own[channel])
-            return;
-        std::int64_t bits = extraBits * 256;
+        std::int64_t bits = extraBits;
         for (std::size_t g = 0; g < groups.size(); ++g)
             bits += models[g].bits(squaresOf(groups[g]));
         if (bits < best.bits)
             best = {mode, weight, bits, best.ownBits};
     };
-    consider(SymbolMode::Mean, kWholeWeight, 1, [&](const Moments& m) { return m.own[channel]; });
+    consider(SymbolMode::Mean, kWholeWeight, kMeanBits, [&](const Moments& m) { return m.own[channel]; });
     best.ownBits = best.bits;
-    if (references)
-        consider(SymbolMode::Reference, kWholeWeight, 1, [&](const Moments& m) { return m.reference[channel]; });
+    consider(SymbolMode::Reference, kWholeWeight, kReferenceBits,
+             [&](const Moments& m) { return m.reference[channel]; });
     std::int64_t product = 0;
     std::uint64_t lagged = 0;
     for (const Moments& moments : groups) {
@@ -193,19 +226,11 @@ ModeChoice chooseMode(std::span<const Moments> groups, std::span<const BitModel>
         lagged += moments.lagged[channel];
     }
     if (product > 0 && lagged > 0) {
-        const auto norm = static_cast<std::int64_t>(lagged);
-        const auto weight =
-            static_cast<std::uint8_t>(std::clamp<std::int64_t>((product * 16 + norm) / (2 * norm), 1, kWholeWeight));
-        consider(SymbolMode::Previous, weight, 5, [&](const Moments& m) {
-            const std::int64_t twice = std::int64_t{2} * kWholeWeight * weight;
-            const std::int64_t square = std::int64_t{weight} * weight;
-            const __int128 gain =
-                static_cast<__int128>(m.product[channel]) * twice - static_cast<__int128>(m.lagged[channel]) * square;
-            const __int128 rest = static_cast<__int128>(m.own[channel]) - gain / 64;
-            return static_cast<std::uint64_t>(std::max<__int128>(rest, 0));
-        });
+        const std::uint8_t weight = weightOf(product, lagged);
+        consider(SymbolMode::Previous, weight, kPreviousBits,
+                 [&](const Moments& m) { return afterPrevious(m, channel, weight); });
     }
-    consider(SymbolMode::Anchor, kWholeWeight, 3, [&](const Moments& m) { return m.anchor[channel]; });
+    consider(SymbolMode::Anchor, kWholeWeight, kAnchorBits, [&](const Moments& m) { return m.anchor[channel]; });
     return best;
 }
 
@@ -224,7 +249,8 @@ ModeBits chooseModes(const NumberPlane<Number>& plane, std::size_t groups, Symbo
         models.emplace_back(one.count);
     ModeBits bits;
     for (std::size_t c = 0; c < plane.channels; ++c) {
-        const ModeChoice choice = chooseMode(moments, models, c, layout.hasReferences);
+        const ModeChoice choice =
+            layout.hasReferences ? chooseMode(moments, models, c) : choosePlainMode(moments.front(), models.front(), c);
         layout.channels[c].mode = choice.mode;
         layout.channels[c].weight = choice.weight;
         bits.chosen += choice.bits;
