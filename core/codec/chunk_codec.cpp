@@ -297,4 +297,11 @@ Result<void> decodeChunkNative(const Pipeline& pipeline, const PlaneCalibration&
     });
 }
 
+std::optional<std::span<const std::byte>> storedValues(const Pipeline& pipeline, const ChunkShape& shape,
+                                                       std::span<const std::byte> bytes) {
+    if (!isBare(pipeline) || pipeline.coder != EntropyCoder::Raw || !checkSizes(shape, std::nullopt, bytes.size()))
+        return std::nullopt;
+    return bytes;
+}
+
 } // namespace kvscope

@@ -102,4 +102,9 @@ Result<void> decodeChunk(const Pipeline& pipeline, const PlaneCalibration& calib
 Result<void> decodeChunkNative(const Pipeline& pipeline, const PlaneCalibration& calibration, const ChunkShape& shape,
                                std::span<const std::byte> bytes, std::span<std::byte> out);
 
+/// The values of a chunk that holds them as they are, in the plane's dtype: `bytes` itself, which nothing has to
+/// decode. Nothing for all other chunks, and for one whose size does not fit.
+std::optional<std::span<const std::byte>> storedValues(const Pipeline& pipeline, const ChunkShape& shape,
+                                                       std::span<const std::byte> bytes);
+
 } // namespace kvscope

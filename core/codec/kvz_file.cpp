@@ -106,6 +106,19 @@ Result<std::size_t> KvzFile::bestLevel() const {
 Result<std::vector<std::byte>> KvzFile::readChunk(std::size_t level, PlaneId plane, std::size_t chunk) const {
     const KvzChunk& entry = levels()[level].planes.at(plane).chunks[chunk];
     KVSCOPE_ASSIGN(auto bytes, bytes_->read(entry.offset, entry.bytes));
+    KVSCOPE_TRY(checkChunk(level, plane, chunk, bytes));
+    return bytes;
+}
+
+Result<void> KvzFile::readChunkInto(std::size_t level, PlaneId plane, std::size_t chunk,
+                                    std::span<std::byte> out) const {
+    KVSCOPE_TRY(bytes_->readAt(levels()[level].planes.at(plane).chunks[chunk].offset, out));
+    return checkChunk(level, plane, chunk, out);
+}
+
+Result<void> KvzFile::checkChunk(std::size_t level, PlaneId plane, std::size_t chunk,
+                                 std::span<const std::byte> bytes) const {
+    const KvzChunk& entry = levels()[level].planes.at(plane).chunks[chunk];
     if (hashBytes(bytes) != entry.hash)
         return fail("is damaged: the checksum of chunk " + std::to_string(chunk) + " (tokens " +
                         std::to_string(entry.tokens.begin.value) + ".." + std::to_string(entry.tokens.end.value) +
@@ -113,7 +126,7 @@ Result<std::vector<std::byte>> KvzFile::readChunk(std::size_t level, PlaneId pla
                         " does not match",
                     name() + ", level " + levels()[level].name + ", byte " + std::to_string(entry.offset),
                     "Other chunks can still be read; copy the file again, or encode it again");
-    return bytes;
+    return {};
 }
 
 std::shared_ptr<const ChunkStore> KvzFile::store(std::size_t level) const {

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -38,7 +39,11 @@ public:
     /// The lossless level where there is one, else the one with the most bytes; an error in a file of text alone.
     [[nodiscard]] Result<std::size_t> bestLevel() const;
 
-    /// Reads one chunk and checks its hash; the error names level, plane and chunk.
+    /// Reads one chunk into `out`, which must have its size, and checks its hash; the error names level, plane and
+    /// chunk.
+    [[nodiscard]] Result<void> readChunkInto(std::size_t level, PlaneId plane, std::size_t chunk,
+                                             std::span<std::byte> out) const;
+    /// The same into fresh memory.
     [[nodiscard]] Result<std::vector<std::byte>> readChunk(std::size_t level, PlaneId plane, std::size_t chunk) const;
     /// The chunks of a level for makeDecodedCache().
     [[nodiscard]] std::shared_ptr<const ChunkStore> store(std::size_t level) const;
@@ -48,6 +53,8 @@ public:
 private:
     KvzFile(ByteSourcePtr bytes, KvzDirectory directory, KvzRoot root);
     [[nodiscard]] tl::unexpected<Error> noValues() const;
+    [[nodiscard]] Result<void> checkChunk(std::size_t level, PlaneId plane, std::size_t chunk,
+                                          std::span<const std::byte> bytes) const;
 
     ByteSourcePtr bytes_;
     KvzDirectory directory_;

@@ -3,6 +3,7 @@
 
 #include "core/base/hash.h"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <limits>
@@ -23,9 +24,9 @@ public:
         : file_(std::move(file)) {}
 
     [[nodiscard]] const KvzDirectory& directory() const override { return file_->directory(); }
-    [[nodiscard]] Result<std::vector<std::byte>> readChunk(std::size_t level, PlaneId plane,
-                                                           std::size_t chunk) const override {
-        return file_->readChunk(level, plane, chunk);
+    [[nodiscard]] Result<void> readChunkInto(std::size_t level, PlaneId plane, std::size_t chunk,
+                                             std::span<std::byte> out) const override {
+        return file_->readChunkInto(level, plane, chunk, out);
     }
 
 private:
@@ -39,10 +40,12 @@ public:
         , directory_(std::move(directory)) {}
 
     [[nodiscard]] const KvzDirectory& directory() const override { return directory_; }
-    [[nodiscard]] Result<std::vector<std::byte>> readChunk(std::size_t level, PlaneId plane,
-                                                           std::size_t chunk) const override {
+    [[nodiscard]] Result<void> readChunkInto(std::size_t level, PlaneId plane, std::size_t chunk,
+                                             std::span<std::byte> out) const override {
         const KvzChunk& entry = directory_.levels[level].planes.at(plane).chunks[chunk];
-        return store_->readChunk({entry.hash, entry.bytes});
+        KVSCOPE_ASSIGN(const auto bytes, store_->readChunk({entry.hash, entry.bytes}));
+        std::ranges::copy(bytes, out.begin());
+        return {};
     }
 
 private:
@@ -76,6 +79,17 @@ Result<KvzDirectory> fromRecord(std::span<const std::byte> record, const std::st
 }
 
 } // namespace
+
+Result<std::vector<std::byte>> EncodedContext::readChunk(std::size_t level, PlaneId plane, std::size_t chunk) const {
+    std::vector<std::byte> bytes;
+    try {
+        bytes.resize(static_cast<std::size_t>(directory().levels[level].planes.at(plane).chunks[chunk].bytes));
+    } catch (const std::bad_alloc&) {
+        return fail("needs more memory than there is", directory().info.name, "Close other dumps", Error::Kind::System);
+    }
+    KVSCOPE_TRY(readChunkInto(level, plane, chunk, bytes));
+    return bytes;
+}
 
 EncodedContextPtr contextOf(KvzFilePtr file) {
     return std::make_shared<FileContext>(std::move(file));

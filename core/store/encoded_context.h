@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -26,9 +27,11 @@ public:
 
     /// Levels, planes and chunks (their offsets mean nothing outside a file).
     [[nodiscard]] virtual const KvzDirectory& directory() const = 0;
-    /// Reads a chunk and checks its hash.
-    [[nodiscard]] virtual Result<std::vector<std::byte>> readChunk(std::size_t level, PlaneId plane,
-                                                                   std::size_t chunk) const = 0;
+    /// Reads a chunk into `out`, which must have its size, and checks its hash.
+    [[nodiscard]] virtual Result<void> readChunkInto(std::size_t level, PlaneId plane, std::size_t chunk,
+                                                     std::span<std::byte> out) const = 0;
+    /// The same into fresh memory.
+    [[nodiscard]] Result<std::vector<std::byte>> readChunk(std::size_t level, PlaneId plane, std::size_t chunk) const;
 };
 
 using EncodedContextPtr = std::shared_ptr<const EncodedContext>;

@@ -11,7 +11,7 @@
 #include "core/stream/compute_model.h"
 #include "core/stream/context_parts.h"
 #include "core/stream/policy.h"
-#include "core/stream/receive_arena.h"
+#include "core/stream/shared_bytes.h"
 #include "core/stream/timeline.h"
 
 #include <cstddef>
@@ -94,9 +94,9 @@ struct FetchOptions {
 /// One part as it arrived, encoded and decoded.
 struct ReceivedPart {
     std::size_t level = 0;
-    ReceivedBytes encoded;
+    SharedBytes encoded;
     /// In the plane's dtype, [tokens][channels].
-    ReceivedBytes decoded;
+    SharedBytes decoded;
 };
 using ReceivedParts = std::map<std::pair<PlaneId, TokenIndex>, ReceivedPart>;
 

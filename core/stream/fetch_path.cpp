@@ -7,6 +7,7 @@
 #include <asio/write.hpp>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
 #include <utility>
@@ -20,6 +21,10 @@ using asio::ip::tcp;
 constexpr auto kWatchEvery = std::chrono::milliseconds(50);
 constexpr double kFirstRetry = 0.05;
 constexpr double kLongestRetry = 2;
+/// Lateness that is reckoned with at most, and what is left of it with each request.
+constexpr double kMostLateness = 0.2;
+constexpr double kLatenessKept = 0.95;
+constexpr double kRateWindow = 0.1;
 
 } // namespace
 
@@ -58,7 +63,8 @@ void FetchPath::connect() {
     heardAt_ = owner_.now();
     socket_ = std::make_unique<tcp::socket>(io_);
     resolver_ = std::make_unique<tcp::resolver>(io_);
-    parser_ = std::make_unique<wire::FrameParser>(name());
+    parser_ = std::make_unique<wire::FrameParser>(
+        name(), [this](const wire::Segment& fields, std::size_t size) { return placeFor(fields, size); });
     resolver_->async_resolve(
         address_.host, std::to_string(address_.port),
         [this, connection = connection_](const asio::error_code& code, const tcp::resolver::results_type& found) {
@@ -99,7 +105,9 @@ void FetchPath::greet() {
 
 void FetchPath::read() {
     const auto room = parser_->room();
-    socket_->async_read_some(asio::buffer(room.data(), room.size()),
+    const std::array<asio::mutable_buffer, 2> buffers{asio::buffer(room[0].data(), room[0].size()),
+                                                      asio::buffer(room[1].data(), room[1].size())};
+    socket_->async_read_some(buffers,
                              [this, connection = connection_](const asio::error_code& code, std::size_t bytes) {
                                  if (connection != connection_)
                                      return;
@@ -121,7 +129,7 @@ void FetchPath::received(std::size_t bytes) {
             return lose(item.error(), true);
         if (!*item)
             break;
-        heardAt_ = owner_.now();
+        heardBefore_ = std::exchange(heardAt_, owner_.now());
         if (const auto* broken = std::get_if<wire::FrameParser::Damaged>(&**item)) {
             const auto request = std::ranges::find(requests_, false, &OpenRequest::cancelled);
             if (request == requests_.end())
@@ -209,6 +217,17 @@ OpenRequest* FetchPath::find(std::uint32_t id) {
     return request == requests_.end() ? nullptr : &*request;
 }
 
+std::span<std::byte> FetchPath::placeFor(const wire::Segment& fields, std::size_t size) {
+    OpenRequest* request = find(fields.request);
+    if (request == nullptr || request->skipping || fields.part != request->part ||
+        fields.part >= request->wire.endPart || fields.offset != request->partial.size())
+        return {};
+    const auto whole = static_cast<std::size_t>(owner_.partBytes(*request, request->part));
+    if (size > whole - request->partial.size())
+        return {};
+    return request->partial.room(arena_, size, whole);
+}
+
 Result<void> FetchPath::takeSegment(const wire::Segment& segment) {
     const auto lies = [&](const char* what) {
         return fail(std::string("does not keep to the protocol: ") + what, name(),
@@ -220,7 +239,12 @@ Result<void> FetchPath::takeSegment(const wire::Segment& segment) {
     if (!request->cancelled)
         owner_.began(number_, *request);
     const std::size_t frame = wire::kHeaderBytes + wire::kSegmentFields + segment.bytes.size();
+    const double late = latenessOf(*request, static_cast<double>(frame));
+    if (!std::exchange(request->begun, true))
+        lateBegin_ = std::clamp(late, kLatenessKept * lateBegin_, kMostLateness);
     request->bytesLeft = std::max(0.0, request->bytesLeft - static_cast<double>(frame));
+    if (request->bytesLeft == 0)
+        lateEnd_ = std::clamp(late, kLatenessKept * lateEnd_, kMostLateness);
     owner_.frameCame(number_, *request, frame);
     if (segment.part >= request->wire.endPart || segment.part < request->part)
         return lies("it sends a part that is not next");
@@ -240,12 +264,18 @@ Result<void> FetchPath::takeSegment(const wire::Segment& segment) {
         return {};
     failures_ = 0;
     const std::size_t part = request->part++;
-    ReceivedBytes bytes = request->partial.finish();
+    SharedBytes bytes = request->partial.finish();
     if (request->cancelled || request->have[part])
         return {};
     request->have[part] = true;
     owner_.partCame(number_, *request, part, std::move(bytes));
     return {};
+}
+
+double FetchPath::latenessOf(const OpenRequest& request, double frameBytes) const {
+    const double rate = arrivals_.recentRate(heardAt_, kRateWindow) / 8;
+    const double expected = std::max(heardBefore_, request.since + rtt_) + (rate > 0 ? frameBytes / rate : 0);
+    return heardAt_ - expected;
 }
 
 void FetchPath::damaged() {

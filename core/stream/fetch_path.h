@@ -16,6 +16,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,7 @@ struct OpenRequest {
     /// Bytes on the wire that are still to come.
     double bytesLeft = 0;
     bool cancelled = false;
+    bool begun = false;
     /// When it was sent first.
     double since = 0;
 
@@ -62,7 +64,7 @@ public:
     /// The size of a part in bytes.
     [[nodiscard]] virtual std::int64_t partBytes(const OpenRequest& request, std::size_t part) const = 0;
     virtual void began(std::size_t path, OpenRequest& request) = 0;
-    virtual void partCame(std::size_t path, OpenRequest& request, std::size_t part, ReceivedBytes bytes) = 0;
+    virtual void partCame(std::size_t path, OpenRequest& request, std::size_t part, SharedBytes bytes) = 0;
     /// A frame of a request came, whole or damaged.
     virtual void frameCame(std::size_t path, OpenRequest& request, std::size_t bytes) = 0;
     /// Nothing more comes for a request; parts may be missing.
@@ -99,6 +101,9 @@ public:
     /// When a whole frame came last, seconds from the request.
     [[nodiscard]] double heardAt() const { return heardAt_; }
     [[nodiscard]] double rttSeconds() const { return rtt_; }
+    /// How much later than the round trip and the bandwidth explain transfers begin and end at times, seconds: what
+    /// jitter and lost packets cost.
+    [[nodiscard]] double lateness() const { return lateBegin_ + lateEnd_; }
     [[nodiscard]] const ArrivalLog& arrivals() const { return arrivals_; }
     [[nodiscard]] std::string name() const { return address_.text(); }
     /// Bytes on the wire before the first request.
@@ -114,9 +119,13 @@ private:
     Result<void> handle(const wire::Message& message);
     Result<void> welcome(const wire::Welcome& welcome);
     Result<void> takeDirectory(const wire::DirectoryPiece& piece);
+    /// Where a segment that is arriving belongs, so far as it may be believed; nothing for what takeSegment() must
+    /// judge.
+    std::span<std::byte> placeFor(const wire::Segment& fields, std::size_t size);
     Result<void> takeSegment(const wire::Segment& segment);
     void damaged();
-    void finishDirectory();
+    /// How much later than those before it and the bandwidth explain a frame of a request came just now, seconds.
+    [[nodiscard]] double latenessOf(const OpenRequest& request, double frameBytes) const;
     void ask(OpenRequest& request);
     void write(std::vector<std::byte> frame);
     void flush();
@@ -149,10 +158,13 @@ private:
     std::uint64_t directorySize_ = 0;
     double directoryWire_ = 0;
     double greetedAt_ = 0;
-    /// When the last whole frame came, or waiting for one began.
     ReceiveArena arena_;
+    /// When the last whole frame came, or waiting for one began; and the frame before it.
     double heardAt_ = 0;
+    double heardBefore_ = 0;
     double rtt_ = 0;
+    double lateBegin_ = 0;
+    double lateEnd_ = 0;
     bool greetedBefore_ = false;
     int failures_ = 0;
     ArrivalLog arrivals_;

@@ -24,7 +24,7 @@ constexpr double kAskAhead = 3e-3;
 constexpr double kRateWindow = 0.1;
 constexpr double kLongestTick = 0.05;
 constexpr double kShortestTick = 5e-4;
-constexpr double kLargestFrame = wire::kHeaderBytes + wire::kSegmentFields + wire::kMaxSegment;
+constexpr double kLargestFrame = wire::kHeaderBytes + wire::kSegmentFields + wire::kPacedSegment;
 /// How much sooner another path must bring a chunk to take it over, and over how long its rate is reckoned.
 constexpr double kTakeOverGain = 0.7;
 constexpr double kTakeOverWindow = 1;
@@ -230,7 +230,7 @@ bool FetchRun::isBusy(const FetchPath& path) {
         return left > 0;
     // A slow link brings a frame in longer than the round trip: part of the one under way has come, unseen.
     const double unseen = std::min(rate * std::max(0.0, now() - path.heardAt()), kLargestFrame);
-    const double wait = (left - unseen) / rate - path.rttSeconds() - kAskAhead;
+    const double wait = (left - unseen) / rate - path.rttSeconds() - path.lateness() - kAskAhead;
     if (wait <= 0)
         return false;
     askAt_ = std::min(askAt_, now() + std::max(wait, kShortestTick));
@@ -312,7 +312,7 @@ void FetchRun::frameCame(std::size_t, OpenRequest& request, std::size_t bytes) {
     book_->bytesCame(request.transfer, static_cast<double>(bytes));
 }
 
-void FetchRun::partCame(std::size_t, OpenRequest& request, std::size_t part, ReceivedBytes bytes) {
+void FetchRun::partCame(std::size_t, OpenRequest& request, std::size_t part, SharedBytes bytes) {
     const std::size_t transfer = request.transfer;
     Progressing& chunk = chunks_[book_->chunkOf(transfer)];
     if (book_->isGivenUp(transfer) || chunk.have[part])
@@ -328,7 +328,7 @@ void FetchRun::partCame(std::size_t, OpenRequest& request, std::size_t part, Rec
     decode(transfer, part, std::move(bytes));
 }
 
-void FetchRun::decode(std::size_t transfer, std::size_t part, ReceivedBytes bytes) {
+void FetchRun::decode(std::size_t transfer, std::size_t part, SharedBytes bytes) {
     const ContextPart& which = chunks_[book_->chunkOf(transfer)].parts[part];
     const KvzPlane& plane = levelOf(transfer).planes.at(which.plane);
     const KvzChunk& entry = plane.chunks[which.chunk];
@@ -337,22 +337,27 @@ void FetchRun::decode(std::size_t transfer, std::size_t part, ReceivedBytes byte
     const Rope* rope = layer < info.rope.size() && info.rope[layer] ? &*info.rope[layer] : nullptr;
     const PlaneGeometry* shape = fetched_->directory.geometry.find(which.plane);
     const ChunkShape chunk{which.plane.kind, *shape, entry.tokens, rope};
+    const CalibratedPipeline& how = plane.pipelines[entry.pipeline];
+    // Values that travel as they are stay where they arrived.
+    const bool isStored = storedValues(how.pipeline, chunk, bytes.span()).has_value();
     const auto size = static_cast<std::size_t>(chunk.values() * sizeOf(shape->dtype));
-    auto room = decodedArena_.take(size);
+    auto room = isStored ? nullptr : decodedArena_.take(size);
     ++decodesInFlight_;
     // What the job refers to lives as long as this run, which waits for it.
-    pool_.post([this, transfer, part, bytes = std::move(bytes), hash = entry.hash,
-                &how = plane.pipelines[entry.pipeline], chunk, size, room = std::move(room)] {
+    pool_.post([this, transfer, part, bytes = std::move(bytes), hash = entry.hash, &how, chunk, size,
+                room = std::move(room)] {
         Decoded decoded;
         decoded.begin = now();
         if (hashBytes(bytes.span()) != hash) {
             decoded.problem = Error{"its checksum is not that of the directory", {}, {}, Error::Kind::Input};
+        } else if (room == nullptr) {
+            decoded.values = bytes;
         } else {
             try {
                 const std::span<std::byte> values(room.get(), size);
                 if (auto done = decodeChunkNative(how.pipeline, how.calibration, chunk, bytes.span(), values); !done)
                     decoded.problem = std::move(done.error());
-                decoded.values = ReceivedBytes(room, size);
+                decoded.values = SharedBytes(room, size);
             } catch (const std::bad_alloc&) {
                 decoded.problem = Error{"needs more memory than there is", {}, {}, Error::Kind::System};
             }
@@ -364,7 +369,7 @@ void FetchRun::decode(std::size_t transfer, std::size_t part, ReceivedBytes byte
     });
 }
 
-void FetchRun::decodedPart(std::size_t transfer, std::size_t part, ReceivedBytes bytes, Decoded decoded) {
+void FetchRun::decodedPart(std::size_t transfer, std::size_t part, SharedBytes bytes, Decoded decoded) {
     --decodesInFlight_;
     const std::size_t number = book_->chunkOf(transfer);
     Progressing& chunk = chunks_[number];

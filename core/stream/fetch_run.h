@@ -38,7 +38,7 @@ public:
     Result<void> directoryCame(std::size_t path, std::vector<std::byte> bytes, std::uint64_t hash) override;
     [[nodiscard]] std::int64_t partBytes(const OpenRequest& request, std::size_t part) const override;
     void began(std::size_t path, OpenRequest& request) override;
-    void partCame(std::size_t path, OpenRequest& request, std::size_t part, ReceivedBytes bytes) override;
+    void partCame(std::size_t path, OpenRequest& request, std::size_t part, SharedBytes bytes) override;
     void frameCame(std::size_t path, OpenRequest& request, std::size_t bytes) override;
     void requestEnded(std::size_t path, OpenRequest& request) override;
     void requestFailed(std::size_t path, OpenRequest& request, const std::string& why) override;
@@ -62,7 +62,7 @@ private:
         std::size_t decoding = 0;
     };
     struct Decoded {
-        ReceivedBytes values;
+        SharedBytes values;
         std::optional<Error> problem;
         double begin = 0;
         double end = 0;
@@ -77,8 +77,8 @@ private:
     void request(std::size_t path, const FetchBook::Order& order);
     void forget(std::size_t chunk);
     void dropGivenUp();
-    void decode(std::size_t transfer, std::size_t part, ReceivedBytes bytes);
-    void decodedPart(std::size_t transfer, std::size_t part, ReceivedBytes bytes, Decoded decoded);
+    void decode(std::size_t transfer, std::size_t part, SharedBytes bytes);
+    void decodedPart(std::size_t transfer, std::size_t part, SharedBytes bytes, Decoded decoded);
     void lose(std::size_t transfer, const std::string& why, double wait);
     void tryComplete(std::size_t transfer);
     void schedule();

@@ -53,34 +53,39 @@ Link simpleLink(BandwidthTrace trace, double rttSeconds) {
     return Link{{path}, 1, std::nullopt};
 }
 
-Transfer transferBytes(const LinkPath& path, std::uint64_t seed, std::uint64_t draw, double begin, double payload,
-                       double receiveAfter) {
+TransferTrouble drawTrouble(const LinkPath& path, std::uint64_t seed, std::uint64_t draw, double payload,
+                            double bytesPerSecond) {
     SeededRandom random(seed * 0x2545f4914f6cdd1dULL ^ draw * 0x9e3779b97f4a7c15ULL);
-    double wire = payload;
-    double tailRounds = 0;
+    TransferTrouble trouble;
     if (path.lossRate > 0 && payload > 0) {
         // Packets lost are sent again until they are through. Those of the last round trip delay the chunk by a round
         // trip for each time that some of them are lost; earlier ones are repaired while the chunk is still on its way.
         const double packets = std::ceil(payload / kPacketBytes);
-        double again = 0;
         for (double lost = binomial(packets, path.lossRate, random); lost > 0;
              lost = binomial(lost, path.lossRate, random))
-            again += lost;
-        wire += again * kPacketBytes;
-        const double rate = path.trace->bitsPerSecondAt(begin + path.traceStart) / 8.0;
-        const double window = std::clamp(std::ceil(rate * path.rttSeconds / kPacketBytes), 1.0, packets);
+            trouble.bytesAgain += lost * kPacketBytes;
+        const double underWay = path.rttSeconds > 0 ? bytesPerSecond * path.rttSeconds : 0;
+        const double window = std::clamp(std::ceil(underWay / kPacketBytes), 1.0, packets);
         for (double lost = binomial(window, path.lossRate, random); lost > 0;
              lost = binomial(lost, path.lossRate, random))
-            tailRounds += 1;
+            trouble.tailSeconds += path.rttSeconds;
     }
-    const double jitter = path.jitterSeconds > 0 ? path.jitterSeconds * std::abs(random.normal()) : 0;
-    const double delay = path.rttSeconds / 2 + jitter;
+    if (path.jitterSeconds > 0)
+        trouble.jitterSeconds = path.jitterSeconds * std::abs(random.normal());
+    return trouble;
+}
+
+Transfer transferBytes(const LinkPath& path, std::uint64_t seed, std::uint64_t draw, double begin, double payload,
+                       double receiveAfter) {
+    const double rate = path.trace->bitsPerSecondAt(begin + path.traceStart) / 8.0;
+    const TransferTrouble trouble = drawTrouble(path, seed, draw, payload, rate);
+    const double delay = path.rttSeconds / 2 + trouble.jitterSeconds;
     Transfer transfer;
+    transfer.wireBytes = payload + trouble.bytesAgain;
     transfer.sendBegin = begin;
-    transfer.sendEnd = path.trace->timeWhenThrough(begin + path.traceStart, wire) - path.traceStart;
+    transfer.sendEnd = path.trace->timeWhenThrough(begin + path.traceStart, transfer.wireBytes) - path.traceStart;
     transfer.receiveBegin = std::max(begin + delay, receiveAfter);
-    transfer.receiveEnd = std::max(transfer.sendEnd + delay + tailRounds * path.rttSeconds, transfer.receiveBegin);
-    transfer.wireBytes = wire;
+    transfer.receiveEnd = std::max(transfer.sendEnd + delay + trouble.tailSeconds, transfer.receiveBegin);
     return transfer;
 }
 

@@ -38,6 +38,20 @@ Result<void> validate(const Link& link);
 /// A link of one path without loss or jitter.
 Link simpleLink(BandwidthTrace trace, double rttSeconds);
 
+/// What goes wrong with a transfer on its way.
+struct TransferTrouble {
+    /// Bytes that are sent once more because packets were lost.
+    double bytesAgain = 0;
+    /// How much later its end arrives because packets of the end were lost, and how much later all of it does.
+    double tailSeconds = 0;
+    double jitterSeconds = 0;
+};
+
+/// Draws what befalls `payload` bytes that leave at `bytesPerSecond` (infinite: at once) on a path of that loss, jitter
+/// and round trip. `draw` makes this transfer differ from others of the same seed.
+TransferTrouble drawTrouble(const LinkPath& path, std::uint64_t seed, std::uint64_t draw, double payload,
+                            double bytesPerSecond);
+
 /// Bytes on their way; sender's side and receiver's side, seconds from the request. Infinite where they never arrive.
 struct Transfer {
     double sendBegin = 0;

@@ -37,6 +37,18 @@ double PacedLink::between(double begin, double end) const {
     return 0;
 }
 
+double PacedLink::rateAt(double now) const {
+    switch (mode_) {
+    case Mode::Unlimited:
+        return kForEver;
+    case Mode::Constant:
+        return bytesPerSecond_;
+    case Mode::Trace:
+        return trace_->bitsPerSecondAt(now + shift_) / 8;
+    }
+    return kForEver;
+}
+
 double PacedLink::left(double now) const {
     if (freeAt_ == kForEver)
         return stuckBytes_;

@@ -20,6 +20,8 @@ public:
     void setTrace(double now, std::shared_ptr<const BandwidthTrace> trace, double at);
 
     [[nodiscard]] bool limited() const { return mode_ != Mode::Unlimited; }
+    /// Bytes per second at a time of the clock; infinite without a limit.
+    [[nodiscard]] double rateAt(double now) const;
     /// When the last byte sent so far has left; infinite when it never does.
     [[nodiscard]] double freeAt() const { return freeAt_; }
     /// Sends `bytes` and returns when the last of them has left. `waiting`: they were there when the link became free,

@@ -3,8 +3,10 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <new>
 #include <sys/mman.h>
+#include <utility>
 
 namespace kvscope {
 
@@ -42,24 +44,30 @@ std::shared_ptr<std::byte> ReceiveArena::take(std::size_t bytes) {
     return {block_, place};
 }
 
-void ReceiveBuffer::add(ReceiveArena& arena, std::span<const std::byte> bytes, std::size_t whole) {
-    if (bytes.empty())
-        return;
-    const std::size_t needed = size_ + bytes.size();
+std::span<std::byte> ReceiveBuffer::room(ReceiveArena& arena, std::size_t bytes, std::size_t whole) {
+    const std::size_t needed = size_ + bytes;
     if (needed > capacity_) {
-        const std::size_t capacity = std::min(whole, std::max({kAtOnce, 2 * capacity_, needed}));
-        auto larger = arena.take(std::max(capacity, needed));
+        const std::size_t capacity = std::max(needed, std::min(whole, std::max(kAtOnce, 2 * capacity_)));
+        auto larger = arena.take(capacity);
         if (size_ > 0)
             std::memcpy(larger.get(), data_.get(), size_);
         data_ = std::move(larger);
-        capacity_ = std::max(capacity, needed);
+        capacity_ = capacity;
     }
-    std::memcpy(data_.get() + size_, bytes.data(), bytes.size());
-    size_ = needed;
+    return {data_.get() + size_, bytes};
 }
 
-ReceivedBytes ReceiveBuffer::finish() {
-    ReceivedBytes bytes(std::move(data_), size_);
+void ReceiveBuffer::add(ReceiveArena& arena, std::span<const std::byte> bytes, std::size_t whole) {
+    if (bytes.empty())
+        return;
+    const auto place = room(arena, bytes.size(), whole);
+    if (place.data() != bytes.data())
+        std::memcpy(place.data(), bytes.data(), bytes.size());
+    size_ += bytes.size();
+}
+
+SharedBytes ReceiveBuffer::finish() {
+    SharedBytes bytes(std::move(data_), size_);
     data_.reset();
     capacity_ = size_ = 0;
     return bytes;

@@ -1,28 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include "core/stream/shared_bytes.h"
+
 #include <cstddef>
-#include <cstring>
 #include <memory>
 #include <span>
-#include <utility>
 
 namespace kvscope {
-
-/// Bytes as they arrived; copies share them.
-class ReceivedBytes {
-public:
-    ReceivedBytes() = default;
-    ReceivedBytes(std::shared_ptr<const std::byte> data, std::size_t size)
-        : data_(std::move(data))
-        , size_(size) {}
-
-    [[nodiscard]] std::span<const std::byte> span() const { return {data_.get(), size_}; }
-
-private:
-    std::shared_ptr<const std::byte> data_;
-    std::size_t size_ = 0;
-};
 
 /// Memory for what arrives, in large blocks that the system maps in a few big pages: one thread takes all bytes off the
 /// sockets, and would spend most of its time on faults of small pages. A block lives as long as anything in it. For one
@@ -41,12 +26,14 @@ private:
 class ReceiveBuffer {
 public:
     [[nodiscard]] std::size_t size() const { return size_; }
-    /// Appends bytes of a part of `whole` bytes, which it must not exceed.
+    /// Room for the next `bytes` of a part of `whole` bytes, which they must not exceed; nothing is appended yet.
+    std::span<std::byte> room(ReceiveArena& arena, std::size_t bytes, std::size_t whole);
+    /// Appends bytes; those that already lie in that room are not moved.
     void add(ReceiveArena& arena, std::span<const std::byte> bytes, std::size_t whole);
     /// Forgets what has come; its memory is used again.
     void clear() { size_ = 0; }
     /// Hands out what has come and starts anew.
-    ReceivedBytes finish();
+    SharedBytes finish();
 
 private:
     std::shared_ptr<std::byte> data_;

@@ -5,6 +5,7 @@
 #include "core/stream/paced_link.h"
 #include "core/stream/sender_session.h"
 #include "core/stream/timeline.h"
+#include "core/stream/trace_shapes.h"
 
 #include <asio/executor_work_guard.hpp>
 #include <asio/post.hpp>
@@ -53,12 +54,12 @@ public:
         served->context = std::move(context);
         served->name = served->context->directory().info.name;
         try {
-            served->directory = std::make_shared<const std::vector<std::byte>>(toBytes(served->context->directory()));
+            served->directory = SharedBytes(toBytes(served->context->directory()));
         } catch (const std::bad_alloc&) {
             return fail("needs more memory than there is", name, "Close other dumps", Error::Kind::System);
         }
-        served->hash = hashBytes(*served->directory);
-        if (served->directory->size() > wire::kMaxDirectoryBytes)
+        served->hash = hashBytes(served->directory.span());
+        if (served->directory.size() > wire::kMaxDirectoryBytes)
             return fail("has a directory too large to send", name, "Encode with larger chunks");
         if (held_.size() == kMaxOpenContexts)
             held_.erase(held_.begin());
@@ -75,6 +76,15 @@ private:
     ContextShelfPtr shelf_;
     std::vector<Held> held_;
 };
+
+Result<void> checkDelays(double rttSeconds, double lossRate, double jitterSeconds) {
+    LinkPath path;
+    path.rttSeconds = rttSeconds;
+    path.trace = std::make_shared<const BandwidthTrace>(*constantTrace(1));
+    path.lossRate = lossRate;
+    path.jitterSeconds = jitterSeconds;
+    return validate(Link{{path}, 1, std::nullopt});
+}
 
 } // namespace
 
@@ -171,6 +181,14 @@ public:
             options_.traceStart = at;
         });
     }
+    void setDelays(double rttSeconds, double lossRate, double jitterSeconds, std::uint64_t seed) {
+        asio::post(io_, [this, rttSeconds, lossRate, jitterSeconds, seed] {
+            options_.rttSeconds = rttSeconds;
+            options_.lossRate = lossRate;
+            options_.seed = seed;
+            options_.jitterSeconds = jitterSeconds;
+        });
+    }
     void inject(const SenderFault& fault) {
         asio::post(io_, [this, fault] { options_.faults.push_back(fault); });
     }
@@ -197,9 +215,25 @@ public:
         return fault;
     }
 
-    void requested() override {
+    TransferTrouble troubleOf(std::uint64_t draw, double payload) override {
+        LinkPath path;
+        path.rttSeconds = options_.rttSeconds;
+        path.lossRate = options_.lossRate;
+        path.jitterSeconds = options_.jitterSeconds;
+        return drawTrouble(path, options_.seed, draw, payload, link_.rateAt(std::max(now(), link_.freeAt())));
+    }
+
+    [[nodiscard]] std::size_t othersConnected() const override {
         const auto open = std::ranges::count_if(sessions_, [](const auto& session) { return session->isOpen(); });
-        if (open == 1 && options_.trace != nullptr)
+        return static_cast<std::size_t>(std::max<std::ptrdiff_t>(open - 1, 0));
+    }
+
+    [[nodiscard]] std::size_t largestSegment() const override {
+        return link_.limited() ? wire::kPacedSegment : wire::kMaxSegment;
+    }
+
+    void requested() override {
+        if (othersConnected() == 0 && options_.trace != nullptr)
             link_.setTrace(now(), options_.trace, options_.traceStart);
     }
 
@@ -273,7 +307,7 @@ private:
                     break;
                 }
                 OutFrame frame = session->take();
-                const double left = link_.send(at, static_cast<double>(frame.bytes()), waiting_);
+                const double left = link_.send(at, static_cast<double>(frame.bytes()) + frame.bytesAgain, waiting_);
                 const double release = left + options_.rttSeconds / 2 + frame.delay;
                 session->travel(std::move(frame), release);
                 if (!link_.limited())
@@ -329,6 +363,7 @@ Result<std::unique_ptr<Sender>> Sender::start(ContextShelfPtr shelf, const Sende
         return fail("the round trip must lie between 0 and 60 seconds", "sender");
     if (options.bitsPerSecond && !(*options.bitsPerSecond >= 0 && *options.bitsPerSecond < 1e15))
         return fail("the bandwidth must not be negative", "sender");
+    KVSCOPE_TRY(checkDelays(options.rttSeconds, options.lossRate, options.jitterSeconds));
     auto impl = std::make_unique<Impl>(shelf, options);
     KVSCOPE_TRY(impl->listen());
     KVSCOPE_TRY(impl->run(*shelf));
@@ -352,6 +387,11 @@ void Sender::setUnlimited() {
 void Sender::setTrace(std::shared_ptr<const BandwidthTrace> trace, double at) {
     impl_->setTraceOption(trace, at);
     impl_->changeLink([trace, at](PacedLink& link, double now) { link.setTrace(now, trace, at); });
+}
+
+void Sender::setDelays(double rttSeconds, double lossRate, double jitterSeconds, std::uint64_t seed) {
+    if (checkDelays(rttSeconds, lossRate, jitterSeconds))
+        impl_->setDelays(rttSeconds, lossRate, jitterSeconds, seed);
 }
 
 void Sender::inject(const SenderFault& fault) {

@@ -55,6 +55,11 @@ struct SenderOptions {
     double traceStart = 0;
     /// Round trip that is added on top of the network's own: half before a request is seen, half before bytes leave.
     double rttSeconds = 0;
+    /// Loss and jitter as a LinkPath has them, which TCP hides from both ends: what is lost takes its time on the link
+    /// again, and arrives late. The receiver that comes first draws what the first context of a simulation draws.
+    double lossRate = 0;
+    double jitterSeconds = 0;
+    std::uint64_t seed = 1;
     std::vector<SenderFault> faults;
     std::size_t maxReceivers = 64;
     /// A receiver that takes nothing, or says nothing and waits for nothing, for so long is let go.
@@ -78,6 +83,8 @@ public:
     void setRate(double bitsPerSecond);
     void setUnlimited();
     void setTrace(std::shared_ptr<const BandwidthTrace> trace, double at);
+    /// For chunks that nothing has been sent of yet; values outside the ranges of a LinkPath change nothing.
+    void setDelays(double rttSeconds, double lossRate, double jitterSeconds, std::uint64_t seed);
     void inject(const SenderFault& fault);
 
     /// Bytes handed to the network so far.

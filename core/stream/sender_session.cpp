@@ -10,6 +10,7 @@
 #include <chrono>
 #include <cmath>
 #include <limits>
+#include <new>
 #include <utility>
 
 namespace kvscope {
@@ -37,17 +38,30 @@ OutFrame wrap(const wire::Message& message) {
     std::copy_n(frame.begin(), out.header.size(), out.header.begin());
     frame.erase(frame.begin(), frame.begin() + static_cast<std::ptrdiff_t>(out.header.size()));
     out.size = frame.size();
-    out.payload = std::make_shared<const std::vector<std::byte>>(std::move(frame));
+    out.payload = SharedBytes(std::move(frame));
     return out;
 }
 
 /// Flips a bit of the payload behind the checksum's back.
 void corrupt(OutFrame& frame) {
-    const auto begin = frame.payload->begin() + static_cast<std::ptrdiff_t>(frame.offset);
-    std::vector<std::byte> damaged(begin, begin + static_cast<std::ptrdiff_t>(frame.size));
+    const auto sent = frame.payload.span().subspan(frame.offset, frame.size);
+    std::vector<std::byte> damaged(sent.begin(), sent.end());
     damaged[damaged.size() / 2] ^= std::byte{1};
-    frame.payload = std::make_shared<const std::vector<std::byte>>(std::move(damaged));
+    frame.payload = SharedBytes(std::move(damaged));
     frame.offset = 0;
+}
+
+Result<SharedBytes> readPart(const EncodedContext& context, std::uint32_t level, const ContextPart& part) {
+    try {
+        const auto size =
+            static_cast<std::size_t>(context.directory().levels[level].planes.at(part.plane).chunks[part.chunk].bytes);
+        const auto room = std::make_shared_for_overwrite<std::byte[]>(size);
+        KVSCOPE_TRY(context.readChunkInto(level, part.plane, part.chunk, {room.get(), size}));
+        return SharedBytes(std::shared_ptr<const std::byte>(room, room.get()), size);
+    } catch (const std::bad_alloc&) {
+        return fail("needs more memory than there is", context.directory().info.name, "Close other dumps",
+                    Error::Kind::System);
+    }
 }
 
 } // namespace
@@ -81,7 +95,7 @@ void SenderSession::close(const std::string& why) {
 }
 
 void SenderSession::read() {
-    const auto room = parser_.room();
+    const auto room = parser_.room().front();
     socket_.async_read_some(asio::buffer(room.data(), room.size()),
                             [self = shared_from_this()](const asio::error_code& code, std::size_t bytes) {
                                 if (!self->open_)
@@ -160,6 +174,7 @@ void SenderSession::say(const wire::Message& message) {
 void SenderSession::greet(const wire::Hello& hello) {
     if (std::exchange(greeted_, true))
         return refuse("greets twice");
+    draw_ = static_cast<std::uint64_t>(host_.othersConnected()) << 32U;
     if (hello.version != wire::kVersion)
         return refuse("this sender speaks version " + std::to_string(wire::kVersion) + " of the protocol");
     host_.readLater([self = shared_from_this(), hello] {
@@ -170,8 +185,11 @@ void SenderSession::greet(const wire::Hello& hello) {
             if (!opened)
                 return self->refuse(opened.error().message());
             self->context_ = *opened;
-            const auto size = self->context_->directory->size();
+            const auto size = self->context_->directory.size();
             self->directoryEnd_ = hello.knownDirectory == self->context_->hash ? 0 : size;
+            // The first draw is the directory's, whether it is sent or not.
+            self->directoryStruck_ =
+                self->strike(wire::framedBytes(static_cast<std::int64_t>(size), sizeof(wire::DirectoryPiece::offset)));
             self->say(wire::Welcome{wire::kVersion, self->context_->hash, size, self->context_->name});
         });
     });
@@ -215,7 +233,7 @@ void SenderSession::load() {
     std::size_t ahead = 0;
     for (Job& job : jobs_) {
         for (const SharedBytes& bytes : job.loaded)
-            ahead += bytes->size();
+            ahead += bytes.size();
         if (ahead >= kReadAhead)
             return;
         if (job.nextLoad == job.request.endPart)
@@ -231,12 +249,12 @@ void SenderSession::load() {
             std::vector<SharedBytes> parts;
             std::optional<Error> problem;
             for (const ContextPart& part : wanted) {
-                auto bytes = self->context_->context->readChunk(request.level, part.plane, part.chunk);
+                auto bytes = readPart(*self->context_->context, request.level, part);
                 if (!bytes) {
                     problem = std::move(bytes.error());
                     break;
                 }
-                parts.push_back(std::make_shared<const std::vector<std::byte>>(std::move(*bytes)));
+                parts.push_back(std::move(*bytes));
             }
             asio::post(self->io_, [self, id = request.id, parts = std::move(parts), problem = std::move(problem)] {
                 self->loading_ = false;
@@ -278,21 +296,41 @@ OutFrame SenderSession::take() {
     return directoryAt_ < directoryEnd_ ? takeDirectory() : takeSegment();
 }
 
+SenderSession::Struck SenderSession::strike(std::int64_t payload) {
+    const auto bytes = static_cast<double>(payload);
+    return {host_.troubleOf(draw_++, bytes), bytes};
+}
+
+std::int64_t SenderSession::bytesOf(const Job& job) const {
+    const auto& planes = context_->context->directory().levels[job.request.level].planes;
+    std::int64_t bytes = 0;
+    for (std::size_t part = job.request.firstPart; part < job.request.endPart; ++part)
+        bytes += wire::framedBytes(planes.at(job.parts[part].plane).chunks[job.parts[part].chunk].bytes);
+    return bytes;
+}
+
+void SenderSession::suffer(OutFrame& frame, const Struck& struck, bool isLast) {
+    frame.bytesAgain = struck.trouble.bytesAgain * static_cast<double>(frame.bytes()) / struck.payload;
+    frame.delay += struck.trouble.jitterSeconds + (isLast ? struck.trouble.tailSeconds : 0);
+}
+
 OutFrame SenderSession::takeDirectory() {
-    const auto size = std::min(wire::kMaxSegment, directoryEnd_ - directoryAt_);
-    OutFrame frame = wrap(wire::DirectoryPiece{
-        directoryAt_, std::span<const std::byte>(*context_->directory).subspan(directoryAt_, size)});
+    const auto size = std::min(wire::kPacedSegment, directoryEnd_ - directoryAt_);
+    OutFrame frame = wrap(wire::DirectoryPiece{directoryAt_, context_->directory.span().subspan(directoryAt_, size)});
     directoryAt_ += size;
+    suffer(frame, directoryStruck_, directoryAt_ == directoryEnd_);
     return frame;
 }
 
 OutFrame SenderSession::takeSegment() {
     Job& job = jobs_.front();
+    if (!job.struck)
+        job.struck = strike(bytesOf(job));
     OutFrame frame;
     frame.payload = job.loaded.front();
     frame.offset = job.offset;
-    frame.size = std::min(wire::kMaxSegment, frame.payload->size() - job.offset);
-    const auto payload = std::span<const std::byte>(*frame.payload).subspan(frame.offset, frame.size);
+    frame.size = std::min(host_.largestSegment(), frame.payload.size() - job.offset);
+    const auto payload = frame.payload.span().subspan(frame.offset, frame.size);
     frame.fields = wire::segmentFields(
         {job.request.id, static_cast<std::uint32_t>(job.part), static_cast<std::uint32_t>(job.offset), payload});
     frame.fieldBytes = frame.fields.size();
@@ -307,12 +345,14 @@ OutFrame SenderSession::takeSegment() {
             frame.delay = std::exchange(job.fault->seconds, 0);
     }
     job.offset += frame.size;
-    if (job.offset < job.loaded.front()->size())
+    const bool isLast = job.offset == job.loaded.front().size() && job.part + 1 == job.request.endPart;
+    suffer(frame, *job.struck, isLast);
+    if (job.offset < job.loaded.front().size())
         return frame;
     job.offset = 0;
     job.loaded.pop_front();
     ++job.part;
-    if (job.part == job.request.endPart) {
+    if (isLast) {
         said_.push_back(wrap(wire::Done{job.request.id, wire::Done::Status::Sent}));
         jobs_.pop_front();
     }
@@ -368,7 +408,7 @@ void SenderSession::write() {
         if (frame.fieldBytes > 0)
             buffers.emplace_back(frame.fields.data(), frame.fieldBytes);
         if (frame.size > 0)
-            buffers.emplace_back(frame.payload->data() + frame.offset, frame.size);
+            buffers.emplace_back(frame.payload.span().data() + frame.offset, frame.size);
     }
     writeSince_ = host_.now();
     asio::async_write(socket_, buffers, [self = shared_from_this()](const asio::error_code& code, std::size_t bytes) {

@@ -3,7 +3,9 @@
 
 #include "core/store/encoded_context.h"
 #include "core/stream/context_parts.h"
+#include "core/stream/link.h"
 #include "core/stream/sender.h"
+#include "core/stream/shared_bytes.h"
 #include "core/stream/wire.h"
 
 #include <asio/io_context.hpp>
@@ -20,8 +22,6 @@
 #include <vector>
 
 namespace kvscope {
-
-using SharedBytes = std::shared_ptr<const std::vector<std::byte>>;
 
 /// A context that is being served, with its directory as bytes.
 struct ServedContext {
@@ -45,6 +45,8 @@ struct OutFrame {
     /// Cut the connection instead of writing it.
     bool cut = false;
     double delay = 0;
+    /// Bytes more that the link carries for it: packets that were lost and are sent again.
+    double bytesAgain = 0;
 
     [[nodiscard]] std::size_t bytes() const { return header.size() + fieldBytes + size; }
 };
@@ -65,6 +67,11 @@ public:
     /// Opens a context; on the reading thread.
     virtual Result<ServedContextPtr> open(const std::string& name) = 0;
     virtual std::optional<SenderFault> takeFault(std::size_t chunk) = 0;
+    /// What loss and jitter do to a transfer that is sent now.
+    virtual TransferTrouble troubleOf(std::uint64_t draw, double payload) = 0;
+    [[nodiscard]] virtual std::size_t othersConnected() const = 0;
+    /// Most payload for a segment that is sent now.
+    [[nodiscard]] virtual std::size_t largestSegment() const = 0;
     /// A receiver asks for a context that it knows nothing of yet.
     virtual void requested() = 0;
     /// There may be something to send.
@@ -98,6 +105,11 @@ public:
     void check(double now);
 
 private:
+    /// What befalls a transfer, and the bytes that it is spread over.
+    struct Struck {
+        TransferTrouble trouble;
+        double payload = 0;
+    };
     /// A request that is being served.
     struct Job {
         wire::Request request;
@@ -108,6 +120,7 @@ private:
         std::size_t part = 0;
         std::size_t offset = 0;
         std::optional<SenderFault> fault;
+        std::optional<Struck> struck;
     };
     struct Travelling {
         OutFrame frame;
@@ -125,6 +138,11 @@ private:
     void loaded(std::uint32_t id, std::vector<SharedBytes> parts, const std::optional<Error>& problem);
     void say(const wire::Message& message);
     void refuse(const std::string& why);
+    /// Draws for the next transfer of so many bytes.
+    Struck strike(std::int64_t payload);
+    /// On the wire, without what is sent again.
+    [[nodiscard]] std::int64_t bytesOf(const Job& job) const;
+    static void suffer(OutFrame& frame, const Struck& struck, bool isLast);
     OutFrame takeSegment();
     OutFrame takeDirectory();
     void write();
@@ -142,6 +160,9 @@ private:
     ServedContextPtr context_;
     std::size_t directoryAt_ = 0;
     std::size_t directoryEnd_ = 0;
+    Struck directoryStruck_;
+    /// Number of the next draw of loss and jitter.
+    std::uint64_t draw_ = 0;
     std::deque<OutFrame> said_;
     std::deque<Job> jobs_;
     bool loading_ = false;

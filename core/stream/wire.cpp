@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 #include <type_traits>
+#include <utility>
 
 namespace kvscope::wire {
 
@@ -52,7 +53,7 @@ std::optional<std::pair<std::size_t, std::size_t>> bodyLimits(Type type) {
     case Type::Welcome:
         return std::pair<std::size_t, std::size_t>(20, 20 + kMaxText);
     case Type::Directory:
-        return std::pair<std::size_t, std::size_t>(9, 8 + kMaxSegment);
+        return std::pair<std::size_t, std::size_t>(9, 8 + kPacedSegment);
     case Type::Segment:
         return std::pair<std::size_t, std::size_t>(kSegmentFields + 1, kMaxBody);
     case Type::Done:
@@ -170,25 +171,61 @@ std::vector<std::byte> toFrame(const Message& message) {
 }
 
 std::int64_t framedBytes(std::int64_t payload, std::size_t fields) {
-    const auto most = static_cast<std::int64_t>(kMaxSegment);
+    const auto most = static_cast<std::int64_t>(kPacedSegment);
     return payload + (payload + most - 1) / most * static_cast<std::int64_t>(kHeaderBytes + fields);
 }
 
-FrameParser::FrameParser(std::string peer)
+FrameParser::FrameParser(std::string peer, Place place)
     : peer_(std::move(peer))
+    , place_(std::move(place))
     , buffer_(kReadBytes + kHeaderBytes + kMaxBody) {}
 
-std::span<std::byte> FrameParser::room() {
+FrameParser::Room FrameParser::room() {
+    // The next frame's beginning says where the rest of it goes, so that no more than that is taken here.
+    if (direct_)
+        return {direct_->place.subspan(direct_->filled),
+                std::span(buffer_).subspan(end_, kHeaderBytes + kSegmentFields)};
     if (begin_ > 0) {
         std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);
         end_ -= begin_;
         begin_ = 0;
     }
-    return std::span(buffer_).subspan(end_);
+    return {std::span(buffer_).subspan(end_), {}};
 }
 
 void FrameParser::filled(std::size_t bytes) {
+    if (direct_) {
+        const std::size_t here = std::min(bytes, direct_->place.size() - direct_->filled);
+        direct_->filled += here;
+        bytes -= here;
+    }
     end_ += bytes;
+}
+
+void FrameParser::redirect(std::span<const std::byte> there, std::size_t size) {
+    constexpr std::size_t kPayloadAt = kHeaderBytes + kSegmentFields;
+    if (!place_ || there.size() < kPayloadAt)
+        return;
+    const auto fields = there.subspan(kHeaderBytes, kSegmentFields);
+    const Segment segment{
+        load<std::uint32_t>(fields, 0), load<std::uint32_t>(fields, 4), load<std::uint32_t>(fields, 8), {}};
+    const auto place = place_(segment, size - kSegmentFields);
+    if (place.empty())
+        return;
+    const auto come = there.subspan(kPayloadAt);
+    if (!come.empty())
+        std::memcpy(place.data(), come.data(), come.size());
+    direct_ = Direct{segment, load<std::uint64_t>(there, kHashAt), hashBytes(fields), place, come.size()};
+    begin_ = end_ = 0;
+}
+
+FrameParser::Item FrameParser::finishDirect() {
+    const Direct direct = *std::exchange(direct_, std::nullopt);
+    const std::size_t frame = kHeaderBytes + kSegmentFields + direct.place.size();
+    consumed_ += static_cast<std::int64_t>(frame);
+    if (hashBytes(direct.place, direct.fieldsHash) != direct.hash)
+        return Damaged{Type::Segment, frame};
+    return Message(Segment{direct.segment.request, direct.segment.part, direct.segment.offset, direct.place});
 }
 
 tl::unexpected<Error> FrameParser::broken(const std::string& what) const {
@@ -197,6 +234,10 @@ tl::unexpected<Error> FrameParser::broken(const std::string& what) const {
 }
 
 Result<std::optional<FrameParser::Item>> FrameParser::next() {
+    if (direct_ && direct_->filled < direct_->place.size())
+        return std::optional<Item>();
+    if (direct_)
+        return std::optional(finishDirect());
     const auto there = std::span<const std::byte>(buffer_).subspan(begin_, end_ - begin_);
     // What is there must be the beginning of a frame, however little of it has come.
     const std::size_t known = std::min(there.size(), kMagic.size());
@@ -218,8 +259,11 @@ Result<std::optional<FrameParser::Item>> FrameParser::next() {
     if (size < limits->first || size > limits->second)
         return broken("a frame of type " + std::to_string(static_cast<unsigned>(type)) + " says that it has " +
                       std::to_string(size) + " bytes");
-    if (there.size() < kHeaderBytes + size)
+    if (there.size() < kHeaderBytes + size) {
+        if (type == Type::Segment)
+            redirect(there, size);
         return std::optional<Item>();
+    }
     const auto body = there.subspan(kHeaderBytes, size);
     const std::size_t fields = type == Type::Segment ? kSegmentFields : 0;
     const bool isWhole =

@@ -6,6 +6,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -18,8 +19,9 @@ namespace kvscope::wire {
 
 inline constexpr std::uint8_t kVersion = 1;
 inline constexpr std::size_t kHeaderBytes = 24;
-/// Most payload of a segment.
-inline constexpr std::size_t kMaxSegment = std::size_t{32} << 10;
+/// Most payload of a segment, and of one (or a piece of the directory) on a link of limited bandwidth.
+inline constexpr std::size_t kMaxSegment = std::size_t{256} << 10;
+inline constexpr std::size_t kPacedSegment = std::size_t{32} << 10;
 /// Fields of a segment before its payload.
 inline constexpr std::size_t kSegmentFields = 12;
 inline constexpr std::size_t kMaxBody = kMaxSegment + kSegmentFields;
@@ -114,18 +116,24 @@ std::array<std::byte, kHeaderBytes> headerFor(Type type, std::span<const std::by
 /// A segment's fields before its payload.
 std::array<std::byte, kSegmentFields> segmentFields(const Segment& segment);
 
-/// Bytes on the wire for a part (or a directory: `fields` 8) of that many bytes.
+/// Bytes on a wire of limited bandwidth for a part (or a directory: `fields` 8) of that many bytes; a little fewer on
+/// others.
 std::int64_t framedBytes(std::int64_t payload, std::size_t fields = kSegmentFields);
 
 /// Cuts a stream of bytes into messages. Never holds more than two frames; a header that lies is refused before
 /// anything is allocated for it.
 class FrameParser {
 public:
-    /// What the other side is called in errors.
-    explicit FrameParser(std::string peer);
+    /// Says where the payload of a segment belongs whose first bytes have come: room for `size` bytes, which must stay
+    /// until the frame is there, or nothing. Neither the fields nor what arrives in that room have been checked yet.
+    using Place = std::function<std::span<std::byte>(const Segment& fields, std::size_t size)>;
 
-    /// Room for at least one more byte, to be filled from the connection.
-    std::span<std::byte> room();
+    /// What the other side is called in errors; where payloads go that can be spared a move.
+    explicit FrameParser(std::string peer, Place place = {});
+
+    /// Room for at least one more byte in all, to be filled from the connection in this order.
+    using Room = std::array<std::span<std::byte>, 2>;
+    Room room();
     /// So many bytes of the room were filled.
     void filled(std::size_t bytes);
 
@@ -141,14 +149,28 @@ public:
     Result<std::optional<Item>> next();
 
 private:
+    /// A segment whose payload goes where it belongs as it comes.
+    struct Direct {
+        Segment segment;
+        std::uint64_t hash = 0;
+        std::uint64_t fieldsHash = 0;
+        std::span<std::byte> place;
+        std::size_t filled = 0;
+    };
+
     [[nodiscard]] tl::unexpected<Error> broken(const std::string& what) const;
     [[nodiscard]] Result<Message> parse(Type type, std::span<const std::byte> body) const;
+    /// Lets the payload of the segment that begins the buffer go where it belongs, if that is known.
+    void redirect(std::span<const std::byte> there, std::size_t size);
+    Item finishDirect();
 
     std::string peer_;
+    Place place_;
     std::vector<std::byte> buffer_;
     std::size_t begin_ = 0;
     std::size_t end_ = 0;
     std::int64_t consumed_ = 0;
+    std::optional<Direct> direct_;
 };
 
 } // namespace kvscope::wire

@@ -5,6 +5,7 @@
 #include "core/io/open_dump.h"
 #include "core/io/synth.h"
 #include "core/stream/fetch.h"
+#include "core/stream/receive_arena.h"
 #include "core/stream/sender.h"
 
 #include <asio/buffer.hpp>
@@ -19,6 +20,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <memory>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
@@ -26,9 +29,9 @@
 using namespace kvscope;
 
 // Fetching and decoding over the loopback interface as fast as it goes, in bytes on the wire, beside what the slower of
-// its two parts reaches alone in the same run: the same bytes through a bare socket, and the same chunks through the
-// decoder on all workers. Exit status 1 when a level reaches less than 70 % of that in the median; raw values only need
-// to be copied, which is hardest to keep up with.
+// its two parts reaches alone in the same run: the same bytes through a bare socket into memory of the same kind, and
+// the same chunks through the decoder on all workers. Exit status 1 when a level reaches less than 70 % of that in the
+// median; raw values only need to be copied, which is hardest to keep up with.
 namespace {
 
 constexpr double kGoal = 0.7;
@@ -43,24 +46,38 @@ double median(std::vector<double> values) {
     return values[values.size() / 2];
 }
 
-/// Bytes a second through a socket.
-double socketAlone(std::size_t bytes) {
+/// Bytes a second through a bare socket, from memory into the memory that the receiver of a fetch keeps them in.
+double socketAlone(std::span<const std::byte> bytes) {
     asio::io_context io;
     asio::ip::tcp::acceptor acceptor(io, {asio::ip::address_v4::loopback(), 0});
     std::jthread sender([&io, port = acceptor.local_endpoint().port(), bytes] {
         asio::ip::tcp::socket socket(io);
         socket.connect({asio::ip::address_v4::loopback(), port});
-        const std::vector<char> piece(std::size_t{1} << 20, 'x');
-        for (std::size_t sent = 0; sent < bytes; sent += std::min(piece.size(), bytes - sent))
-            asio::write(socket, asio::buffer(piece.data(), std::min(piece.size(), bytes - sent)));
+        asio::write(socket, asio::buffer(bytes.data(), bytes.size()));
     });
     asio::ip::tcp::socket socket = acceptor.accept();
-    std::vector<char> room(std::size_t{256} << 10);
+    constexpr std::size_t kPiece = std::size_t{1} << 20;
+    ReceiveArena arena;
+    std::vector<std::shared_ptr<std::byte>> kept;
     const auto begin = std::chrono::steady_clock::now();
     asio::error_code code;
-    while (!code)
-        socket.read_some(asio::buffer(room), code);
-    return static_cast<double>(bytes) / seconds(begin);
+    while (!code) {
+        kept.push_back(arena.take(kPiece));
+        asio::read(socket, asio::buffer(kept.back().get(), kPiece), code);
+    }
+    return static_cast<double>(bytes.size()) / seconds(begin);
+}
+
+/// All chunks of a level, one behind the other.
+std::vector<std::byte> bytesOf(const KvzFile& file, std::size_t level) {
+    std::vector<std::byte> all;
+    for (const auto& [id, plane] : file.levels()[level].planes) {
+        for (std::size_t chunk = 0; chunk < plane.chunks.size(); ++chunk) {
+            const auto bytes = *file.readChunk(level, id, chunk);
+            all.insert(all.end(), bytes.begin(), bytes.end());
+        }
+    }
+    return all;
 }
 
 /// Encoded bytes a second through the decoder.
@@ -104,8 +121,9 @@ bool bench(const KvzFilePtr& file, std::size_t level, const Sender& sender, Thre
     std::vector<double> fetches;
     std::vector<double> ratios;
     const KvzLevel& what = file->levels()[level];
+    const std::vector<std::byte> bytes = bytesOf(*file, level);
     for (int run = 0; run < kRuns; ++run) {
-        sockets.push_back(socketAlone(static_cast<std::size_t>(what.bytes())));
+        sockets.push_back(socketAlone(bytes));
         decoders.push_back(decoderAlone(*file, level, pool));
         FetchOptions options;
         options.senders = {{"127.0.0.1", sender.port()}};

@@ -13,9 +13,16 @@ using namespace kvscope;
 
 namespace {
 
-/// Feeds bytes to the parser in pieces and checks that each message, written again, is what was read.
+/// Feeds bytes to the parser in pieces and checks that each message, written again, is what was read. Payloads of every
+/// other part are taken elsewhere.
 void parse(const std::uint8_t* data, std::size_t size, std::size_t piece) {
-    wire::FrameParser parser("input");
+    std::vector<std::byte> elsewhere;
+    wire::FrameParser parser("input", [&](const wire::Segment& fields, std::size_t payload) -> std::span<std::byte> {
+        if (fields.part % 2 == 0)
+            return {};
+        elsewhere.assign(payload, std::byte{0});
+        return elsewhere;
+    });
     std::size_t at = 0;
     while (true) {
         const auto item = parser.next();
@@ -28,10 +35,14 @@ void parse(const std::uint8_t* data, std::size_t size, std::size_t piece) {
             if (at == size)
                 return;
             const auto room = parser.room();
-            if (room.empty())
+            const std::size_t bytes = std::min({piece, room[0].size() + room[1].size(), size - at});
+            if (bytes == 0)
                 std::abort();
-            const std::size_t bytes = std::min({piece, room.size(), size - at});
-            std::memcpy(room.data(), data + at, bytes);
+            const std::size_t first = std::min(bytes, room[0].size());
+            std::copy_n(std::as_bytes(std::span(data, size)).begin() + static_cast<std::ptrdiff_t>(at), first,
+                        room[0].begin());
+            std::copy_n(std::as_bytes(std::span(data, size)).begin() + static_cast<std::ptrdiff_t>(at + first),
+                        bytes - first, room[1].begin());
             parser.filled(bytes);
             at += bytes;
             continue;
@@ -41,7 +52,7 @@ void parse(const std::uint8_t* data, std::size_t size, std::size_t piece) {
             continue;
         wire::FrameParser again("again");
         const auto frame = wire::toFrame(*message);
-        const auto room = again.room();
+        const auto room = again.room().front();
         if (room.size() < frame.size())
             std::abort();
         std::ranges::copy(frame, room.begin());

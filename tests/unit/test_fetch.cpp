@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/stream/wire.h"
 #include "tests/unit/fetch_fixture.h"
 
 #include <QElapsedTimer>
@@ -75,6 +76,39 @@ private slots:
             for (std::size_t chunk = 0; chunk < 5; ++chunk)
                 expected += fetched->input.input.option(chunk, timeline.chunks[chunk].candidate).bytes;
             QCOMPARE(timeline.wireBytes, expected);
+        }
+    }
+
+    void largeRawPartsComeWhole_data() {
+        QTest::addColumn<QString>("fault");
+        QTest::addColumn<double>("rate");
+        for (const double rate : {0.0, 2e9}) {
+            for (const char* fault : {"", "corrupt:1", "lose:1", "drop:2"})
+                QTest::addRow("%s, %s", *fault != 0 ? fault : "no fault", rate > 0 ? "shaped" : "unlimited")
+                    << QString::fromLatin1(fault) << rate;
+        }
+    }
+    /// Parts of many segments of any length, which go straight to where they are kept.
+    void largeRawPartsComeWhole() {
+        QFETCH(QString, fault);
+        QFETCH(double, rate);
+        const EncodedFile large(codecCache(2048, 1, 8, 64), {"raw"}, 512);
+        SenderOptions options;
+        if (rate > 0)
+            options.bitsPerSecond = rate;
+        if (!fault.isEmpty())
+            options.faults = {*parseFault(fault.toStdString())};
+        const auto sender = serve(large, options);
+        FetchOptions fetch = fetchFrom({sender.get()}, "raw");
+        fetch.chunkTokens = 512;
+        const auto fetched = fetchContext(fetch, pool_);
+        QVERIFY(fetched && !fetched->problem);
+        QVERIFY(sameNative(fetched->cache(), large.file()->cache(0)));
+        QCOMPARE(fetched->parts->size(), std::size_t{8});
+        for (const auto& [place, part] : *fetched->parts) {
+            QVERIFY(part.encoded.size() > wire::kMaxSegment);
+            // Nothing is decoded that travels as it is.
+            QCOMPARE(part.decoded.span().data(), part.encoded.span().data());
         }
     }
 

@@ -239,10 +239,10 @@ private:
         put(socket, wire::Welcome{wire::kVersion, hashBytes(directory_), directory_.size(), "fake"});
         if (std::ranges::any_of(hello.begin() + wire::kHeaderBytes + 4, hello.end(), [](char c) { return c != 0; }))
             return;
-        for (std::size_t at = 0; at < directory_.size(); at += wire::kMaxSegment)
+        for (std::size_t at = 0; at < directory_.size(); at += wire::kPacedSegment)
             put(socket,
                 wire::DirectoryPiece{
-                    at, std::span(directory_).subspan(at, std::min(wire::kMaxSegment, directory_.size() - at))});
+                    at, std::span(directory_).subspan(at, std::min(wire::kPacedSegment, directory_.size() - at))});
     }
 
     void behave(tcp::socket& socket, const QString& what) const {
@@ -293,7 +293,7 @@ private:
             if (!item)
                 return;
             if (!*item) {
-                const auto room = parser.room();
+                const auto room = parser.room().front();
                 parser.filled(socket.read_some(asio::buffer(room.data(), room.size()), code));
                 continue;
             }
