@@ -55,6 +55,16 @@ std::optional<double> positiveNumber(const QCommandLineParser& parser, const QSt
     return std::nullopt;
 }
 
+std::optional<double> percentage(const QCommandLineParser& parser, const QString& option) {
+    bool valid = false;
+    const double number = parser.value(option).toDouble(&valid);
+    if (valid && number >= 0 && number <= 100)
+        return number / 100;
+    complain(QObject::tr("--%1: \"%2\" is not a number from 0 to 100").arg(option, parser.value(option)),
+             kExitBadUsage);
+    return std::nullopt;
+}
+
 Result<CodecPlan> readPlanFile(const QString& path) {
     constexpr std::int64_t kLimit = std::int64_t{16} << 20;
     KVSCOPE_ASSIGN(const ByteSourcePtr file, openFile(path.toStdString()));

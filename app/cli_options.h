@@ -30,6 +30,9 @@ std::optional<std::int64_t> wholeNumber(const QCommandLineParser& parser, const 
 /// A positive finite number from an option; nothing, after a line on stderr, when it is not one.
 std::optional<double> positiveNumber(const QCommandLineParser& parser, const QString& option);
 
+/// A share from an option in percent; nothing, after a line on stderr, when it is not one.
+std::optional<double> percentage(const QCommandLineParser& parser, const QString& option);
+
 /// Parses arguments after the command's name. Returns an exit code when the command is to end here (help, wrong
 /// options).
 std::optional<int> parseArguments(QCommandLineParser& parser, const QStringList& arguments);

@@ -55,7 +55,9 @@ std::optional<SenderOptions> senderOptionsFrom(const QCommandLineParser& parser)
     const auto rtt = duration(parser, "rtt");
     const auto start = duration(parser, "start");
     const auto seed = wholeNumber(parser, QStringLiteral("seed"), 0);
-    if (!port || !receivers || !rtt || !start || !seed)
+    const auto loss = percentage(parser, QStringLiteral("loss"));
+    const auto jitter = duration(parser, "jitter");
+    if (!port || !receivers || !rtt || !start || !seed || !loss || !jitter)
         return std::nullopt;
     if (*port > 65535) {
         complain(QObject::tr("--port: %1 is above 65535").arg(*port), kExitBadUsage);
@@ -64,6 +66,9 @@ std::optional<SenderOptions> senderOptionsFrom(const QCommandLineParser& parser)
     options.port = static_cast<std::uint16_t>(*port);
     options.maxReceivers = static_cast<std::size_t>(*receivers);
     options.rttSeconds = *rtt;
+    options.lossRate = *loss;
+    options.jitterSeconds = *jitter;
+    options.seed = static_cast<std::uint64_t>(*seed);
     options.traceStart = *start;
     std::optional<double> rate;
     if (parser.isSet(QStringLiteral("rate"))) {
@@ -114,8 +119,10 @@ int runServe(const QStringList& arguments) {
     add("trace", QObject::tr("Bandwidth over time: a Mahimahi, Pensieve, CSV or CacheGen file."), "FILE");
     add("network", QObject::tr("Bandwidth of a kind of network: lte, 5g, wifi, phone or datacentre."), "NAME");
     add("start", QObject::tr("Where in the trace a receiver that comes alone begins."), "TIME", "0s");
-    add("seed", QObject::tr("Seed of --network."), "N", "1");
+    add("seed", QObject::tr("Seed of --network, of loss and of jitter."), "N", "1");
     add("rtt", QObject::tr("Round trip to add to the network's own."), "TIME", "0ms");
+    add("loss", QObject::tr("Share of packets of 1,500 bytes lost and sent again, in percent."), "PERCENT", "0");
+    add("jitter", QObject::tr("Standard deviation of a chunk's extra delay."), "TIME", "0ms");
     add("fault",
         QObject::tr("Let something go wrong once: lose:CHUNK, corrupt:CHUNK, delay:CHUNK:SECONDS or drop:CHUNK (the "
                     "connection); may be repeated."),

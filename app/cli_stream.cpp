@@ -30,6 +30,7 @@ void addOptions(QCommandLineParser& parser) {
     add("seed", QObject::tr("Seed of --network, of loss and of jitter."), "N", "1");
     add("rtt", QObject::tr("Round trip."), "TIME", "20ms");
     add("loss", QObject::tr("Share of packets lost, in percent."), "PERCENT", "0");
+    add("jitter", QObject::tr("Standard deviation of a chunk's extra delay."), "TIME", "0ms");
     add("slo", QObject::tr("Target for the first token."), "TIME", "2s");
     add("policy",
         QObject::tr("all, or names with commas between: text, raw, 8-bit, a level, cachegen, cachegen-code, "
@@ -171,10 +172,10 @@ int runStream(const QStringList& arguments) {
         if (!mean)
             return kExitBadUsage;
     }
-    bool lossValid = false;
-    const double loss = parser.value(QStringLiteral("loss")).toDouble(&lossValid);
-    if (!lossValid)
-        return complain(QObject::tr("--loss: not a number"), kExitBadUsage);
+    const auto loss = percentage(parser, QStringLiteral("loss"));
+    const auto jitter = duration(parser, "jitter");
+    if (!loss || !jitter)
+        return kExitBadUsage;
 
     const auto trace = makeTrace(parser, mean, static_cast<std::uint64_t>(*seed));
     if (!trace)
@@ -183,7 +184,8 @@ int runStream(const QStringList& arguments) {
     setup.link = simpleLink(*trace, *rtt);
     setup.link.seed = static_cast<std::uint64_t>(*seed);
     setup.link.paths[0].traceStart = *start;
-    setup.link.paths[0].lossRate = loss / 100;
+    setup.link.paths[0].lossRate = *loss;
+    setup.link.paths[0].jitterSeconds = *jitter;
     setup.sloSeconds = *slo;
     setup.compute.prefillTokensPerSecond = static_cast<double>(*prefill);
     setup.compute.decodeBytesPerSecond = *decode / 8;

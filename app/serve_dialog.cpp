@@ -49,6 +49,8 @@ ServeDialog::ServeDialog(ThreadPool& pool, views::Document* document, const QStr
     , rate_(new QDoubleSpinBox)
     , unlimited_(new QCheckBox(tr("as &fast as it goes")))
     , rtt_(new QDoubleSpinBox)
+    , loss_(new QDoubleSpinBox)
+    , jitter_(new QDoubleSpinBox)
     , fault_(new QComboBox)
     , chunk_(new QSpinBox)
     , inject_(new QPushButton(tr("Let it &happen")))
@@ -182,7 +184,26 @@ void ServeDialog::makeLink(QFormLayout& form) {
     rtt_->setRange(0, 10000);
     rtt_->setDecimals(1);
     rtt_->setSuffix(tr(" ms"));
-    addFormRow(form, tr("&Round trip"), beside({rtt_}), tr("Added to the network's own; taken when serving starts"));
+    rtt_->setAccessibleName(tr("Round trip"));
+    loss_->setObjectName(QStringLiteral("serveLoss"));
+    loss_->setRange(0, 90);
+    loss_->setDecimals(3);
+    loss_->setPrefix(tr("loss "));
+    loss_->setSuffix(tr(" %"));
+    loss_->setAccessibleName(tr("Loss"));
+    jitter_->setObjectName(QStringLiteral("serveJitter"));
+    jitter_->setRange(0, 10000);
+    jitter_->setDecimals(1);
+    jitter_->setPrefix(tr("jitter "));
+    jitter_->setSuffix(tr(" ms"));
+    jitter_->setAccessibleName(tr("Jitter"));
+    for (QDoubleSpinBox* box : {rtt_, loss_, jitter_}) {
+        box->setKeyboardTracking(false);
+        connect(box, &QDoubleSpinBox::valueChanged, this, &ServeDialog::applyDelays);
+    }
+    addFormRow(form, tr("&Round trip"), beside({rtt_, loss_, jitter_}),
+               tr("Added to the network's own: the round trip, the share of packets of 1,500 bytes that are lost and "
+                  "sent again, and the deviation of a chunk's delay; they hold for chunks that are sent from then on"));
 }
 
 void ServeDialog::makeFaults(QFormLayout& form) {
@@ -229,6 +250,8 @@ void ServeDialog::start() {
     options.bind = address_->currentData().toString().toStdString();
     options.port = static_cast<std::uint16_t>(port_->value());
     options.rttSeconds = rtt_->value() / 1e3;
+    options.lossRate = loss_->value() / 100;
+    options.jitterSeconds = jitter_->value() / 1e3;
     if (!unlimited_->isChecked())
         options.bitsPerSecond = rate_->value() * 1e9;
     say({}, false);
@@ -248,6 +271,10 @@ void ServeDialog::applyRate() {
     server_.setRate(unlimited_->isChecked() ? std::nullopt : std::optional(rate_->value() * 1e9));
 }
 
+void ServeDialog::applyDelays() {
+    server_.setDelays(rtt_->value() / 1e3, loss_->value() / 100, jitter_->value() / 1e3, SenderOptions().seed);
+}
+
 void ServeDialog::inject() {
     const auto kind = static_cast<SenderFault::Kind>(fault_->currentData().toInt());
     server_.inject(
@@ -261,7 +288,7 @@ void ServeDialog::showState() {
     const State state = server_.state();
     const bool stopped = state == State::Stopped;
     const bool place = what_->currentData().toInt() == What::Place;
-    for (QWidget* widget : std::initializer_list<QWidget*>{what_, address_, port_, rtt_})
+    for (QWidget* widget : std::initializer_list<QWidget*>{what_, address_, port_})
         widget->setEnabled(stopped);
     path_->setEnabled(stopped && place);
     choose_->setEnabled(stopped && place);

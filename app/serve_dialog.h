@@ -48,6 +48,7 @@ private:
     void start();
     void setRate(double bitsPerSecond);
     void applyRate();
+    void applyDelays();
     void inject();
     void showState();
     void showReceivers();
@@ -70,6 +71,8 @@ private:
     QDoubleSpinBox* rate_;
     QCheckBox* unlimited_;
     QDoubleSpinBox* rtt_;
+    QDoubleSpinBox* loss_;
+    QDoubleSpinBox* jitter_;
     QComboBox* fault_;
     QSpinBox* chunk_;
     QPushButton* inject_;

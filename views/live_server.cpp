@@ -110,6 +110,11 @@ void LiveServer::setTrace(std::shared_ptr<const BandwidthTrace> trace, double at
         sender_->setTrace(std::move(trace), at);
 }
 
+void LiveServer::setDelays(double rttSeconds, double lossRate, double jitterSeconds, std::uint64_t seed) {
+    if (sender_ != nullptr)
+        sender_->setDelays(rttSeconds, lossRate, jitterSeconds, seed);
+}
+
 void LiveServer::inject(const SenderFault& fault) {
     if (sender_ != nullptr)
         sender_->inject(fault);

@@ -142,6 +142,9 @@ void LoopbackRun::serve() {
     toldFaults_ = settings.faults;
     options.trace = scaledCurve();
     options.rttSeconds = settings.rttSeconds;
+    options.lossRate = settings.lossRate;
+    options.jitterSeconds = settings.jitterSeconds;
+    options.seed = settings.seed;
     for (const Fault& fault : settings.faults)
         options.faults.push_back(faultOf(fault));
     const OwnLevelsRequest request = ownLevelsFor(session_);
@@ -196,7 +199,21 @@ void LoopbackRun::show() {
     session_.showTransfer(transfer_);
     session_.setMeasured(policy_, fetch_.timeline(), true);
     session_.setFocus(policy_, true);
-    say(tr("%1: receiving from 127.0.0.1:%2").arg(QString::fromStdString(policy_)).arg(server_.port()));
+    say(tr("%1: receiving from 127.0.0.1:%2%3")
+            .arg(QString::fromStdString(policy_))
+            .arg(server_.port())
+            .arg(leftOut()));
+}
+
+QString LoopbackRun::leftOut() const {
+    QStringList parts;
+    if (began_.bandwidthKnown)
+        parts.append(tr("what was known of the bandwidth"));
+    if (began_.compute.gpuContention > 0)
+        parts.append(tr("decoding and prefill slowing each other down"));
+    if (parts.isEmpty())
+        return {};
+    return tr("; a real run has to leave out %1").arg(parts.join(tr(" and ")));
 }
 
 void LoopbackRun::tick() {
@@ -225,6 +242,7 @@ void LoopbackRun::follow() {
         toldCurve_ = std::move(curve);
         server_.setTrace(scaledCurve(), fetch_.elapsed().value_or(0));
     }
+    server_.setDelays(settings.rttSeconds, settings.lossRate, settings.jitterSeconds, settings.seed);
     for (const Fault& fault : settings.faults) {
         const auto told = [&fault](const Fault& other) { return sameFault(fault, other); };
         if (std::ranges::none_of(toldFaults_, told))
@@ -260,9 +278,9 @@ void LoopbackRun::end(std::optional<Error> problem) {
     const StreamRow* simulated = session_.row(policy_);
     if (!problem_ && simulated != nullptr) {
         const double difference = measured.ttft / simulated->timeline.ttft - 1;
-        say(tr("%1: first token measured %2, simulated %3 (%4 %)")
+        say(tr("%1: first token measured %2, simulated %3 (%4 %)%5")
                 .arg(name, formatSeconds(measured.ttft), formatSeconds(simulated->timeline.ttft),
-                     QLocale().toString(100 * difference, 'f', 1)));
+                     QLocale().toString(100 * difference, 'f', 1), leftOut()));
     } else if (problem_ && problem_->kind == Error::Kind::Cancelled) {
         const auto held = fetch_.fetched() != nullptr && wasStreaming ? fetch_.fetched()->heldChunks().size() : 0;
         say(wasStreaming ? tr("%1: stopped with %2 chunks").arg(name).arg(held) : tr("Stopped."));

@@ -17,9 +17,9 @@
 namespace kvscope::views {
 
 /// Streams a document for real: encodes it at the session's levels, serves them on a socket of the loopback interface
-/// with the bandwidth, the round trip and the faults of the timeline, and fetches them from there under the strategy in
-/// focus. What is measured is shown beside what is simulated for the very same chunks; the bandwidth and the faults may
-/// be changed meanwhile. Lives on the window's thread and belongs to the session.
+/// with the bandwidth, round trip, loss, jitter and faults of the timeline, and fetches them from there under the
+/// strategy in focus. What is measured is shown beside what is simulated for the very same chunks; the link and the
+/// faults may be changed meanwhile. Lives on the window's thread and belongs to the session.
 class LoopbackRun : public QObject {
     Q_OBJECT
 
@@ -62,6 +62,8 @@ private:
     void follow();
     void end(std::optional<Error> problem);
     void say(const QString& text);
+    /// What of the settings a real run cannot have, in words; empty when it has all.
+    [[nodiscard]] QString leftOut() const;
 
     StreamSession& session_;
     LiveServer server_;

@@ -42,6 +42,8 @@ ComputeModel ShownTransfer::compute(const ComputeModel& entered) const {
     model.decodeBytesPerSecond = decodeBytesPerSecond;
     model.unpackBytesPerSecond = std::max(model.unpackBytesPerSecond, decodeBytesPerSecond);
     model.decodePieces = decodePieces;
+    // Recomputing is simulated beside a real transfer, whose decoder nothing holds up.
+    model.gpuContention = 0;
     return model;
 }
 
@@ -368,15 +370,16 @@ StreamSetup StreamSession::effectiveSetup() const {
         return setup;
     const ShownTransfer& real = *transfer_;
     LinkPath& path = setup.link.paths.front();
-    // A real socket loses nothing and keeps its delays, and its receiver knows of the bandwidth what it has seen.
-    path.lossRate = 0;
-    path.jitterSeconds = 0;
+    // The receiver knows of the bandwidth what it has seen.
     setup.link.priorBitsPerSecond.reset();
     setup.askAfterIds = true;
     setup.text = real.text;
     if (real.seen != nullptr) {
         path.trace = real.seen;
         path.rttSeconds = real.seenRtt;
+        // What another sender's link lost and delayed is in what was seen of it.
+        path.lossRate = 0;
+        path.jitterSeconds = 0;
     } else if (auto scaled = path.trace->scaledToMean(path.trace->meanBitsPerSecond() * real.bandwidthScale)) {
         path.trace = std::make_shared<const BandwidthTrace>(std::move(*scaled));
     }

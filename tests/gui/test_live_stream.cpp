@@ -13,6 +13,7 @@
 
 #include <QAction>
 #include <QContextMenuEvent>
+#include <QDoubleSpinBox>
 #include <QMenu>
 #include <QSettings>
 #include <QSignalSpy>
@@ -81,6 +82,41 @@ private slots:
         }
         std::ranges::sort(differences);
         QVERIFY((differences[1] + differences[2]) / 2 <= 0.05);
+    }
+
+    void lossAndJitterHoldForRealTransfersToo() {
+        const auto type = [this](const char* name, double value) {
+            auto* box = view_->findChild<QDoubleSpinBox*>(QLatin1String(name));
+            QVERIFY(box != nullptr);
+            box->setValue(value);
+        };
+        std::vector<double> differences;
+        for (const char* policy : {"kvz-high", "kvz-medium", "kvz-low"}) {
+            session_->leaveTransfer();
+            type("loss", 0);
+            type("jitter", 0);
+            type("contention", 20);
+            session_->setFocus(policy);
+            runForReal();
+            QVERIFY2(run().problem() == nullptr, qPrintable(run().text()));
+            const double plain = session_->row(policy, true)->timeline.ttft;
+            // A real run cannot have all that can be set, and says so.
+            QVERIFY(run().text().contains(QStringLiteral("slowing each other down")));
+            session_->leaveTransfer();
+            type("loss", 5);
+            type("jitter", 15);
+            type("contention", 0);
+            runForReal();
+            QVERIFY2(run().problem() == nullptr, qPrintable(run().text()));
+            QVERIFY(!run().text().contains(QStringLiteral("slowing each other down")));
+            const double measured = session_->row(policy, true)->timeline.ttft;
+            const double simulated = session_->row(policy)->timeline.ttft;
+            qInfo("%-10s simulated %.4f s, measured %.4f s (%.4f s without)", policy, simulated, measured, plain);
+            QVERIFY(measured > plain + 0.02);
+            differences.push_back(std::abs(measured / simulated - 1));
+        }
+        std::ranges::sort(differences);
+        QVERIFY(differences[1] <= 0.05);
     }
 
     void theBandwidthIsDraggedWhileChunksAreOnTheirWay() {
