@@ -63,52 +63,70 @@ template <class Stored>
 bool addStored(Values<Stored> values, std::size_t rows, std::size_t channels, float most, float* sums) {
     const hn::ScalableTag<float> tag;
     const std::size_t lanes = hn::Lanes(tag);
-    const auto bound = hn::Set(tag, most);
-    auto good = hn::Eq(bound, bound);
+    auto largest = hn::Zero(tag);
     bool all = true;
-    constexpr std::size_t kRowsAtOnce = 1;
-    for (std::size_t t = 0; t < rows; t += kRowsAtOnce) {
-        const std::size_t some = std::min(kRowsAtOnce, rows - t);
+    // A row at a time, which the processor reads ahead of best.
+    for (std::size_t t = 0; t < rows; ++t) {
         const std::size_t row = t * channels;
         std::size_t c = 0;
         for (; c + lanes <= channels; c += lanes) {
-            auto sum = hn::LoadU(tag, sums + c);
-            for (std::size_t i = 0; i < some; ++i) {
-                const auto value = values.at(tag, row + i * channels + c);
-                good = hn::And(good, hn::Le(hn::Abs(value), bound));
-                sum = hn::Add(sum, value);
-            }
-            hn::StoreU(sum, tag, sums + c);
+            const auto value = values.at(tag, row + c);
+            largest = hn::Max(largest, hn::Abs(value));
+            hn::StoreU(hn::Add(hn::LoadU(tag, sums + c), value), tag, sums + c);
         }
         for (; c < channels; ++c) {
-            for (std::size_t i = 0; i < some; ++i) {
-                const float value = values[row + i * channels + c];
-                all = all && std::fabs(value) <= most;
-                sums[c] += value;
-            }
+            const float value = values[row + c];
+            all = all && std::fabs(value) <= most;
+            sums[c] += value;
         }
+    }
+    // NaN may get lost among the largest, but not in a sum.
+    auto good = hn::Le(largest, hn::Set(tag, most));
+    for (std::size_t c = 0; c + lanes <= channels; c += lanes) {
+        const auto sum = hn::LoadU(tag, sums + c);
+        good = hn::And(good, hn::Eq(sum, sum));
     }
     return all && hn::AllTrue(tag, good);
 }
 
+#if HWY_TARGET == HWY_SCALAR
+template <class Stored>
+std::size_t stepsOfBlocks(Values<Stored>, const float*, float, std::size_t, std::int16_t*, bool&) {
+    return 0;
+}
+#else
+/// The whole blocks of a row; returns how many channels they take.
+template <class Stored>
+std::size_t stepsOfBlocks(Values<Stored> values, const float* offsets, float inverse, std::size_t channels,
+                          std::int16_t* numbers, bool& narrow) {
+    const hn::ScalableTag<float> floats;
+    const hn::Repartition<std::int16_t, decltype(floats)> shorts;
+    const std::size_t lanes = hn::Lanes(floats);
+    const auto factor = hn::Set(floats, inverse);
+    // As in stepsOf(): the sum's low bits are the nearest integer, its low 16 all of a narrow one.
+    const auto rounder = hn::Set(floats, 0x1.8p23F);
+    auto largest = hn::Zero(floats);
+    const auto rounded = [&](std::size_t c) HWY_ATTR {
+        const auto scaled = hn::Sub(hn::Mul(values.at(floats, c), factor), hn::LoadU(floats, offsets + c));
+        largest = hn::Max(largest, hn::Abs(scaled));
+        return hn::BitCast(shorts, hn::Add(scaled, rounder));
+    };
+    std::size_t c = 0;
+    for (; c + 2 * lanes <= channels; c += 2 * lanes) {
+        const auto lower = rounded(c);
+        const auto upper = rounded(c + lanes);
+        hn::StoreU(hn::ConcatEven(shorts, upper, lower), shorts, numbers + c);
+    }
+    narrow = hn::AllTrue(floats, hn::Le(largest, hn::Set(floats, static_cast<float>(kMostNarrow))));
+    return c;
+}
+#endif
+
 template <class Stored>
 bool stepsStored(Values<Stored> values, const float* offsets, float inverse, std::size_t channels,
                  std::int16_t* numbers) {
-    const hn::ScalableTag<float> floats;
-    const hn::RebindToSigned<decltype(floats)> ints;
-    const hn::Rebind<std::int16_t, decltype(floats)> shorts;
-    const std::size_t lanes = hn::Lanes(floats);
-    const auto factor = hn::Set(floats, inverse);
-    auto largest = hn::Zero(ints);
-    std::size_t c = 0;
-    for (; c + lanes <= channels; c += lanes) {
-        const auto scaled = hn::Sub(hn::Mul(values.at(floats, c), factor), hn::LoadU(floats, offsets + c));
-        const auto number = hn::NearestInt(scaled);
-        largest = hn::Max(largest, hn::Abs(number));
-        hn::StoreU(hn::DemoteTo(shorts, number), shorts, numbers + c);
-    }
-    bool narrow = hn::AllFalse(ints, hn::Gt(largest, hn::Set(ints, kMostNarrow)));
-    for (; c < channels; ++c) {
+    bool narrow = true;
+    for (std::size_t c = stepsOfBlocks(values, offsets, inverse, channels, numbers, narrow); c < channels; ++c) {
         const std::int32_t number = stepsOf(values[c], inverse, offsets[c]);
         narrow = narrow && number <= kMostNarrow && number >= -kMostNarrow;
         numbers[c] = static_cast<std::int16_t>(std::clamp(number, -32768, 32767));

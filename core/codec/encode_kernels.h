@@ -15,8 +15,8 @@ namespace kvscope {
 /// magnitude is at most `most`, which NaN is not.
 bool addRows(DType type, const std::byte* values, std::size_t rows, std::size_t channels, float most, float* sums);
 
-/// numbers[c] = stepsOf(values[c], inverse, offsets[c]) clamped to 16 bits, for values of type F32, F16 or BF16;
-/// whether all are within +-kMostNarrow.
+/// numbers[c] = stepsOf(values[c], inverse, offsets[c]) for values of type F32, F16 or BF16; whether all are within
+/// +-kMostNarrow, without which the numbers mean nothing.
 bool stepsRow(DType type, const std::byte* values, const float* offsets, float inverse, std::size_t channels,
               std::int16_t* numbers);
 

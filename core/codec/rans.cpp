@@ -86,10 +86,9 @@ int lanesOf(std::int64_t tokens) {
 std::array<std::int64_t, kMostRansStreams> codedRows(std::span<const RansRow> rows, std::int64_t tokens,
                                                      std::size_t streams) {
     std::array<std::int64_t, kMostRansStreams> coded{};
-    for (std::size_t i = 0; i < rows.size(); ++i) {
-        if (tokens > 0 && !rows[i].table->isConstant())
-            ++coded[i % streams];
-    }
+    // There are 1, 2 or 4 of them.
+    for (std::size_t i = 0; i < rows.size(); ++i)
+        coded[i & (streams - 1)] += tokens > 0 && !rows[i].table->isConstant() ? 1 : 0;
     return coded;
 }
 

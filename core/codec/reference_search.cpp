@@ -2,6 +2,7 @@
 #include "core/codec/reference_search.h"
 
 #include "core/codec/fixed_log.h"
+#include "core/codec/raw_vector.h"
 #include "core/codec/reference_kernels.h"
 
 #include <algorithm>
@@ -40,9 +41,11 @@ public:
         , columns_((plane.tokens * pairs_ + kProductSlack) * 2)
         , norms_(plane.tokens)
         , shares_(plane.tokens) {
-        const std::vector<std::int32_t> numbers = taken(plane, between);
+        const RawVector<std::int32_t> numbers = taken(plane, between);
         std::array<std::int64_t, kSketchWidth> sizes{};
         addSizes(numbers.data(), tokens_, sizes.data());
+        // Products beyond the last row are nobody's.
+        std::fill(columns_.end() - 2 * kProductSlack, columns_.end(), std::int16_t{0});
         const auto count = static_cast<std::int64_t>(tokens_);
         std::array<std::int32_t, kSketchWidth> factors{};
         // A number is at most the sum, so that its product with the factor is at most 4096 tokens.
@@ -80,8 +83,10 @@ public:
 
 private:
     /// The channels of the sketch, [token][kSketchWidth], zeros behind them.
-    template <class Number> static std::vector<std::int32_t> taken(const NumberPlane<Number>& plane, bool between) {
-        std::vector<std::int32_t> numbers(plane.tokens * kSketchWidth);
+    template <class Number> static RawVector<std::int32_t> taken(const NumberPlane<Number>& plane, bool between) {
+        RawVector<std::int32_t> numbers(plane.tokens * kSketchWidth);
+        if (plane.channels < kSketchWidth)
+            std::ranges::fill(numbers, 0);
         constexpr std::size_t kRuns = kSketchWidth / kRun;
         for (std::size_t t = 0; t < plane.tokens; ++t) {
             const Number* row = plane.row(t);
@@ -103,8 +108,8 @@ private:
     std::size_t tokens_;
     std::size_t pairs_;
     /// [token][channel], and [pair of channels][token][channel of the pair].
-    std::vector<std::int16_t> rows_;
-    std::vector<std::int16_t> columns_;
+    RawVector<std::int16_t> rows_;
+    RawVector<std::int16_t> columns_;
     std::vector<std::int64_t> norms_;
     std::vector<float> shares_;
 };

@@ -28,6 +28,27 @@ constexpr int golombBits(std::uint32_t value, int order) {
     return 2 * extra + 1 + order;
 }
 
+/// Some bits, the first lowest.
+struct SideCode {
+    std::uint64_t bits = 0;
+    int length = 0;
+
+    /// The one and then the other; both together at most 64.
+    [[nodiscard]] constexpr SideCode then(SideCode next) const {
+        return {bits | next.bits << length, length + next.length};
+    }
+};
+
+/// Exponential Golomb code of an order (0..31), of at most 32 bits: with n + 1 = bits of (value >> order) + 1, n zeros,
+/// a one, the low n bits of that number, the low `order` bits of value.
+constexpr SideCode golombCode(std::uint32_t value, int order) {
+    const std::uint64_t high = (static_cast<std::uint64_t>(value) >> order) + 1;
+    const int extra = static_cast<int>(std::bit_width(high)) - 1;
+    const std::uint64_t top = std::uint64_t{1} << extra;
+    const std::uint64_t below = value & ((std::uint64_t{1} << order) - 1);
+    return {top | (high - top) << (extra + 1) | below << (2 * extra + 1), 2 * extra + 1 + order};
+}
+
 /// Appends bits to bytes; all are there after finish() only.
 class SideBitWriter {
 public:
@@ -37,21 +58,21 @@ public:
     /// Appends the low `count` (0..32) bits of value.
     void put(std::uint32_t value, int count) { putLong(value & ((std::uint64_t{1} << count) - 1), count); }
 
-    /// Exponential Golomb code of an order (0..31): with n + 1 = bits of (value >> order) + 1, n zeros, a one, the low
-    /// n bits of that number, the low `order` bits of value.
+    /// Appends a code of at most 32 bits.
+    void put(SideCode code) { putLong(code.bits, code.length); }
+
+    /// Appends a Golomb code as golombCode() describes it, of any length.
     void putGolomb(std::uint32_t value, int order) {
+        // Nearly all codes are short.
+        if (golombBits(value, order) <= kMostAtOnce)
+            return put(golombCode(value, order));
         const std::uint64_t high = (static_cast<std::uint64_t>(value) >> order) + 1;
         const std::uint64_t top = std::bit_floor(high);
         const int extra = std::countr_zero(top);
-        const std::uint64_t below = value & ((std::uint64_t{1} << order) - 1);
-        const std::uint64_t above = high - top;
-        // Nearly all codes are short.
-        if (const int length = 2 * extra + 1 + order; length <= kMostAtOnce)
-            return putLong(top | above << (extra + 1) | below << (2 * extra + 1), length);
         putLong(0, extra);
         putLong(1, 1);
-        putLong(above, extra);
-        putLong(below, order);
+        putLong(high - top, extra);
+        putLong(value & ((std::uint64_t{1} << order) - 1), order);
     }
 
     /// Writes what is left and fills the last byte with zeros.
@@ -75,7 +96,7 @@ private:
         pendingBits_ += count;
         if (pendingBits_ < kMostAtOnce)
             return;
-        const auto word = static_cast<std::uint32_t>(pending_);
+        const auto word = static_cast<std::uint32_t>(pending_ & 0xFFFFFFFFU);
         std::memcpy(words_.data() + held_, &word, sizeof word);
         held_ += sizeof word;
         if (held_ == words_.size())

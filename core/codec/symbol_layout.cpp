@@ -58,9 +58,9 @@ public:
         else
             putOrder(writer, order_, kWeightBits);
     }
-    void put(SideBitWriter& writer, std::uint8_t weight) const {
-        if (!single_)
-            writer.putGolomb(rankOf(order_, static_cast<std::uint8_t>(weight - 1)), 0);
+    /// No bits for the one weight of all.
+    [[nodiscard]] SideCode codeOf(std::uint8_t weight) const {
+        return single_ ? SideCode{} : golombCode(rankOf(order_, static_cast<std::uint8_t>(weight - 1)), 0);
     }
 
     [[nodiscard]] bool getHeader(SideBitReader& reader) {
@@ -111,7 +111,7 @@ void putRows(SideBitWriter& writer, const SymbolLayout& layout) {
             writer.put(row.copy ? 1 : 0, 1);
             if (row.copy)
                 continue;
-            weights.put(writer, row.weight);
+            writer.put(weights.codeOf(row.weight));
         }
         writer.put(row.group, groupBits(layout.groups));
     }
@@ -178,11 +178,15 @@ void putClasses(SideBitWriter& writer, const std::vector<SymbolChannel>& channel
     putOrder(writer, order, 2);
     const int golomb = bestGolombOrder(steps, 4);
     writer.put(static_cast<std::uint32_t>(golomb), 3);
+    // Of class 0, then of the shapes.
+    std::array<SideCode, 1 + kBankShapes> shapeCodes;
+    for (std::uint8_t shape = 0; shape < kBankShapes; ++shape)
+        shapeCodes[shape + 1U] = golombCode(rankOf(order, shape), 0);
     for (std::size_t c = 0; c < channels.size(); ++c) {
-        writer.putGolomb(steps[c], golomb);
+        // Both together take less than 32 bits.
         const int bankClass = channels[c].bankClass;
-        if (bankClass > 0)
-            writer.putGolomb(rankOf(order, static_cast<std::uint8_t>((bankClass - 1) % kBankShapes)), 0);
+        const std::size_t shape = bankClass > 0 ? static_cast<std::size_t>((bankClass - 1) % kBankShapes + 1) : 0;
+        writer.put(golombCode(steps[c], golomb).then(shapeCodes[shape]));
     }
 }
 
@@ -284,15 +288,21 @@ void writeLatePart(const SymbolLayout& layout, std::vector<std::byte>& out) {
             weights.count(channel.weight);
     }
     weights.putHeader(writer);
-    for (const SymbolChannel& channel : layout.channels) {
-        if (!uniform)
-            writer.putGolomb(rankOf(order, static_cast<std::uint8_t>(channel.mode)), 0);
-        if (channel.mode == SymbolMode::Previous)
-            weights.put(writer, channel.weight);
+    // Of the modes, and of the one before with each weight.
+    std::array<std::array<SideCode, kWholeWeight + 1>, kSymbolModes> codes;
+    for (std::size_t mode = 0; mode < kSymbolModes; ++mode) {
+        const auto named = uniform ? SideCode{} : golombCode(rankOf(order, static_cast<std::uint8_t>(mode)), 0);
+        codes[mode].fill(named);
+        for (std::uint8_t weight = 1; mode == static_cast<std::size_t>(SymbolMode::Previous) && weight <= kWholeWeight;
+             ++weight)
+            codes[mode][weight] = named.then(weights.codeOf(weight));
     }
-    std::vector<std::uint32_t> numbers(layout.channels.size());
-    std::ranges::transform(layout.channels, numbers.begin(),
-                           [](const auto& channel) { return zigzagOf(channel.mean); });
+    std::vector<std::uint32_t> numbers;
+    numbers.reserve(layout.channels.size());
+    for (const SymbolChannel& channel : layout.channels) {
+        writer.put(codes[static_cast<std::size_t>(channel.mode)][channel.weight]);
+        numbers.push_back(zigzagOf(channel.mean));
+    }
     putNumbers(writer, numbers);
     std::ranges::transform(layout.channels, numbers.begin(), [](const auto& channel) { return channel.shift; });
     putNumbers(writer, numbers);
