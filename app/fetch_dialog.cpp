@@ -338,7 +338,9 @@ void FetchDialog::keepAs(const QString& path) {
             if (*written)
                 say(tr("Kept in %1.").arg(path), false);
             else
-                say(QString::fromStdString(written->error().message()), true);
+                say(tr("%1. What was fetched is still here: keep it elsewhere.")
+                        .arg(QString::fromStdString(written->error().message())),
+                    true);
             showState();
         });
 }

@@ -8,6 +8,8 @@
 #include <QApplication>
 #include <QTimer>
 
+#include <csignal>
+
 namespace {
 
 constexpr auto kExitWhenShown = "--exit-when-shown";
@@ -40,6 +42,9 @@ int runWindow(int argc, char** argv) {
 } // namespace
 
 int main(int argc, char** argv) {
+    // A limit of the size of files and a pipe that nobody reads are errors of the write, not the end of the program.
+    std::signal(SIGXFSZ, SIG_IGN);
+    std::signal(SIGPIPE, SIG_IGN);
     QCoreApplication::setOrganizationName(QStringLiteral("kvscope"));
     QCoreApplication::setApplicationName(QStringLiteral("kvscope"));
     QCoreApplication::setApplicationVersion(QStringLiteral(KVSCOPE_VERSION));

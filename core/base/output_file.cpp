@@ -12,8 +12,14 @@ namespace kvscope {
 namespace {
 
 tl::unexpected<Error> systemError(const std::string& what, const std::filesystem::path& path) {
-    return fail(what + ": " + std::generic_category().message(errno), path.string(),
-                "Choose a folder that you may write to, on a disk with room", Error::Kind::System);
+    const int code = errno;
+    const char* advice = "Choose a folder that you may write to, on a disk with room";
+    if (code == ENOSPC || code == EDQUOT)
+        advice = "Make room on that disk, or write to another one; what was there before is as it was";
+    else if (code == EFBIG)
+        advice = "Raise the limit of the size of files (ulimit -f), or write to another disk; what was there before is "
+                 "as it was";
+    return fail(what + ": " + std::generic_category().message(code), path.string(), advice, Error::Kind::System);
 }
 
 } // namespace
@@ -102,9 +108,12 @@ Result<void> OutputFile::commit() {
         return {};
     std::error_code error;
     std::filesystem::rename(partPath(), path_, error);
-    if (error)
+    if (error) {
+        std::error_code ignored;
+        std::filesystem::remove(partPath(), ignored);
         return fail("cannot be put in place: " + error.message(), path_.string(), "Check the permissions of the folder",
                     Error::Kind::System);
+    }
     return {};
 }
 

@@ -89,6 +89,24 @@ private slots:
                  run({QStringLiteral("inspect"), sample_, QStringLiteral("--json")}).json()[QStringLiteral("layers")]);
     }
 
+    void aFullDiskIsSaidAndLeavesNothing() {
+        const Serving sender(kvz_);
+        const QString out = folder_.filePath(QStringLiteral("too-large.kvz"));
+        QProcess process;
+        process.start(QStringLiteral("/bin/sh"),
+                      {QStringLiteral("-c"), QStringLiteral("ulimit -f 8; exec \"$@\""), QStringLiteral("sh"),
+                       QStringLiteral(KVSCOPE_PROGRAM), QStringLiteral("fetch"), sender.address(), QStringLiteral("-o"),
+                       out, QStringLiteral("--policy"), QStringLiteral("kvz-medium")});
+        const Outcome outcome = outcomeOf(process);
+        QCOMPARE(outcome.code, 1);
+        QVERIFY2(outcome.error.contains(out.toUtf8()) && outcome.error.contains("too large") &&
+                     outcome.error.contains("ulimit"),
+                 outcome.error.constData());
+        // The program goes on to what was measured.
+        QVERIFY(outcome.out.contains("TTFT"));
+        QVERIFY(!QFile::exists(out) && !QFile::exists(out + QStringLiteral(".part")));
+    }
+
     void aCutConnectionIsResumed() {
         const Serving sender(kvz_, words("--rate 20Mbps --fault drop:1 --fault corrupt:2"));
         const Outcome outcome = run(QStringList{QStringLiteral("fetch"), sender.address()} +
