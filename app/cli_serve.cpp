@@ -39,6 +39,9 @@ void report(const SenderEvent& event) {
     case SenderEvent::Kind::Asked:
         print(QObject::tr("%1 asks for chunk %2 as %3\n").arg(receiver).arg(event.chunk).arg(text));
         break;
+    case SenderEvent::Kind::Failed:
+        print(QObject::tr("chunk %1 cannot be sent to %2: %3\n").arg(event.chunk).arg(receiver, text));
+        break;
     case SenderEvent::Kind::Gone:
         print(text.isEmpty() ? QObject::tr("%1 left\n").arg(receiver)
                              : QObject::tr("%1 is gone: %2\n").arg(receiver, text));

@@ -109,6 +109,7 @@ ServeDialog::ServeDialog(ThreadPool& pool, views::Document* document, const QStr
             false);
         applyRate();
     });
+    connect(&server_, &views::LiveServer::troubled, this, [this](const QString& text) { say(text, true); });
     connect(&server_, &views::LiveServer::failed, this,
             [this](const Error& error) { say(QString::fromStdString(error.message()), true); });
     ticker_.setInterval(kTickMs);

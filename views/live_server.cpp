@@ -133,6 +133,9 @@ void LiveServer::hear(const SenderEvent& event) {
     case SenderEvent::Kind::Asked:
         receivers_[event.receiver] = tr("chunk %1 as %2").arg(event.chunk).arg(text);
         break;
+    case SenderEvent::Kind::Failed:
+        emit troubled(tr("chunk %1 cannot be sent to %2: %3").arg(event.chunk).arg(who, text));
+        break;
     case SenderEvent::Kind::Gone:
         receivers_.erase(event.receiver);
         emit said(text.isEmpty() ? tr("%1 left").arg(who) : tr("%1 is gone: %2").arg(who, text));

@@ -57,6 +57,8 @@ signals:
     void receiversChanged();
     /// The same in words.
     void said(const QString& text);
+    /// What is served could not be read; it goes on serving what can be.
+    void troubled(const QString& text);
     void stateChanged();
 
 private:

@@ -34,11 +34,12 @@ Result<SenderFault> parseFault(std::string_view text);
 
 /// What a sender tells whoever watches it, from its own thread.
 struct SenderEvent {
-    enum class Kind : std::uint8_t { Connected, Asked, Gone };
+    enum class Kind : std::uint8_t { Connected, Asked, Failed, Gone };
     Kind kind = Kind::Connected;
     /// Address and port of the receiver.
     std::string receiver;
-    /// Of Asked: which chunk at which level. Of Gone: why, empty for a receiver that had enough.
+    /// Of Asked: which chunk at which level. Of Failed: which chunk could not be read, and why. Of Gone: why, empty for
+    /// a receiver that had enough.
     std::size_t chunk = 0;
     std::string text;
 };

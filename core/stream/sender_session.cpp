@@ -270,6 +270,7 @@ void SenderSession::loaded(std::uint32_t id, std::vector<SharedBytes> parts, con
     const auto job = std::ranges::find(jobs_, id, [](const Job& held) { return held.request.id; });
     if (job != jobs_.end()) {
         if (problem) {
+            host_.report({SenderEvent::Kind::Failed, peer_, job->request.chunk, problem->message()});
             jobs_.erase(job);
             say(wire::Failure{id, problem->message()});
         } else {

@@ -4,6 +4,7 @@
 #include "app/serve_dialog.h"
 #include "app/workspace.h"
 #include "tests/gui/serving_process.h"
+#include "tests/unit/redis_server.h"
 #include "views/stream_session.h"
 #include "views/timeline_canvas.h"
 #include "views/timeline_view.h"
@@ -12,7 +13,9 @@
 #include <QCheckBox>
 #include <QComboBox>
 #include <QDoubleSpinBox>
+#include <QElapsedTimer>
 #include <QFile>
+#include <QFileInfo>
 #include <QJsonArray>
 #include <QLineEdit>
 #include <QPushButton>
@@ -28,7 +31,9 @@
 #include <asio/write.hpp>
 
 #include <cmath>
+#include <csignal>
 #include <memory>
+#include <sys/resource.h>
 #include <thread>
 
 using namespace kvscope;
@@ -237,6 +242,77 @@ private slots:
         QVERIFY(QFile::exists(kept));
         dialog.keepAs(folder_.filePath(QStringLiteral("no/such/folder/kept.kvz")));
         QTRY_VERIFY_WITH_TIMEOUT(dialog.message().startsWith(QChar(0x26a0)), kPatience);
+        // A disk without room: what was kept before stays, nothing half-written does, and it can be kept elsewhere.
+        const auto size = QFileInfo(kept).size();
+        struct rlimit before {};
+        QCOMPARE(getrlimit(RLIMIT_FSIZE, &before), 0);
+        struct rlimit small = before;
+        small.rlim_cur = 4096;
+        const auto whatHappened = std::signal(SIGXFSZ, SIG_IGN);
+        QCOMPARE(setrlimit(RLIMIT_FSIZE, &small), 0);
+        dialog.keepAs(kept);
+        const bool isSaid = QTest::qWaitFor([&] { return dialog.message().contains(QStringLiteral("ulimit")); }, 10000);
+        QCOMPARE(setrlimit(RLIMIT_FSIZE, &before), 0);
+        std::signal(SIGXFSZ, whatHappened);
+        QVERIFY2(isSaid, qPrintable(dialog.message()));
+        QVERIFY(dialog.message().contains(kept) && dialog.message().contains(QStringLiteral("still here")));
+        QCOMPARE(QFileInfo(kept).size(), size);
+        QVERIFY(!QFile::exists(kept + QStringLiteral(".part")));
+        const QString elsewhere = folder_.filePath(QStringLiteral("elsewhere.kvz"));
+        dialog.keepAs(elsewhere);
+        QTRY_VERIFY_WITH_TIMEOUT(dialog.message().contains(elsewhere), kPatience);
+        QCOMPARE(QFileInfo(elsewhere).size(), size);
+    }
+
+    void redisMayVanishWhileTheWindowServesFromIt() {
+        if (!Redis::isInstalled())
+            QSKIP("redis-server is not installed");
+        Redis redis;
+        QVERIFY(redis.start());
+        const QString url = QString::fromStdString(redis.url());
+        QCOMPARE(run({QStringLiteral("store"), kvz_, QStringLiteral("-o"), url}).code, 0);
+        openSample();
+        ServeDialog& server = openServe();
+        auto* what = server.findChild<QComboBox*>(QStringLiteral("serveWhat"));
+        what->setCurrentIndex(what->count() - 1);
+        auto* path = server.findChild<QLineEdit*>(QStringLiteral("servePath"));
+        path->setFocus();
+        QTest::keyClicks(path, url);
+        server.findChild<QSpinBox*>(QStringLiteral("servePort"))->setValue(0);
+        server.findChild<QDoubleSpinBox*>(QStringLiteral("serveRate"))->setValue(0.002);
+        QTest::mouseClick(button(server, "serveStart"), Qt::LeftButton);
+        QTRY_VERIFY_WITH_TIMEOUT(server.server().state() == LiveServer::State::Serving, kPatience);
+        const QString address = QStringLiteral("127.0.0.1:%1").arg(server.server().port());
+        FetchDialog& dialog = openFetch(address, QStringLiteral("raw"));
+        QTest::mouseClick(button(dialog, "fetchStart"), Qt::LeftButton);
+        const auto ready = [&dialog] {
+            return std::ranges::count_if(dialog.fetch().timeline().chunks,
+                                         [](const ChunkTimes& chunk) { return chunk.ready < kNever; });
+        };
+        QTRY_VERIFY_WITH_TIMEOUT(ready() >= 2, kPatience);
+        redis.kill();
+        QElapsedTimer clock;
+        clock.start();
+        QTRY_VERIFY_WITH_TIMEOUT(!dialog.fetch().isRunning(), kPatience);
+        QVERIFY2(clock.elapsed() < 15000, qPrintable(QString::number(clock.elapsed())));
+        // Both ends say what is gone; what had arrived is kept, opened and marked.
+        QVERIFY2(dialog.message().contains(url) && dialog.message().contains(QStringLiteral("partial")),
+                 qPrintable(dialog.message()));
+        QTRY_VERIFY_WITH_TIMEOUT(server.message().contains(url), kPatience);
+        QVERIFY2(server.message().startsWith(QChar(0x26a0)), qPrintable(server.message()));
+        QVERIFY(dialog.fetch().fetched() != nullptr);
+        const std::size_t held = dialog.fetch().fetched()->heldChunks().size();
+        QVERIFY(held >= 2 && held < 8);
+        QVERIFY(window_->windowTitle().contains(QStringLiteral("partial")));
+        // The window remains usable, and serves again when the store is back.
+        QVERIFY(server.server().state() == LiveServer::State::Serving);
+        QVERIFY(redis.start());
+        QCOMPARE(run({QStringLiteral("store"), kvz_, QStringLiteral("-o"), url}).code, 0);
+        server.findChild<QDoubleSpinBox*>(QStringLiteral("serveRate"))->setValue(1);
+        QTest::mouseClick(button(dialog, "fetchStart"), Qt::LeftButton);
+        QTRY_VERIFY_WITH_TIMEOUT(!dialog.fetch().isRunning(), kPatience);
+        QVERIFY2(dialog.fetch().problem() == nullptr, qPrintable(dialog.message()));
+        QCOMPARE(dialog.fetch().fetched()->heldChunks().size(), std::size_t{8});
     }
 
     void textIsSentAsTokens() {
