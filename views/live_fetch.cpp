@@ -55,6 +55,7 @@ public:
         }
     }
     void decided(const Timeline& soFar, const Decision&) override { look(soFar, false); }
+    void moving(const Timeline& soFar) override { look(soFar, false); }
     void arrived(const Timeline& soFar, std::size_t) override { look(soFar, false); }
     void ready(const Timeline& soFar, std::size_t) override { look(soFar, true); }
     void note(const std::string& text) override {

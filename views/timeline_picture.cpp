@@ -159,14 +159,15 @@ void TimelinePicture::addItem(std::size_t row, std::size_t chunk, std::size_t ca
                       when.begin, when.end, abandoned, simulated});
 }
 
-void TimelinePicture::addRun(std::size_t row, const Timeline& run, bool simulated) {
+void TimelinePicture::addRun(std::size_t row, const Timeline& run, bool simulated, double until) {
+    const auto cut = [until](const Interval& when) { return Interval{when.begin, std::min(when.end, until)}; };
     for (const AbandonedTransfer& transfer : run.abandoned)
         addItem(row, transfer.chunk, transfer.candidate, TimelineLane::Network, transfer.send, true, simulated);
     for (std::size_t i = 0; i < run.chunks.size(); ++i) {
         const ChunkTimes& chunk = run.chunks[i];
-        addItem(row, i, chunk.candidate, TimelineLane::Network, chunk.send, false, simulated);
-        addItem(row, i, chunk.candidate, TimelineLane::Decode, chunk.decode, false, simulated);
-        addItem(row, i, chunk.candidate, TimelineLane::Recompute, chunk.recompute, false, simulated);
+        addItem(row, i, chunk.candidate, TimelineLane::Network, cut(chunk.send), false, simulated);
+        addItem(row, i, chunk.candidate, TimelineLane::Decode, cut(chunk.decode), false, simulated);
+        addItem(row, i, chunk.candidate, TimelineLane::Recompute, cut(chunk.recompute), false, simulated);
         if (chunk.ready < kNever && chunk.ready >= scene_.begin && chunk.ready <= scene_.end &&
             chunk.candidate < scene_.input->candidateCount()) {
             const QRectF lane = laneArea(row, TimelineLane::Ready);
@@ -184,13 +185,14 @@ void TimelinePicture::addItems() {
         if (area.bottom() < rows_.top() || area.top() > rows_.bottom())
             continue;
         const StreamRow& shown = (*scene_.rows)[row];
-        addRun(row, shown.timeline, false);
+        // What is on its way grows up to this moment.
+        addRun(row, shown.timeline, false, shown.underWay ? scene_.position.value_or(kNever) : kNever);
         if (!shown.measured)
             continue;
         // The simulation of the same strategy is laid over what was measured.
         for (const StreamRow& other : *scene_.rows) {
             if (!other.measured && other.name == shown.name)
-                addRun(row, other.timeline, true);
+                addRun(row, other.timeline, true, kNever);
         }
     }
 }

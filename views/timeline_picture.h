@@ -104,7 +104,8 @@ public:
 private:
     void layOut(const QRectF& area);
     void addItems();
-    void addRun(std::size_t row, const Timeline& run, bool simulated);
+    /// What goes on after `until` is cut off there.
+    void addRun(std::size_t row, const Timeline& run, bool simulated, double until);
     void addItem(std::size_t row, std::size_t chunk, std::size_t candidate, TimelineLane lane, const Interval& when,
                  bool abandoned, bool simulated);
 

@@ -22,6 +22,7 @@
 #include <QVBoxLayout>
 
 #include <algorithm>
+#include <cmath>
 
 namespace kvscope::views {
 
@@ -244,7 +245,7 @@ QString TimelineView::toCsv() const {
     if (input == nullptr)
         return table.toCsv();
     const auto when = [](const Interval& interval, double value) {
-        return interval.empty() ? QVariant() : QVariant(value);
+        return interval.empty() || !std::isfinite(value) ? QVariant() : QVariant(value);
     };
     for (const StreamRow& row : session_->rows()) {
         for (std::size_t i = 0; i < row.timeline.chunks.size(); ++i) {

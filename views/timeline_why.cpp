@@ -91,7 +91,7 @@ QString sentence(const StreamSession& session, const StreamRow& run, std::size_t
     if (timeline.chunks[chunk].ready < kNever)
         lines << TimelineWhy::tr("It was ready at %1.").arg(formatSeconds(timeline.chunks[chunk].ready));
     else
-        lines << TimelineWhy::tr("It never arrived.");
+        lines << (run.underWay ? TimelineWhy::tr("It is not there yet.") : TimelineWhy::tr("It never arrived."));
     if (input.candidates()[decision.candidate].form == ChunkForm::Text)
         lines << TimelineWhy::tr("The computation is simulated.");
     if (input.projected())

@@ -54,6 +54,8 @@ public:
                       double /*rttSeconds*/) {}
     /// A form was chosen for a chunk.
     virtual void decided(const Timeline& /*soFar*/, const Decision& /*decision*/) {}
+    /// Bytes of a chunk have begun to arrive, or more have; at least some twenty times a second.
+    virtual void moving(const Timeline& /*soFar*/) {}
     /// All bytes of a chunk have arrived; it may still be on its way through the decoder.
     virtual void arrived(const Timeline& /*soFar*/, std::size_t /*chunk*/) {}
     /// A chunk is in the cache (or, as text, recomputed).

@@ -165,11 +165,30 @@ std::optional<FetchBook::Order> FetchBook::next(std::size_t path, double now) {
     return std::nullopt;
 }
 
-void FetchBook::began(std::size_t transfer, double now) {
+bool FetchBook::began(std::size_t transfer, double now) {
     Flight& flight = flights_[transfer];
     if (std::exchange(flight.begun, true))
-        return;
+        return false;
     flight.receive = {now, now};
+    noteProgress(transfer);
+    return true;
+}
+
+void FetchBook::noteProgress(std::size_t transfer) {
+    const SentChunk& sent = sent_[transfer];
+    const Flight& flight = flights_[transfer];
+    if (sent.abandoned || !flight.begun || stages_[sent.chunk] == ChunkStage::Ready)
+        return;
+    const double leftAt = flight.receive.begin - link_.paths[sent.path].rttSeconds / 2;
+    ChunkTimes& times = timeline_.chunks[sent.chunk];
+    times.candidate = sent.candidate;
+    times.decision = flight.decision;
+    times.path = sent.path;
+    times.queued = flight.queued;
+    times.send = {std::min(std::max(sent.send.begin, leftAt), sent.send.end), sent.send.end};
+    times.receive = flight.receive;
+    times.decode = flight.decode;
+    times.wireBytes = flight.wireBytes;
 }
 
 void FetchBook::bytesCame(std::size_t transfer, double wireBytes) {
@@ -177,6 +196,7 @@ void FetchBook::bytesCame(std::size_t transfer, double wireBytes) {
     flight.wireBytes += wireBytes;
     if (flight.abandoned != kNoIndex)
         timeline_.abandoned[flight.abandoned].wireBytes = flight.wireBytes;
+    noteProgress(transfer);
 }
 
 void FetchBook::allCame(std::size_t transfer, double now) {
@@ -194,12 +214,14 @@ void FetchBook::allCame(std::size_t transfer, double now) {
             break;
         }
     }
+    noteProgress(transfer);
 }
 
 void FetchBook::decoded(std::size_t transfer, double begin, double end) {
     Interval& decode = flights_[transfer].decode;
     decode.begin = decode.end > 0 ? std::min(decode.begin, begin) : begin;
     decode.end = std::max(decode.end, end);
+    noteProgress(transfer);
 }
 
 void FetchBook::makeReady(std::size_t chunk, double now) {
@@ -241,6 +263,7 @@ void FetchBook::noteAbandoned(std::size_t transfer, double now) {
     if (flight.decode.end > 0)
         flight.decode.begin = std::min(std::max(flight.decode.begin, decodeFree_), flight.decode.end);
     decodeFree_ = std::max(decodeFree_, flight.decode.end);
+    timeline_.chunks[sent.chunk] = {};
     flight.abandoned = timeline_.abandoned.size();
     timeline_.abandoned.push_back({sent.chunk, sent.candidate, sent.path, sent.send, flight.decode, flight.wireBytes});
 }
@@ -283,6 +306,8 @@ void FetchBook::dispatchCompute(double now) {
     running_ = chunk;
     runningBegin_ = now;
     runningEnd_ = now + prefillBefore_[chunk + 1] - prefillBefore_[chunk];
+    timeline_.chunks[chunk].candidate = StreamInput::textCandidate();
+    timeline_.chunks[chunk].recompute = {runningBegin_, runningEnd_};
 }
 
 std::size_t FetchBook::finishRecompute(double now) {
@@ -314,6 +339,13 @@ void FetchBook::giveUp(std::size_t chunk, double now) {
 }
 
 Timeline FetchBook::finish() {
+    // What was still coming has no form.
+    for (ChunkTimes& chunk : timeline_.chunks) {
+        if (chunk.ready == kNever) {
+            chunk.candidate = kNoIndex;
+            chunk.recompute = {};
+        }
+    }
     for (std::size_t i = 0; i < sent_.size(); ++i) {
         ChunkTimes& chunk = timeline_.chunks[sent_[i].chunk];
         if (sent_[i].abandoned || chunk.ready < kNever)

@@ -36,8 +36,8 @@ public:
 
     /// Asks the policy what a path should bring next. Nothing: the path stays idle until something happens.
     std::optional<Order> next(std::size_t path, double now);
-    /// The first byte, a frame, and the last byte of a transfer.
-    void began(std::size_t transfer, double now);
+    /// The first byte (returns whether it was), a frame, and the last byte of a transfer.
+    bool began(std::size_t transfer, double now);
     void bytesCame(std::size_t transfer, double wireBytes);
     void allCame(std::size_t transfer, double now);
     /// A part of a transfer was decoded.
@@ -60,6 +60,7 @@ public:
     [[nodiscard]] bool isGivenUp(std::size_t transfer) const { return sent_[transfer].abandoned; }
     [[nodiscard]] std::size_t chunkOf(std::size_t transfer) const { return sent_[transfer].chunk; }
     [[nodiscard]] std::size_t candidateOf(std::size_t transfer) const { return sent_[transfer].candidate; }
+    /// What is on its way has its form, its beginning and what came of it so far; its end is kNever.
     [[nodiscard]] const Timeline& timeline() const { return timeline_; }
     /// Transfers of a chunk so far.
     [[nodiscard]] int transfersOf(std::size_t chunk) const;
@@ -94,6 +95,8 @@ private:
     void dispatchCompute(double now);
     void giveUp(std::size_t chunk, double now);
     void noteAbandoned(std::size_t transfer, double now);
+    /// Brings the chunk of a transfer that has begun up to date in the timeline.
+    void noteProgress(std::size_t transfer);
     [[nodiscard]] std::size_t lastOn(std::size_t path) const;
 
     const StreamInput& input_;

@@ -305,7 +305,8 @@ void FetchRun::dropGivenUp() {
 }
 
 void FetchRun::began(std::size_t, OpenRequest& request) {
-    book_->began(request.transfer, now());
+    if (book_->began(request.transfer, now()) && options_.observer != nullptr)
+        options_.observer->moving(book_->timeline());
 }
 
 void FetchRun::frameCame(std::size_t, OpenRequest& request, std::size_t bytes) {
@@ -504,6 +505,8 @@ void FetchRun::tick() {
         if (book_->done())
             return end(std::nullopt);
     }
+    if (book_ != nullptr && options_.observer != nullptr)
+        options_.observer->moving(book_->timeline());
     askPaths();
     schedule();
 }

@@ -29,7 +29,8 @@ struct Interval {
 
 /// What happened to one chunk. Times in seconds from the request.
 struct ChunkTimes {
-    /// The form in which it became ready (kNoIndex when it never did).
+    /// The form in which it became ready (kNoIndex when it never did); in a run under way also that in which it is
+    /// coming.
     std::size_t candidate = kNoIndex;
     /// Index of the decision for that form.
     std::size_t decision = kNoIndex;

@@ -188,6 +188,44 @@ private slots:
         QVERIFY(veil->parts().empty());
     }
 
+    void theBarOfAChunkGrowsWhileItComes() {
+        session_->setBandwidth(0.5e9);
+        session_->setFocus("kvz-high");
+        start();
+        // The first chunk that is not there yet: what is drawn of it, and what covers its tokens in the map.
+        const auto coming = [this](TimelineLane lane) -> std::optional<TimelineItem> {
+            const StreamRow* row = session_->row("kvz-high", true);
+            if (row == nullptr || !row->underWay)
+                return std::nullopt;
+            const TimelinePicture picture = view_->canvas().picture();
+            for (const TimelineItem& item : picture.items()) {
+                const StreamRow& of = (*picture.scene().rows)[item.row];
+                if (of.measured && !item.simulated && !item.abandoned && item.lane == lane &&
+                    of.timeline.chunks[item.chunk].ready == kNever)
+                    return item;
+            }
+            return std::nullopt;
+        };
+        QTRY_VERIFY_WITH_TIMEOUT(coming(TimelineLane::Network).has_value(), kPatience);
+        const TimelineItem first = *coming(TimelineLane::Network);
+        QVERIFY(first.end <= session_->player().position() + 1e-9);
+        const auto grown = [&] {
+            const auto now = coming(TimelineLane::Network);
+            return now && now->chunk == first.chunk && now->end > first.end + 0.05 &&
+                   now->rect.width() > first.rect.width();
+        };
+        QTRY_VERIFY_WITH_TIMEOUT(grown(), kPatience);
+        auto* veil = window_->findChild<ArrivalVeil*>();
+        QVERIFY(std::ranges::any_of(
+            veil->parts(), [](const ArrivalVeil::Part& part) { return part.state == ArrivalVeil::State::OnTheWay; }));
+        // It is decoded while it comes.
+        QTRY_VERIFY_WITH_TIMEOUT(coming(TimelineLane::Decode).has_value(), kPatience);
+        QTest::mouseClick(view_->findChild<QToolButton*>(QStringLiteral("transferStop")), Qt::LeftButton);
+        QTRY_VERIFY_WITH_TIMEOUT(!run().isRunning(), 3000);
+        // What had not come by then is no bar any more.
+        QVERIFY(!coming(TimelineLane::Network));
+    }
+
     void aTransferIsStoppedAndLeft() {
         session_->setBandwidth(0.5e9);
         session_->setFocus("raw");
