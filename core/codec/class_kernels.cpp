@@ -161,17 +161,16 @@ int cheapest(const std::uint32_t* sums) {
     }
 }
 
-std::int32_t weigh(const std::int16_t* counts, const std::int16_t* costs) {
-    constexpr std::size_t kBytes = 256;
+std::int32_t weigh(const std::int16_t* counts, const std::int16_t* costs, std::size_t number) {
 #if HWY_TARGET == HWY_SCALAR || !HWY_ARCH_X86
-    return std::inner_product(counts, counts + kBytes, costs, std::int32_t{0});
+    return std::inner_product(counts, counts + number, costs, std::int32_t{0});
 #else
-    const hn::ScalableTag<std::int16_t> shorts;
-    const hn::ScalableTag<std::int32_t> tag;
+    const hn::CappedTag<std::int16_t, kWeighedAtOnce> shorts;
+    const hn::Repartition<std::int32_t, decltype(shorts)> tag;
     // The instructions that add the products of pairs leave everything in the first sum.
     auto other = hn::Zero(tag);
     auto sum = hn::Zero(tag);
-    for (std::size_t i = 0; i < kBytes; i += hn::Lanes(shorts))
+    for (std::size_t i = 0; i < number; i += hn::Lanes(shorts))
         sum =
             hn::ReorderWidenMulAccumulate(tag, hn::LoadU(shorts, counts + i), hn::LoadU(shorts, costs + i), sum, other);
     return hn::GetLane(hn::SumOfLanes(tag, sum));
@@ -203,8 +202,8 @@ int cheapestOf(const std::uint32_t* sums) {
     return HWY_DYNAMIC_DISPATCH(cheapest)(sums);
 }
 
-std::int32_t weighBytes(const std::int16_t* counts, const std::int16_t* costs) {
-    return HWY_DYNAMIC_DISPATCH(weigh)(counts, costs);
+std::int32_t weighBytes(const std::int16_t* counts, const std::int16_t* costs, std::size_t number) {
+    return HWY_DYNAMIC_DISPATCH(weigh)(counts, costs, number);
 }
 
 } // namespace kvscope

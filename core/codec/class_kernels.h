@@ -22,7 +22,8 @@ void addCosts(const std::uint8_t* symbols, std::size_t number, int largest, cons
 /// The index of the first of the smallest of 16 sums.
 int cheapestOf(const std::uint32_t* sums);
 
-/// Sum of counts[i] * costs[i] over 256 bytes; neither is negative and the sum fits.
-std::int32_t weighBytes(const std::int16_t* counts, const std::int16_t* costs);
+/// Sum of counts[i] * costs[i], i < number, a multiple of kWeighedAtOnce; neither is negative and the sum fits.
+inline constexpr std::size_t kWeighedAtOnce = 32;
+std::int32_t weighBytes(const std::int16_t* counts, const std::int16_t* costs, std::size_t number);
 
 } // namespace kvscope

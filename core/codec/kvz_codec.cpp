@@ -17,6 +17,7 @@
 #include "core/kv/convert.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <new>
@@ -121,10 +122,8 @@ Result<KeptBits> readKept(SideBytes& reader, DType type, std::int64_t values) {
 }
 
 Result<EncodedChunk> encodeKept(const ChunkInput& input, bool statistics) {
-    KVSCOPE_ASSIGN(auto chunk, encodeKvzLossless(input.shape, input.native, statistics));
-    chunk.bytes.insert(chunk.bytes.begin(), static_cast<std::byte>(KvzForm::Lossless));
-    ++chunk.parts[BytePart::Header];
-    return chunk;
+    const std::array front{static_cast<std::byte>(KvzForm::Lossless)};
+    return encodeKvzLossless(input.shape, input.native, statistics, front);
 }
 
 /// Chunks so short that the channels' offsets may take more than they save.

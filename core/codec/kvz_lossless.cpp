@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/codec/kvz_lossless.h"
 
+#include "core/codec/fixed_log.h"
 #include "core/codec/kvz_pairs.h"
 #include "core/codec/learnt_tables.h"
 #include "core/codec/rans.h"
@@ -62,9 +63,11 @@ int streamsFor(std::size_t values) {
 
 class Encoder {
 public:
-    Encoder(const ChunkShape& shape, std::span<const std::byte> native, bool statistics)
+    /// `front`: what the bytes begin with.
+    Encoder(const ChunkShape& shape, std::span<const std::byte> native, bool statistics, std::vector<std::byte> front)
         : native_(native)
         , statistics_(statistics)
+        , front_(std::move(front))
         , tokens_(static_cast<std::size_t>(shape.tokens.size()))
         , channels_(static_cast<std::size_t>(shape.plane.channels()))
         , planeCount_(static_cast<std::size_t>(sizeOf(shape.plane.dtype)))
@@ -75,11 +78,21 @@ public:
         relations.twins = twins;
         relations.likes.resize(tokens_);
         std::iota(relations.likes.begin(), relations.likes.end(), 0U);
+        const auto likes = findLikes(native_, planeCount_, rotate_, relations.twins);
+        if (!anyOther(likes))
+            return encode(relations);
+        RowRelations differing = relations;
+        differing.likes = likes;
+        if (tokens_ * channels_ >= static_cast<std::size_t>(kManyValues)) {
+            // Some channels usually say enough.
+            constexpr double kClear = 0.03;
+            const double plain = sampledBits(relations);
+            const double differences = sampledBits(differing);
+            if (std::fabs(differences - plain) > kClear * plain)
+                return encode(differences < plain ? differing : relations);
+        }
         KVSCOPE_ASSIGN(auto plain, encode(relations));
-        relations.likes = findLikes(native_, planeCount_, rotate_, relations.twins);
-        if (!anyOther(relations.likes))
-            return plain;
-        KVSCOPE_ASSIGN(auto differences, encode(relations));
+        KVSCOPE_ASSIGN(auto differences, encode(differing));
         return differences.bytes.size() < plain.bytes.size() ? std::move(differences) : std::move(plain);
     }
 
@@ -87,7 +100,8 @@ private:
     Result<EncodedChunk> encode(const RowRelations& relations) {
         chunk_ = {};
         std::vector<std::byte>& out = chunk_.bytes;
-        out.push_back(static_cast<std::byte>(LosslessForm::Planes));
+        out.reserve(native_.size());
+        out.assign(front_.begin(), front_.end());
         putRelations(relations, out);
         chunk_.parts[BytePart::Header] = static_cast<std::int64_t>(out.size());
         if (statistics_) {
@@ -107,6 +121,42 @@ private:
         return std::move(chunk_);
     }
 
+    /// Bits (times 2^8) of all bytes of some channels if each byte of a value had a table of the channel's own.
+    [[nodiscard]] double sampledBits(const RowRelations& relations) const {
+        constexpr std::size_t kStep = 11;
+        double bits = 0;
+        for (const bool differences : {false, true}) {
+            const auto rows = relations.rows(differences);
+            for (std::size_t c = 0; c < channels_ && !rows.empty(); c += kStep) {
+                std::array<std::array<std::uint16_t, kRansSymbols>, kMostPlanes> counts{};
+                for (const std::uint32_t t : rows) {
+                    std::uint64_t word = wordAt(t, c);
+                    if (differences)
+                        word -= wordAt(relations.likes[t], c);
+                    for (std::size_t plane = 0; plane < planeCount_; ++plane)
+                        ++counts[plane][word >> 8 * plane & 0xFFU];
+                }
+                bits += static_cast<double>(planeCount_ * rows.size()) *
+                        static_cast<double>(realLog2Q8(static_cast<double>(rows.size())));
+                for (std::size_t plane = 0; plane < planeCount_; ++plane) {
+                    for (const std::uint16_t count : counts[plane]) {
+                        if (count > 1)
+                            bits -= static_cast<double>(count * realLog2Q8(count));
+                    }
+                }
+            }
+        }
+        return bits;
+    }
+
+    /// A value as the planes have it.
+    [[nodiscard]] std::uint64_t wordAt(std::size_t t, std::size_t c) const {
+        std::uint64_t word = 0;
+        std::memcpy(&word, native_.data() + (t * channels_ + c) * planeCount_, planeCount_);
+        const std::size_t bits = 8 * planeCount_;
+        return rotate_ ? word << 1 | word >> (bits - 1) : word;
+    }
+
     void split() {
         switch (planeCount_) {
         case 1:
@@ -120,49 +170,107 @@ private:
         }
     }
 
+    /// Makes the planes, [coded row][channel].
     template <class Word> void splitWords() {
-        const std::size_t planeSize = channels_ * rows_.size();
+        // Rows do not all begin at the same place of a page: turning them would wait for the same few cache lines.
+        stride_ = channels_ + 64;
         for (std::size_t plane = 0; plane < planeCount_; ++plane)
-            planes_[plane].resize(planeSize);
-        // Bytes of some rows, [plane][row][channel], are turned into channels at once.
-        constexpr std::size_t kRowsAtOnce = 64;
-        const std::size_t stride = channels_ + 64;
-        std::vector<std::uint8_t> bytes(sizeof(Word) * kRowsAtOnce * stride);
-        for (std::size_t first = 0; first < rows_.size(); first += kRowsAtOnce) {
-            const std::size_t count = std::min(kRowsAtOnce, rows_.size() - first);
-            for (std::size_t i = 0; i < count; ++i) {
-                const std::size_t t = rows_[first + i];
-                const std::byte* row = native_.data() + t * channels_ * sizeof(Word);
-                const std::byte* like = native_.data() + likes_[t] * channels_ * sizeof(Word);
-                for (std::size_t c = 0; c < channels_; ++c) {
-                    Word word = 0;
-                    std::memcpy(&word, row + c * sizeof(Word), sizeof(Word));
-                    word = toPlanes(word, rotate_);
-                    if (like != row) {
-                        Word other = 0;
-                        std::memcpy(&other, like + c * sizeof(Word), sizeof(Word));
-                        word = static_cast<Word>(word - toPlanes(other, rotate_));
-                    }
-                    for (std::size_t plane = 0; plane < sizeof(Word); ++plane)
-                        bytes[(plane * kRowsAtOnce + i) * stride + c] =
-                            static_cast<std::uint8_t>(word >> (8 * (sizeof(Word) - 1 - plane)));
-                }
-            }
+            planes_[plane].resize(stride_ * rows_.size());
+        for (std::size_t i = 0; i < rows_.size(); ++i) {
+            const std::size_t t = rows_[i];
+            const std::byte* row = native_.data() + t * channels_ * sizeof(Word);
+            const std::byte* like = native_.data() + likes_[t] * channels_ * sizeof(Word);
+            std::array<std::uint8_t*, sizeof(Word)> to;
             for (std::size_t plane = 0; plane < sizeof(Word); ++plane)
-                transposeBytes(bytes.data() + plane * kRowsAtOnce * stride, stride, count, channels_,
-                               planes_[plane].data() + first, rows_.size());
+                to[plane] = planes_[plane].data() + i * stride_;
+            if (sizeof(Word) == sizeof(std::uint16_t) && rotate_) {
+                splitRotated(row, like != row ? like : nullptr, channels_, to[0], to[sizeof(Word) / 2]);
+                continue;
+            }
+            for (std::size_t c = 0; c < channels_; ++c) {
+                Word word = 0;
+                std::memcpy(&word, row + c * sizeof(Word), sizeof(Word));
+                word = toPlanes(word, rotate_);
+                if (like != row) {
+                    Word other = 0;
+                    std::memcpy(&other, like + c * sizeof(Word), sizeof(Word));
+                    word = static_cast<Word>(word - toPlanes(other, rotate_));
+                }
+                for (std::size_t plane = 0; plane < sizeof(Word); ++plane)
+                    to[plane][c] = static_cast<std::uint8_t>(word >> (8 * (sizeof(Word) - 1 - plane)));
+            }
+        }
+    }
+
+    /// Whether tables would save next to nothing: bytes are spread evenly over all channels, and their bits in each.
+    [[nodiscard]] bool isNoise(std::size_t plane) const {
+        // Bits a byte.
+        constexpr double kNothing = 0.008;
+        constexpr std::size_t kStep = 7;
+        const std::size_t rows = rows_.size();
+        if (rows * channels_ < static_cast<std::size_t>(kManyValues))
+            return false;
+        RansCounts counts{};
+        for (std::size_t i = 0; i < rows; ++i) {
+            for (std::size_t c = i % kStep; c < channels_; c += kStep)
+                ++counts[planes_[plane][i * stride_ + c]];
+        }
+        return entropyOfSome(counts) > 8 - kNothing && knownOfBits(plane) < kNothing;
+    }
+
+    /// What the channels say about the bits of their bytes, one by one, in bits a byte.
+    [[nodiscard]] double knownOfBits(std::size_t plane) const {
+        constexpr std::size_t kBits = 8;
+        constexpr std::size_t kMostCounted = 128;
+        const std::size_t rows = std::min(rows_.size(), kMostCounted);
+        std::vector<std::uint8_t> ones(kBits * channels_);
+        for (std::size_t i = 0; i < rows; ++i)
+            countBitsOf(planes_[plane].data() + i * rows_.size() / rows * stride_, channels_, ones.data());
+        // For bits that are ones in every second row the squares of what is above or below are a quarter of the rows.
+        double excess = 0;
+        for (const std::uint8_t count : ones) {
+            const double above = 2.0 * count - static_cast<double>(rows);
+            excess += above * above / static_cast<double>(rows) - 1;
+        }
+        return excess / (2 * std::log(2.0) * static_cast<double>(rows * channels_));
+    }
+
+    /// Turns a plane into channels [channel][coded row] and counts the bytes of each.
+    void turn(std::size_t plane, RawVector<std::uint16_t>& counts) {
+        const std::size_t rows = rows_.size();
+        turned_.resize(channels_ * rows);
+        transposeBytes(planes_[plane].data(), stride_, rows, channels_, turned_.data(), rows);
+        counts.resize(channels_ * kRansSymbols);
+        for (std::size_t c = 0; c < channels_; ++c) {
+            // Neighbours are often equal: counting them in one place would wait for the memory each time.
+            constexpr std::size_t kParts = 4;
+            std::array<std::array<std::uint16_t, kRansSymbols>, kParts> part{};
+            const std::uint8_t* bytes = turned_.data() + c * rows;
+            std::size_t i = 0;
+            for (; i + kParts <= rows; i += kParts) {
+                for (std::size_t k = 0; k < kParts; ++k)
+                    ++part[k][bytes[i + k]];
+            }
+            for (; i < rows; ++i)
+                ++part[0][bytes[i]];
+            std::uint16_t* own = counts.data() + c * kRansSymbols;
+            for (std::size_t byte = 0; byte < kRansSymbols; ++byte)
+                own[byte] = static_cast<std::uint16_t>(part[0][byte] + part[1][byte] + part[2][byte] + part[3][byte]);
         }
     }
 
     Result<void> encodePlane(std::size_t plane) {
         const std::size_t rows = rows_.size();
-        std::vector<std::uint16_t> counts(channels_ * kRansSymbols);
-        for (std::size_t c = 0; c < channels_; ++c) {
-            std::uint16_t* own = counts.data() + c * kRansSymbols;
-            for (std::size_t i = 0; i < rows; ++i)
-                ++own[planes_[plane][c * rows + i]];
+        RawVector<std::uint16_t> counts;
+        LearntTables learnt;
+        const bool noise = isNoise(plane);
+        if (!noise || statistics_)
+            turn(plane, counts);
+        if (noise) {
+            learnt.classes.resize(channels_);
+        } else {
+            KVSCOPE_ASSIGN(learnt, learnTables(counts, channels_));
         }
-        KVSCOPE_ASSIGN(const auto learnt, learnTables(counts, channels_));
 
         std::vector<std::byte>& out = chunk_.bytes;
         const std::size_t before = out.size();
@@ -170,39 +278,46 @@ private:
         chunk_.parts[BytePart::Tables] += static_cast<std::int64_t>(out.size() - before);
         std::vector<RansRow> coded;
         for (const std::uint32_t c : tableOrder(learnt))
-            coded.push_back({&learnt.tables[learnt.classes[c] - 1U], planes_[plane].data() + c * rows});
+            coded.push_back({&learnt.tables[learnt.classes[c] - 1U], turned_.data() + c * rows});
         const auto stored = storedBytes(plane, learnt);
         const int streams = streamsFor(coded.size() * rows);
         const auto room =
             static_cast<std::size_t>(ransPayloadCapacity(coded, static_cast<std::int64_t>(rows), streams));
         const auto payload = std::span(stored).first(std::min(room, stored.size()));
-        std::vector<std::byte> blob;
         RansEncoder coder;
-        KVSCOPE_TRY(coder.encode(coded, static_cast<std::int64_t>(rows), streams, payload, blob));
+        KVSCOPE_ASSIGN(const auto length, coder.code(coded, static_cast<std::int64_t>(rows), streams, payload));
         const std::size_t header = out.size();
-        putLeb128(blob.size(), out);
+        putLeb128(length, out);
         chunk_.parts[BytePart::Header] += static_cast<std::int64_t>(out.size() - header);
-        out.insert(out.end(), blob.begin(), blob.end());
+        coder.append(out);
         out.insert(out.end(), stored.begin() + static_cast<std::ptrdiff_t>(payload.size()), stored.end());
-        chunk_.parts[BytePart::Payload] += static_cast<std::int64_t>(blob.size() + stored.size() - payload.size());
+        chunk_.parts[BytePart::Payload] += static_cast<std::int64_t>(length + stored.size() - payload.size());
         if (statistics_)
             countBits(counts, learnt);
         return {};
     }
 
     /// Bytes of the channels without a table, row by row.
-    [[nodiscard]] std::vector<std::byte> storedBytes(std::size_t plane, const LearntTables& learnt) const {
-        std::vector<std::byte> stored;
-        for (std::size_t i = 0; i < rows_.size(); ++i) {
+    [[nodiscard]] RawVector<std::byte> storedBytes(std::size_t plane, const LearntTables& learnt) const {
+        const auto channels = static_cast<std::size_t>(std::ranges::count(learnt.classes, std::uint8_t{0}));
+        RawVector<std::byte> stored(channels * rows_.size());
+        auto* to = stored.data();
+        for (std::size_t i = 0; i < rows_.size() && channels > 0; ++i) {
+            const std::uint8_t* row = planes_[plane].data() + i * stride_;
+            if (channels == channels_) {
+                std::memcpy(to, row, channels);
+                to += channels;
+                continue;
+            }
             for (std::size_t c = 0; c < channels_; ++c) {
                 if (learnt.classes[c] == 0)
-                    stored.push_back(static_cast<std::byte>(planes_[plane][c * rows_.size() + i]));
+                    *to++ = static_cast<std::byte>(row[c]);
             }
         }
         return stored;
     }
 
-    void countBits(const std::vector<std::uint16_t>& counts, const LearntTables& learnt) {
+    void countBits(std::span<const std::uint16_t> counts, const LearntTables& learnt) {
         const auto total = static_cast<double>(rows_.size());
         for (std::size_t c = 0; c < channels_; ++c) {
             double bits = 8 * total;
@@ -225,6 +340,7 @@ private:
 
     std::span<const std::byte> native_;
     bool statistics_;
+    std::vector<std::byte> front_;
     std::size_t tokens_;
     std::size_t channels_;
     std::size_t planeCount_;
@@ -232,7 +348,11 @@ private:
     /// Rows in work, and for each row of the chunk the one that it is like.
     std::vector<std::uint32_t> rows_;
     std::vector<std::uint32_t> likes_;
-    std::array<std::vector<std::uint8_t>, kMostPlanes> planes_;
+    /// Bytes [coded row][channel], rows stride_ apart.
+    std::array<RawVector<std::uint8_t>, kMostPlanes> planes_;
+    std::size_t stride_ = 0;
+    /// Bytes of the plane in work, [channel][coded row].
+    RawVector<std::uint8_t> turned_;
     EncodedChunk chunk_;
 };
 
@@ -407,28 +527,33 @@ private:
 
 } // namespace
 
-Result<EncodedChunk> encodeKvzLossless(const ChunkShape& shape, std::span<const std::byte> native, bool statistics) {
-    EncodedChunk stored;
-    stored.bytes.push_back(static_cast<std::byte>(LosslessForm::Stored));
-    stored.bytes.insert(stored.bytes.end(), native.begin(), native.end());
-    stored.parts[BytePart::Header] = 1;
-    stored.parts[BytePart::Payload] = static_cast<std::int64_t>(native.size());
+Result<EncodedChunk> encodeKvzLossless(const ChunkShape& shape, std::span<const std::byte> native, bool statistics,
+                                       std::span<const std::byte> front) {
+    const auto begun = [&](LosslessForm form) {
+        std::vector<std::byte> bytes(front.begin(), front.end());
+        bytes.push_back(static_cast<std::byte>(form));
+        return bytes;
+    };
+    const auto stored = [&] {
+        EncodedChunk chunk;
+        chunk.bytes = begun(LosslessForm::Stored);
+        chunk.parts[BytePart::Header] = static_cast<std::int64_t>(chunk.bytes.size());
+        chunk.parts[BytePart::Payload] = static_cast<std::int64_t>(native.size());
+        chunk.bytes.insert(chunk.bytes.end(), native.begin(), native.end());
+        return chunk;
+    };
     // Counts of a channel are kept in 16 bits.
     if (native.empty() || shape.tokens.size() > 65535)
-        return stored;
+        return stored();
     const auto twins = findTwins(native, static_cast<std::size_t>(shape.tokens.size()));
-    KVSCOPE_ASSIGN(auto pairs, encodePairs(shape, native, twins, statistics));
-    if (pairs) {
-        pairs->chunk.bytes.insert(pairs->chunk.bytes.begin(), static_cast<std::byte>(LosslessForm::Pairs));
-        ++pairs->chunk.parts[BytePart::Header];
-        if (pairs->nearBound && shape.values() >= kManyValues)
-            return std::move(pairs->chunk);
-    }
-    KVSCOPE_ASSIGN(auto coded, Encoder(shape, native, statistics).encode(twins));
+    KVSCOPE_ASSIGN(auto pairs, encodePairs(shape, native, twins, statistics, begun(LosslessForm::Pairs)));
+    if (pairs && pairs->nearBound && shape.values() >= kManyValues)
+        return std::move(pairs->chunk);
+    KVSCOPE_ASSIGN(auto coded, Encoder(shape, native, statistics, begun(LosslessForm::Planes)).encode(twins));
     // Pairs decode several times as fast.
     if (pairs && static_cast<double>(pairs->chunk.bytes.size()) < kWorthPairs * static_cast<double>(coded.bytes.size()))
         coded = std::move(pairs->chunk);
-    return coded.bytes.size() < stored.bytes.size() ? std::move(coded) : std::move(stored);
+    return coded.bytes.size() < front.size() + 1 + native.size() ? std::move(coded) : stored();
 }
 
 Result<void> decodeKvzLossless(const ChunkShape& shape, std::span<const std::byte> bytes, std::span<std::byte> native) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/codec/kvz_pairs.h"
 
+#include "core/codec/learnt_tables.h"
 #include "core/codec/pair_kernels.h"
 #include "core/codec/rans.h"
 #include "core/codec/raw_vector.h"
@@ -27,6 +28,8 @@ constexpr std::size_t kMostOwnPairs = 63;
 /// A base lies above all the classes below it.
 constexpr std::uint16_t kLeastBase = kFarClass;
 constexpr std::int32_t kFirstBase = 127;
+/// Bytes for a few lengths.
+constexpr std::size_t kRoom = 64;
 /// How much larger than the bound by channels the form may be and still be taken without a look at others.
 constexpr double kNearBound = 1.03;
 
@@ -82,23 +85,13 @@ void ownEntropy(const ExponentCounts& counts, std::size_t rowCount, double* bits
     }
 }
 
-/// Bits a byte by the counts of some of them.
-double entropyOfSome(std::span<const std::uint8_t> bytes) {
+/// Bits a byte by some of them.
+double entropyOfBytes(std::span<const std::uint8_t> bytes) {
     constexpr std::size_t kStep = 7;
-    std::array<std::uint32_t, 256> counts{};
+    RansCounts counts{};
     for (std::size_t i = 0; i < bytes.size(); i += kStep)
         ++counts[bytes[i]];
-    const double total = std::accumulate(counts.begin(), counts.end(), 0.0);
-    double bits = 0;
-    int used = 0;
-    for (const std::uint32_t count : counts) {
-        if (count > 0) {
-            bits -= count / total * std::log2(count / total);
-            ++used;
-        }
-    }
-    // Miller and Madow: few samples look more alike than what they are drawn from.
-    return std::min(8.0, bits + (used - 1) / (2 * total * std::log(2.0)));
+    return entropyOfSome(counts);
 }
 
 bool holdsFar(std::uint8_t pair) {
@@ -126,7 +119,7 @@ public:
 
     [[nodiscard]] std::size_t values() const { return rows_.size() * channels_; }
 
-    Result<PairChunk> encode(bool statistics) {
+    Result<PairChunk> encode(bool statistics, std::span<const std::byte> front) {
         measure();
         split();
         chooseSymbols();
@@ -134,6 +127,7 @@ public:
         PairChunk made;
         std::vector<std::byte>& out = made.chunk.bytes;
         EncodedChunk& chunk = made.chunk;
+        out.assign(front.begin(), front.end());
         auto since = [&, before = std::size_t{0}]() mutable {
             return static_cast<std::int64_t>(out.size() - std::exchange(before, out.size()));
         };
@@ -154,13 +148,15 @@ public:
         std::vector<RansRow> coded;
         for (std::size_t i = 0; i < rows_.size(); ++i)
             coded.push_back({&table, symbols_.data() + i * rowSymbols});
-        std::vector<std::byte> blob;
-        KVSCOPE_TRY(
-            RansEncoder().encode(coded, static_cast<std::int64_t>(rowSymbols), streamsFor(symbols_.size()), {}, blob));
-        putLeb128(blob.size(), out);
+        RansEncoder coder;
+        KVSCOPE_ASSIGN(const auto length,
+                       coder.code(coded, static_cast<std::int64_t>(rowSymbols), streamsFor(symbols_.size()), {}));
+        // All that is to come, and lengths and far exponents, of which there are few.
+        out.reserve(out.size() + length + escapes_.size() + lows_.size() + kRoom + 4 * far_.size());
+        putLeb128(length, out);
         putLeb128(escapes_.size(), out);
         chunk.parts[BytePart::Header] += since();
-        out.insert(out.end(), blob.begin(), blob.end());
+        coder.append(out);
         const auto escapes = std::as_bytes(std::span(escapes_));
         out.insert(out.end(), escapes.begin(), escapes.end());
         putFar(out);
@@ -169,7 +165,7 @@ public:
         chunk.parts[BytePart::Payload] += since();
 
         const double bound = std::accumulate(ownBits_.begin(), ownBits_.end(), 0.0) +
-                             entropyOfSome(lows_) * static_cast<double>(lows_.size());
+                             entropyOfBytes(lows_) * static_cast<double>(lows_.size());
         made.nearBound = 8 * static_cast<double>(out.size()) <= kNearBound * bound;
         if (statistics)
             countBits(table, chunk);
@@ -389,14 +385,15 @@ Result<std::vector<FarValue>> readFar(SideBytes& reader, std::size_t values) {
 } // namespace
 
 Result<std::optional<PairChunk>> encodePairs(const ChunkShape& shape, std::span<const std::byte> native,
-                                             const std::vector<std::uint32_t>& twins, bool statistics) {
+                                             const std::vector<std::uint32_t>& twins, bool statistics,
+                                             std::span<const std::byte> front) {
     const auto channels = static_cast<std::size_t>(shape.plane.channels());
     if (shape.plane.dtype != DType::BF16 || channels % kChannelBlock != 0)
         return std::nullopt;
     Encoder encoder(shape, native, twins);
     if (encoder.values() < kLeastValues)
         return std::nullopt;
-    KVSCOPE_ASSIGN(auto made, encoder.encode(statistics));
+    KVSCOPE_ASSIGN(auto made, encoder.encode(statistics, front));
     return made;
 }
 

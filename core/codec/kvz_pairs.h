@@ -13,15 +13,17 @@
 namespace kvscope {
 
 struct PairChunk {
-    /// What follows the form byte.
+    /// `front`, and then what follows the form byte.
     EncodedChunk chunk;
     /// Whether no code by channels could be much smaller, as far as counts tell.
     bool nearBound = false;
 };
 
-/// Nothing where the form does not serve: another type, few values, or channels that are no multiple of 64.
+/// Nothing where the form does not serve: another type, few values, or channels that are no multiple of 64. `front`
+/// counts as header.
 Result<std::optional<PairChunk>> encodePairs(const ChunkShape& shape, std::span<const std::byte> native,
-                                             const std::vector<std::uint32_t>& twins, bool statistics);
+                                             const std::vector<std::uint32_t>& twins, bool statistics,
+                                             std::span<const std::byte> front = {});
 
 /// Decodes exactly shape.values() stored values from what follows the form byte. Trusts nothing.
 Result<void> decodePairs(const ChunkShape& shape, std::span<const std::byte> bytes, std::span<std::byte> native);

@@ -3,12 +3,15 @@
 
 #include "core/codec/class_kernels.h"
 #include "core/codec/fixed_log.h"
+#include "core/codec/raw_vector.h"
 #include "core/codec/side_bits.h"
 #include "core/codec/symbol_layout.h"
 
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cmath>
+#include <cstdlib>
 #include <limits>
 #include <numeric>
 #include <string>
@@ -22,40 +25,31 @@ using RowCounts = std::span<const std::uint16_t>;
 /// Costs are in units of 2^-16 bit.
 constexpr std::uint64_t kBit = 65536;
 constexpr int kRounds = 2;
-
-/// Which of 256 bytes occur.
-using ByteSet = std::array<std::uint64_t, 4>;
-
-bool isWithin(const ByteSet& bytes, const ByteSet& others) {
-    std::uint64_t beyond = 0;
-    for (std::size_t i = 0; i < bytes.size(); ++i)
-        beyond |= bytes[i] & ~others[i];
-    return beyond == 0;
-}
+/// How far from its class a row's next one is sought.
+constexpr int kNearTables = 2;
 
 /// What bytes cost in a table, to 2^-8 bit, for choosing among tables.
 struct RoughCosts {
+    /// Of bytes that do not occur yet: a slot, and what it takes from others.
+    static constexpr std::int16_t kNew = (kRansProbabilityBits + 2) * 256;
+
     alignas(64) std::array<std::int16_t, kRansSymbols> cost{};
-    /// The bytes that occur.
-    ByteSet present{};
 
     explicit RoughCosts(const RansCounts& counts) {
         const std::uint64_t total = std::accumulate(counts.begin(), counts.end(), std::uint64_t{0});
-        for (std::size_t byte = 0; byte < kRansSymbols && total > 0; ++byte) {
-            if (counts[byte] == 0)
-                continue;
-            present[byte / 64] |= std::uint64_t{1} << byte % 64;
+        cost.fill(kNew);
+        for (std::size_t byte = 0; byte < kRansSymbols; ++byte) {
             // No table gives a byte fewer than one slot.
-            cost[byte] = static_cast<std::int16_t>(
-                std::min(log2Q8(total) - log2Q8(counts[byte]), std::int64_t{kRansProbabilityBits} * 256));
+            if (counts[byte] > 0)
+                cost[byte] = static_cast<std::int16_t>(
+                    std::min(log2Q8(total) - log2Q8(counts[byte]), std::int64_t{kRansProbabilityBits} * 256));
         }
     }
     explicit RoughCosts(const RansTable& table) {
+        cost.fill(kNew);
         for (std::size_t byte = 0; byte < kRansSymbols; ++byte) {
-            if (table.costs()[byte] == RansTable::kNoCost)
-                continue;
-            present[byte / 64] |= std::uint64_t{1} << byte % 64;
-            cost[byte] = static_cast<std::int16_t>(table.costs()[byte] >> 8);
+            if (table.costs()[byte] != RansTable::kNoCost)
+                cost[byte] = static_cast<std::int16_t>(table.costs()[byte] >> 8);
         }
     }
 };
@@ -65,43 +59,42 @@ public:
     Clusters(std::span<const std::uint16_t> counts, std::size_t rows)
         : counts_(counts)
         , rows_(rows)
-        , ranges_(rows)
         , totals_(rows)
-        , order_(rows)
-        , present_(rows)
-        , weights_(counts.size()) {
-        const std::uint16_t most = counts.empty() ? std::uint16_t{0} : std::ranges::max(counts);
-        const int shift = most > std::numeric_limits<std::int16_t>::max() ? 1 : 0;
-        std::ranges::transform(counts, weights_.begin(),
-                               [&](std::uint16_t count) { return static_cast<std::int16_t>(count >> shift); });
-        weightBits_ = kBit >> 8 << shift;
+        , order_(rows) {
+        findRange();
+        weights_.resize(rows * width_);
+        weightBits_ = kBit >> 8 << weightShift_;
+        alignas(64) std::array<std::int16_t, kRansSymbols> places{};
+        std::iota(places.begin(), places.end(), std::int16_t{0});
+        std::vector<std::int32_t> means(rows);
         for (std::size_t row = 0; row < rows; ++row) {
-            const auto own = countsOf(row);
-            for (std::size_t byte = 0; byte < kRansSymbols; ++byte)
-                present_[row][byte / 64] |= std::uint64_t{own[byte] != 0} << byte % 64;
-            const auto present = [](std::uint16_t count) { return count != 0; };
-            const auto first = std::ranges::find_if(own, present);
-            const auto last = std::find_if(own.rbegin(), own.rend(), present);
-            ranges_[row] = {static_cast<std::uint16_t>(first - own.begin()),
-                            static_cast<std::uint16_t>(own.rend() - last)};
-            totals_[row] = std::accumulate(own.begin(), own.end(), std::uint64_t{0});
+            const auto own = usedCountsOf(row);
+            std::int16_t* weights = weights_.data() + row * width_;
+            std::ranges::transform(
+                own, weights, [&](std::uint16_t count) { return static_cast<std::int16_t>(count >> weightShift_); });
+            totals_[row] = std::accumulate(own.begin(), own.end(), std::uint32_t{0});
+            means[row] = weighBytes(weights, places.data(), width_);
         }
-        std::vector<std::uint64_t> means(rows);
-        for (std::size_t row = 0; row < rows; ++row)
-            means[row] = meanOf(row);
         std::iota(order_.begin(), order_.end(), 0U);
         std::ranges::stable_sort(order_, {}, [&](std::uint32_t row) { return means[row]; });
+    }
+
+    [[nodiscard]] std::uint64_t bytes() const {
+        return std::accumulate(totals_.begin(), totals_.end(), std::uint64_t{0});
     }
 
     /// At most `groups` tables; rows of similar mean bytes share one at first.
     Result<LearntTables> learn(std::size_t groups) const {
         LearntTables learnt;
         learnt.classes.resize(rows_);
-        for (std::size_t i = 0; i < rows_; ++i)
+        Sums sums;
+        for (std::size_t i = 0; i < rows_; ++i) {
             learnt.classes[order_[i]] = static_cast<std::uint8_t>(1 + i * groups / rows_);
+            move(sums, order_[i], 0, learnt.classes[order_[i]]);
+        }
         for (int round = 0; round < kRounds; ++round)
-            assign(learnt);
-        KVSCOPE_TRY(fit(learnt));
+            assign(learnt, sums);
+        KVSCOPE_TRY(fit(learnt, sums));
         return learnt;
     }
 
@@ -117,49 +110,64 @@ public:
     }
 
 private:
-    [[nodiscard]] RowCounts countsOf(std::size_t row) const {
-        return counts_.subspan(row * kRansSymbols, kRansSymbols);
+    /// The bytes that occur in any row lie within begin_ .. begin_ + width_ - 1, whole vectors of them.
+    void findRange() {
+        std::array<std::uint16_t, kRansSymbols> all{};
+        for (std::size_t row = 0; row < rows_; ++row) {
+            const std::uint16_t* own = counts_.data() + row * kRansSymbols;
+            for (std::size_t byte = 0; byte < kRansSymbols; ++byte)
+                all[byte] = static_cast<std::uint16_t>(all[byte] | own[byte]);
+        }
+        const auto occurs = [](std::uint16_t count) { return count != 0; };
+        const auto first = static_cast<std::size_t>(std::ranges::find_if(all, occurs) - all.begin());
+        const auto behind =
+            static_cast<std::size_t>(std::find_if(all.rbegin(), all.rend(), occurs).base() - all.begin());
+        begin_ = std::min(first, behind) / kWeighedAtOnce * kWeighedAtOnce;
+        width_ = (behind - begin_ + kWeighedAtOnce - 1) / kWeighedAtOnce * kWeighedAtOnce;
+        const bool large = std::ranges::any_of(
+            all, [](std::uint16_t bits) { return bits > std::numeric_limits<std::int16_t>::max(); });
+        weightShift_ = large ? 1 : 0;
+    }
+
+    /// Of the bytes from begin_ on.
+    [[nodiscard]] RowCounts usedCountsOf(std::size_t row) const {
+        return counts_.subspan(row * kRansSymbols + begin_, width_);
     }
     [[nodiscard]] std::uint64_t totalOf(std::size_t row) const { return totals_[row]; }
-    [[nodiscard]] std::uint64_t meanOf(std::size_t row) const {
-        const auto counts = countsOf(row);
-        std::uint64_t sum = 0;
-        for (std::size_t byte = ranges_[row].begin; byte < ranges_[row].end; ++byte)
-            sum += counts[byte] * byte;
-        return sum;
-    }
-    /// Of a row whose bytes the table has.
     [[nodiscard]] std::uint64_t costOf(std::size_t row, const RoughCosts& table) const {
-        return static_cast<std::uint64_t>(weighBytes(weights_.data() + row * kRansSymbols, table.cost.data())) *
+        return static_cast<std::uint64_t>(
+                   weighBytes(weights_.data() + row * width_, table.cost.data() + begin_, width_)) *
                weightBits_;
     }
 
-    /// How often each byte occurs in the rows of each class.
+    /// How often each byte occurs in the rows of each class, and how many rows there are.
     struct Sums {
         std::array<RansCounts, kMostLearntTables> counts{};
-        std::array<bool, kMostLearntTables> used{};
+        std::array<std::size_t, kMostLearntTables> rows{};
     };
-    [[nodiscard]] Sums sumsOf(const LearntTables& learnt) const {
-        Sums sums;
-        for (std::size_t row = 0; row < rows_; ++row) {
-            if (learnt.classes[row] == 0)
-                continue;
-            const std::size_t table = learnt.classes[row] - 1U;
-            sums.used[table] = true;
-            const auto counts = countsOf(row);
-            for (std::size_t byte = ranges_[row].begin; byte < ranges_[row].end; ++byte)
-                sums.counts[table][byte] += counts[byte];
+    /// Puts a row from one class (0: none) into another.
+    void move(Sums& sums, std::size_t row, std::size_t from, std::size_t to) const {
+        const auto counts = usedCountsOf(row);
+        if (from > 0) {
+            --sums.rows[from - 1];
+            std::uint32_t* sum = sums.counts[from - 1].data() + begin_;
+            for (std::size_t i = 0; i < counts.size(); ++i)
+                sum[i] -= counts[i];
         }
-        return sums;
+        if (to > 0) {
+            ++sums.rows[to - 1];
+            std::uint32_t* sum = sums.counts[to - 1].data() + begin_;
+            for (std::size_t i = 0; i < counts.size(); ++i)
+                sum[i] += counts[i];
+        }
     }
 
     /// Makes the tables of the classes; classes without rows go.
-    Result<void> fit(LearntTables& learnt) const {
-        const Sums sums = sumsOf(learnt);
+    static Result<void> fit(LearntTables& learnt, const Sums& sums) {
         std::array<std::uint8_t, kMostLearntTables> renamed{};
         learnt.tables.clear();
         for (std::size_t table = 0; table < kMostLearntTables; ++table) {
-            if (!sums.used[table])
+            if (sums.rows[table] == 0)
                 continue;
             KVSCOPE_ASSIGN(const auto frequencies, normaliseCounts(sums.counts[table]));
             KVSCOPE_ASSIGN(auto made, RansTable::fromFrequencies(frequencies));
@@ -172,52 +180,70 @@ private:
     }
 
     /// Gives each row to the class whose bytes' frequencies suit it best, or stores it.
-    void assign(LearntTables& learnt) const {
-        const Sums sums = sumsOf(learnt);
+    void assign(LearntTables& learnt, Sums& sums) const {
         std::vector<std::pair<std::uint8_t, RoughCosts>> tables;
         for (std::size_t table = 0; table < kMostLearntTables; ++table) {
-            if (sums.used[table])
+            if (sums.rows[table] > 0)
                 tables.emplace_back(static_cast<std::uint8_t>(table + 1), RoughCosts(sums.counts[table]));
         }
         for (std::size_t row = 0; row < rows_; ++row) {
             std::uint64_t cheapest = totalOf(row) * 8 * kBit;
-            learnt.classes[row] = 0;
+            const std::uint8_t before = learnt.classes[row];
+            std::uint8_t best = 0;
             for (const auto& [name, costs] : tables) {
-                if (!isWithin(present_[row], costs.present))
+                // Classes are in the order of the mean bytes of their first rows.
+                const bool near = before == 0 || std::abs(name - before) <= kNearTables;
+                if (!near)
                     continue;
                 if (const std::uint64_t cost = costOf(row, costs); cost < cheapest) {
                     cheapest = cost;
-                    learnt.classes[row] = name;
+                    best = name;
                 }
             }
+            learnt.classes[row] = best;
+            if (best != before)
+                move(sums, row, before, best);
         }
     }
 
     std::span<const std::uint16_t> counts_;
     std::size_t rows_;
-    /// Bytes that occur in each row.
-    struct ByteRange {
-        std::uint16_t begin = 0;
-        std::uint16_t end = 0;
-    };
-    std::vector<ByteRange> ranges_;
     std::vector<std::uint64_t> totals_;
     /// Rows by their mean byte.
     std::vector<std::uint32_t> order_;
-    std::vector<ByteSet> present_;
     /// The counts in 15 bits, and what a weight times 2^-8 bit stands for.
-    std::vector<std::int16_t> weights_;
+    RawVector<std::int16_t> weights_;
     std::uint64_t weightBits_ = 0;
+    int weightShift_ = 0;
+    std::size_t begin_ = 0;
+    std::size_t width_ = 0;
 };
 
 } // namespace
+
+double entropyOfSome(const RansCounts& counts) {
+    const double total = std::accumulate(counts.begin(), counts.end(), 0.0);
+    double bits = 0;
+    int used = 0;
+    for (const std::uint32_t count : counts) {
+        if (count > 0) {
+            bits -= count / total * std::log2(count / total);
+            ++used;
+        }
+    }
+    // Miller and Madow: few samples look more alike than what they are drawn from.
+    return std::min(8.0, bits + (used - 1) / (2 * total * std::log(2.0)));
+}
 
 Result<LearntTables> learnTables(std::span<const std::uint16_t> counts, std::size_t rows) {
     const Clusters clusters(counts, rows);
     LearntTables best;
     best.classes.assign(rows, 0);
     std::uint64_t fewest = clusters.costOf(best);
-    for (std::size_t groups = 1; groups <= std::min(kMostLearntTables, rows); groups *= 2) {
+    // In large planes some tables more or less are next to nothing.
+    constexpr std::uint64_t kManyBytes = 65536;
+    const std::size_t factor = clusters.bytes() >= kManyBytes ? 4 : 2;
+    for (std::size_t groups = 1; groups <= std::min(kMostLearntTables, rows); groups *= factor) {
         KVSCOPE_ASSIGN(auto learnt, clusters.learn(groups));
         const std::uint64_t cost = clusters.costOf(learnt);
         // More groups rarely help where one has next to nothing to save, or these did not.

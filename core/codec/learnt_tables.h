@@ -20,6 +20,9 @@ struct LearntTables {
 
 inline constexpr std::size_t kMostLearntTables = 16;
 
+/// Bits a byte of what these are samples of.
+double entropyOfSome(const RansCounts& counts);
+
 /// Groups rows of bytes that look alike and makes a table for each group, as far as that saves more than the tables
 /// take. `counts` holds 256 counts for each row. In integers, so that every machine makes the same tables.
 Result<LearntTables> learnTables(std::span<const std::uint16_t> counts, std::size_t rows);

@@ -113,6 +113,17 @@ void products(const std::int16_t* a, std::size_t pairCount, const std::int16_t* 
 #endif
 }
 
+void same(const std::uint8_t* row, const std::uint8_t* rows, std::size_t count, std::uint8_t* counts) {
+    const hn::CappedTag<std::uint8_t, kLikenessWidth> tag;
+    const std::size_t lanes = hn::Lanes(tag);
+    for (std::size_t u = 0; u < count; ++u, rows += kLikenessWidth) {
+        std::size_t equal = 0;
+        for (std::size_t i = 0; i < kLikenessWidth; i += lanes)
+            equal += hn::CountTrue(tag, hn::Eq(hn::LoadU(tag, row + i), hn::LoadU(tag, rows + i)));
+        counts[u] = static_cast<std::uint8_t>(equal);
+    }
+}
+
 } // namespace kvscope::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -124,6 +135,7 @@ HWY_EXPORT(sizes);
 HWY_EXPORT(cells);
 HWY_EXPORT(score);
 HWY_EXPORT(products);
+HWY_EXPORT(same);
 
 void addSizes(const std::int32_t* numbers, std::size_t rows, std::int64_t* sums) {
     HWY_DYNAMIC_DISPATCH(sizes)(numbers, rows, sums);
@@ -140,6 +152,10 @@ float scoreProducts(const std::int32_t* products, const float* shares, std::size
 void pairProducts(const std::int16_t* a, std::size_t pairCount, const std::int16_t* pairs, std::size_t stride,
                   std::size_t count, std::int32_t* sums) {
     HWY_DYNAMIC_DISPATCH(products)(a, pairCount, pairs, stride, count, sums);
+}
+
+void countSame(const std::uint8_t* row, const std::uint8_t* rows, std::size_t count, std::uint8_t* same) {
+    HWY_DYNAMIC_DISPATCH(same)(row, rows, count, same);
 }
 
 } // namespace kvscope

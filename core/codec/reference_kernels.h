@@ -29,4 +29,8 @@ inline constexpr std::size_t kProductSlack = 64;
 /// scores[u] = max(products[u], 0)^2 * shares[u] in float32; the largest of them and 0.
 float scoreProducts(const std::int32_t* products, const float* shares, std::size_t count, float* scores);
 
+/// same[u] = how many bytes of row u equal those of the row at `row`; rows have kLikenessWidth bytes.
+inline constexpr std::size_t kLikenessWidth = 64;
+void countSame(const std::uint8_t* row, const std::uint8_t* rows, std::size_t count, std::uint8_t* same);
+
 } // namespace kvscope

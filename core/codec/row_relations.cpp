@@ -2,10 +2,12 @@
 #include "core/codec/row_relations.h"
 
 #include "core/base/hash.h"
+#include "core/codec/reference_kernels.h"
 #include "core/codec/side_bits.h"
 #include "core/codec/symbol_layout.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstring>
 #include <numeric>
@@ -63,33 +65,34 @@ std::vector<std::uint32_t> findTwins(std::span<const std::byte> native, std::siz
 
 std::vector<std::uint32_t> findLikes(std::span<const std::byte> native, std::size_t valueBytes, bool rotate,
                                      const std::vector<std::uint32_t>& twins) {
-    constexpr std::size_t kSketch = 64;
     constexpr std::size_t kMostBefore = 512;
     const std::size_t tokens = twins.size();
     const std::size_t channels = tokens > 0 ? native.size() / tokens / valueBytes : 0;
-    const std::size_t width = std::min(channels, kSketch);
-    std::vector<std::uint8_t> sketch(tokens * width);
+    const std::size_t width = std::min(channels, kLikenessWidth);
+    std::vector<std::uint8_t> sketch(tokens * kLikenessWidth);
     for (std::size_t t = 0; t < tokens; ++t) {
         for (std::size_t i = 0; i < width; ++i) {
             const std::byte* value = native.data() + (t * channels + i * channels / width) * valueBytes;
             const auto top = std::to_integer<unsigned>(value[valueBytes - 1]);
             const auto next = valueBytes > 1 ? std::to_integer<unsigned>(value[valueBytes - 2]) : 0U;
-            sketch[t * width + i] = static_cast<std::uint8_t>(rotate ? top << 1 | next >> 7 : top);
+            sketch[t * kLikenessWidth + i] = static_cast<std::uint8_t>(rotate ? top << 1 | next >> 7 : top);
         }
     }
     std::vector<std::uint32_t> likes(tokens);
-    for (std::size_t t = 0; t < tokens; ++t) {
-        likes[t] = static_cast<std::uint32_t>(t);
-        std::size_t most = (width + 2) / 3;
-        for (std::size_t u = t; twins[t] == t && u-- > (t > kMostBefore ? t - kMostBefore : 0);) {
-            std::size_t same = 0;
-            for (std::size_t i = 0; i < width; ++i)
-                same += sketch[t * width + i] == sketch[u * width + i] ? 1 : 0;
-            if (same > most) {
-                most = same;
-                likes[t] = static_cast<std::uint32_t>(u);
-            }
-        }
+    std::iota(likes.begin(), likes.end(), 0U);
+    std::array<std::uint8_t, kMostBefore> same{};
+    // What narrow rows lack is zero in all of them.
+    const std::size_t least = (width + 2) / 3 + (kLikenessWidth - width);
+    for (std::size_t t = 1; t < tokens; ++t) {
+        if (twins[t] != t)
+            continue;
+        const std::size_t first = t > kMostBefore ? t - kMostBefore : 0;
+        countSame(sketch.data() + t * kLikenessWidth, sketch.data() + first * kLikenessWidth, t - first, same.data());
+        // The last of those that share most.
+        const auto before = std::span(same).first(t - first);
+        const auto most = std::ranges::max_element(before.rbegin(), before.rend());
+        if (*most > least)
+            likes[t] = static_cast<std::uint32_t>(t - 1 - static_cast<std::size_t>(most - before.rbegin()));
     }
     return likes;
 }

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstring>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/codec/symbol_kernels.cpp"
@@ -193,6 +194,66 @@ void join(const std::uint8_t* high, const std::uint8_t* low, std::size_t count, 
         words[i] = std::rotr(static_cast<std::uint16_t>(high[i] << 8 | low[i]), 1);
 }
 
+std::uint16_t rotatedAt(const std::byte* words, std::size_t i) {
+    std::uint16_t word = 0;
+    std::memcpy(&word, words + i * sizeof word, sizeof word);
+    return static_cast<std::uint16_t>(word << 1 | word >> 15);
+}
+
+void split(const std::byte* words, const std::byte* others, std::size_t count, std::uint8_t* high, std::uint8_t* low) {
+    std::size_t i = 0;
+#if HWY_TARGET != HWY_SCALAR
+    const hn::ScalableTag<std::uint8_t> bytes;
+    const hn::Repartition<std::uint16_t, decltype(bytes)> tag;
+    const std::size_t lanes = hn::Lanes(tag);
+    const auto rotated = [&](const std::byte* from) HWY_ATTR {
+        const auto word =
+            hn::BitCast(tag, hn::LoadU(bytes, reinterpret_cast<const std::uint8_t*>(from + i * sizeof(std::uint16_t))));
+        return hn::Or(hn::Add(word, word), hn::ShiftRight<15>(word));
+    };
+    for (; i + 2 * lanes <= count; i += lanes) {
+        auto first = rotated(words);
+        if (others != nullptr)
+            first = hn::Sub(first, rotated(others));
+        i += lanes;
+        auto second = rotated(words);
+        if (others != nullptr)
+            second = hn::Sub(second, rotated(others));
+        const auto lower = hn::BitCast(bytes, first);
+        const auto upper = hn::BitCast(bytes, second);
+        hn::StoreU(hn::ConcatOdd(bytes, upper, lower), bytes, high + i - lanes);
+        hn::StoreU(hn::ConcatEven(bytes, upper, lower), bytes, low + i - lanes);
+    }
+#endif
+    for (; i < count; ++i) {
+        const unsigned word = 0U + rotatedAt(words, i) - (others != nullptr ? rotatedAt(others, i) : 0U);
+        high[i] = static_cast<std::uint8_t>(word >> 8);
+        low[i] = static_cast<std::uint8_t>(word);
+    }
+}
+
+void countBits(const std::uint8_t* bytes, std::size_t count, std::uint8_t* ones) {
+    constexpr std::size_t kBits = 8;
+    const hn::ScalableTag<std::uint8_t> tag;
+    const std::size_t lanes = hn::Lanes(tag);
+    const auto zero = hn::Zero(tag);
+    const auto one = hn::Set(tag, std::uint8_t{1});
+    std::size_t c = 0;
+    for (; c + lanes <= count; c += lanes) {
+        const auto some = hn::LoadU(tag, bytes + c);
+        for (std::size_t bit = 0; bit < kBits; ++bit) {
+            const auto mask = hn::Set(tag, static_cast<std::uint8_t>(1U << bit));
+            const auto added = hn::IfThenZeroElse(hn::Eq(hn::And(some, mask), zero), one);
+            std::uint8_t* to = ones + bit * count + c;
+            hn::StoreU(hn::Add(hn::LoadU(tag, to), added), tag, to);
+        }
+    }
+    for (; c < count; ++c) {
+        for (std::size_t bit = 0; bit < kBits; ++bit)
+            ones[bit * count + c] = static_cast<std::uint8_t>(ones[bit * count + c] + (bytes[c] >> bit & 1));
+    }
+}
+
 } // namespace kvscope::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -206,6 +267,8 @@ HWY_EXPORT(toFloat);
 HWY_EXPORT(toHalf);
 HWY_EXPORT(toBfloat);
 HWY_EXPORT(join);
+HWY_EXPORT(split);
+HWY_EXPORT(countBits);
 
 void transposeBytes(const std::uint8_t* in, std::size_t inStride, std::size_t rows, std::size_t columns,
                     std::uint8_t* out, std::size_t outStride) {
@@ -233,6 +296,15 @@ void stepsToBfloat(const std::int16_t* numbers, const float* offsets, float step
 
 void joinRotated(const std::uint8_t* high, const std::uint8_t* low, std::size_t count, std::uint16_t* words) {
     HWY_DYNAMIC_DISPATCH(join)(high, low, count, words);
+}
+
+void splitRotated(const std::byte* words, const std::byte* others, std::size_t count, std::uint8_t* high,
+                  std::uint8_t* low) {
+    HWY_DYNAMIC_DISPATCH(split)(words, others, count, high, low);
+}
+
+void countBitsOf(const std::uint8_t* bytes, std::size_t count, std::uint8_t* ones) {
+    HWY_DYNAMIC_DISPATCH(countBits)(bytes, count, ones);
 }
 
 } // namespace kvscope

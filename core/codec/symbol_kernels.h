@@ -45,4 +45,11 @@ void stepsToBfloat(const std::int16_t* numbers, const float* offsets, float step
 /// words[i] = (high[i] << 8 | low[i]) rotated right by one bit.
 void joinRotated(const std::uint8_t* high, const std::uint8_t* low, std::size_t count, std::uint16_t* words);
 
+/// The inverse for words that lie anywhere, or for their differences, once rotated, from others (unless null).
+void splitRotated(const std::byte* words, const std::byte* others, std::size_t count, std::uint8_t* high,
+                  std::uint8_t* low);
+
+/// Adds bit b of bytes[c] to ones[b * count + c].
+void countBitsOf(const std::uint8_t* bytes, std::size_t count, std::uint8_t* ones);
+
 } // namespace kvscope
