@@ -43,7 +43,8 @@ inline constexpr int kMomentRows = 256;
 /// sums.reference null references are left out.
 void addMoments(const std::int16_t* numbers, const ModeRows& rows, std::size_t channels, const MomentSums& sums);
 
-/// Rows of a plane that planeMoments() takes at a time: whole groups of anchors.
+/// Rows of a plane that planeMoments() takes at a time, whole groups of anchors, unless all that is left are
+/// kMomentRows or less.
 inline constexpr int kPlaneMomentRows = 250;
 
 /// What `rows` consecutive rows add to `own`, `product` and `anchor` of MomentSums (lagged and reference are left

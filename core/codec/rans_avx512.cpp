@@ -421,9 +421,11 @@ struct SmallPushState {
         const __m512i estimate = _mm512_cvttps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(kept), change.reciprocal));
         const __m512i remainder = _mm512_sub_epi32(kept, _mm512_mullo_epi32(estimate, change.frequency));
         const __mmask16 small = _mm512_cmpge_epi32_mask(remainder, change.frequency);
-        const __m512i quotient = _mm512_mask_add_epi32(estimate, small, estimate, _mm512_set1_epi32(1));
-        const __m512i others = _mm512_sub_epi32(_mm512_set1_epi32(kRansTotal), change.frequency);
-        return _mm512_add_epi32(_mm512_add_epi32(kept, change.first), _mm512_mullo_epi32(quotient, others));
+        // Where the estimate is one short, a total goes to the quotient and a frequency from the remainder.
+        const __m512i missing = _mm512_sub_epi32(_mm512_set1_epi32(kRansTotal), change.frequency);
+        const __m512i rough = _mm512_add_epi32(_mm512_slli_epi32(estimate, kRansProbabilityBits),
+                                               _mm512_add_epi32(remainder, change.first));
+        return _mm512_mask_add_epi32(rough, small, rough, missing);
     }
 
     KVSCOPE_VBMI2 void push() {

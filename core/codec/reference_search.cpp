@@ -55,9 +55,18 @@ public:
         for (std::size_t t = 0; t < tokens_; ++t) {
             std::int16_t* cells = rows_.data() + t * kSketchWidth;
             norms_[t] = sketchRow(numbers.data() + t * kSketchWidth, factors.data(), cells);
-            for (std::size_t i = 0; i < pairs_; ++i)
-                std::memcpy(columns_.data() + (i * tokens_ + t) * 2, cells + 2 * i, 2 * sizeof(std::int16_t));
             shares_[t] = 1.0F / static_cast<float>(std::max<std::int64_t>(norms_[t], 1));
+        }
+        // Whole cache lines of columns at a time.
+        constexpr std::size_t kTokensAtOnce = 16;
+        constexpr std::size_t kPairBytes = 2 * sizeof(std::int16_t);
+        for (std::size_t first = 0; first < tokens_; first += kTokensAtOnce) {
+            const std::size_t last = std::min(first + kTokensAtOnce, tokens_);
+            for (std::size_t i = 0; i < pairs_; ++i) {
+                for (std::size_t t = first; t < last; ++t)
+                    std::memcpy(columns_.data() + (i * tokens_ + t) * 2, rows_.data() + t * kSketchWidth + 2 * i,
+                                kPairBytes);
+            }
         }
     }
 

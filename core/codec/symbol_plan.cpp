@@ -22,7 +22,7 @@ namespace kvscope {
 
 namespace {
 
-/// Sums of squares of what the modes leave of every channel.
+/// Sums of squares of what the modes leave of every channel; whole numbers.
 struct Moments {
     explicit Moments(std::size_t channels)
         : own(channels)
@@ -31,12 +31,12 @@ struct Moments {
         , anchor(channels)
         , reference(channels) {}
 
-    std::vector<std::uint64_t> own;
+    std::vector<double> own;
     /// Squares of the rows before, products with them.
-    std::vector<std::uint64_t> lagged;
-    std::vector<std::int64_t> product;
-    std::vector<std::uint64_t> anchor;
-    std::vector<std::uint64_t> reference;
+    std::vector<double> lagged;
+    std::vector<double> product;
+    std::vector<double> anchor;
+    std::vector<double> reference;
     std::int64_t count = 0;
 };
 
@@ -47,10 +47,9 @@ public:
         : count_(count)
         , factor_(count > 0 ? 96 / static_cast<double>(count) : 0) {}
 
-    [[nodiscard]] std::int64_t bits(std::uint64_t squares) const {
+    [[nodiscard]] std::int64_t bits(double squares) const {
         // Rounding adds a twelfth to the variance.
-        const double variance = static_cast<double>(static_cast<std::int64_t>(squares)) * factor_ + 8;
-        return count_ * realLog2Q8(variance) / 2;
+        return count_ * realLog2Q8(squares * factor_ + 8) / 2;
     }
 
 private:
@@ -66,8 +65,8 @@ void addRow(const NumberPlane<Number>& plane, const SymbolRow& row, std::size_t 
     const std::int32_t* reference = row.distance > 0 ? plane.row(t - row.distance) : nullptr;
     ++moments.count;
     for (std::size_t c = 0; c < plane.channels; ++c) {
-        const std::int64_t number = plane.clamped(now[c]);
-        const auto squared = [](std::int64_t x) { return static_cast<std::uint64_t>(x * x); };
+        const double number = plane.clamped(now[c]);
+        const auto squared = [](double x) { return x * x; };
         moments.own[c] += squared(number);
         if (before != nullptr) {
             moments.lagged[c] += squared(plane.clamped(before[c]));
@@ -96,21 +95,23 @@ void addPlainRows(const NumberPlane<std::int16_t>& plane, Moments& moments) {
     part.own = sums.data();
     part.product = sums.data() + channels;
     part.anchor = sums.data() + 2 * channels;
-    for (std::size_t first = 0; first < plane.tokens; first += kPlaneMomentRows) {
-        const std::size_t rows = std::min<std::size_t>(kPlaneMomentRows, plane.tokens - first);
+    std::size_t rows = 0;
+    for (std::size_t first = 0; first < plane.tokens; first += rows) {
+        const std::size_t left = plane.tokens - first;
+        rows = left <= kMomentRows ? left : kPlaneMomentRows;
         planeMoments(plane.row(first), static_cast<int>(rows), channels, first > 0 ? plane.row(first - 1) : nullptr,
                      part);
         for (std::size_t c = 0; c < channels; ++c) {
-            moments.own[c] += static_cast<std::uint64_t>(part.own[c]);
+            moments.own[c] += part.own[c];
             moments.product[c] += part.product[c];
-            moments.anchor[c] += static_cast<std::uint64_t>(part.anchor[c]);
+            moments.anchor[c] += part.anchor[c];
         }
     }
     // Every row but the last is the one before another.
     const std::int16_t* last = plane.row(plane.tokens - 1);
     for (std::size_t c = 0; c < channels; ++c) {
         const int number = std::clamp<int>(last[c], -kMostInNarrowMoments, kMostInNarrowMoments);
-        moments.lagged[c] = moments.own[c] - static_cast<std::uint64_t>(number * number);
+        moments.lagged[c] = moments.own[c] - number * number;
         moments.reference[c] = moments.own[c];
     }
     moments.count = static_cast<std::int64_t>(plane.tokens);
@@ -129,11 +130,11 @@ void addRows(const NumberPlane<std::int16_t>& plane, const SymbolLayout& layout,
         int pending = 0;
         const auto flush = [&] {
             for (std::size_t c = 0; c < channels; ++c) {
-                moments[g].own[c] += static_cast<std::uint64_t>(own.own[c]);
-                moments[g].lagged[c] += static_cast<std::uint64_t>(own.lagged[c]);
+                moments[g].own[c] += own.own[c];
+                moments[g].lagged[c] += own.lagged[c];
                 moments[g].product[c] += own.product[c];
-                moments[g].anchor[c] += static_cast<std::uint64_t>(own.anchor[c]);
-                moments[g].reference[c] += static_cast<std::uint64_t>(sums[4 * channels + c]);
+                moments[g].anchor[c] += own.anchor[c];
+                moments[g].reference[c] += sums[4 * channels + c];
             }
             std::ranges::fill(sums, 0);
             pending = 0;
@@ -174,17 +175,16 @@ constexpr std::int64_t kPreviousBits = 5 * 256;
 constexpr std::int64_t kAnchorBits = 3 * 256;
 
 /// The weight that leaves least of numbers with these products with those before, whose squares are `lagged` > 0.
-std::uint8_t weightOf(std::int64_t product, std::uint64_t lagged) {
-    const double weight = static_cast<double>(product) * kWholeWeight / static_cast<double>(lagged);
-    return static_cast<std::uint8_t>(std::clamp(weight + 0.5, 1.0, static_cast<double>(kWholeWeight)));
+std::uint8_t weightOf(double product, double lagged) {
+    return static_cast<std::uint8_t>(
+        std::clamp(product * kWholeWeight / lagged + 0.5, 1.0, static_cast<double>(kWholeWeight)));
 }
 
 /// Squares of what the row before with this weight leaves.
-std::uint64_t afterPrevious(const Moments& moments, std::size_t channel, std::int64_t weight) {
-    const __int128 gain = static_cast<__int128>(moments.product[channel]) * (2 * kWholeWeight * weight) -
-                          static_cast<__int128>(moments.lagged[channel]) * (weight * weight);
-    const __int128 rest = static_cast<__int128>(moments.own[channel]) - gain / (kWholeWeight * kWholeWeight);
-    return static_cast<std::uint64_t>(std::max<__int128>(rest, 0));
+double afterPrevious(const Moments& moments, std::size_t channel, int weight) {
+    const double part = static_cast<double>(weight) / kWholeWeight;
+    const double gain = moments.product[channel] * (2 * part) - moments.lagged[channel] * (part * part);
+    return std::max(moments.own[channel] - gain, 0.0);
 }
 
 /// The cheapest mode of a channel whose rows are in one group without references.
@@ -219,8 +219,8 @@ ModeChoice chooseMode(std::span<const Moments> groups, std::span<const BitModel>
     best.ownBits = best.bits;
     consider(SymbolMode::Reference, kWholeWeight, kReferenceBits,
              [&](const Moments& m) { return m.reference[channel]; });
-    std::int64_t product = 0;
-    std::uint64_t lagged = 0;
+    double product = 0;
+    double lagged = 0;
     for (const Moments& moments : groups) {
         product += moments.product[channel];
         lagged += moments.lagged[channel];
@@ -303,7 +303,7 @@ template <class Number> SymbolLayout plan(const NumberPlane<Number>& plane, Pred
 } // namespace
 
 std::int64_t modelledBits(std::int64_t count, std::uint64_t squares) {
-    return BitModel(count).bits(squares);
+    return BitModel(count).bits(static_cast<double>(squares));
 }
 
 SymbolLayout planSymbols(const SymbolPlane& plane, Predictor predictor) {

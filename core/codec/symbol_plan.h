@@ -9,8 +9,8 @@
 
 namespace kvscope {
 
-/// Chooses references, row groups and modes for a plane, by modelled bits; in integers, so that every machine chooses
-/// alike. Classes and shifts are left to the coder, which knows what remains.
+/// Chooses references, row groups and modes for a plane, by modelled bits; in integers and single IEEE
+/// operations, so that every machine chooses alike. Classes and shifts are left to the coder, which knows what remains.
 SymbolLayout planSymbols(const SymbolPlane& plane, Predictor predictor);
 
 /// Bits (times 2^8) of `count` numbers whose squares add up to `squares`, up to a constant for each number.
