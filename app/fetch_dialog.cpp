@@ -82,8 +82,10 @@ views::ShownTransfer shownTransfer(const Fetched& fetched, bool text) {
     std::shared_ptr<const BandwidthTrace> seen;
     if (!fetched.measured.empty())
         seen = std::make_shared<const BandwidthTrace>(fetched.measured.front());
-    return shownTransfer(fetched.input, &fetched.directory, fetched.timeline, std::move(seen),
-                         fetched.rttSeconds.empty() ? 0 : fetched.rttSeconds.front(), text);
+    views::ShownTransfer shown = shownTransfer(fetched.input, &fetched.directory, fetched.timeline, std::move(seen),
+                                               fetched.rttSeconds.empty() ? 0 : fetched.rttSeconds.front(), text);
+    shown.places = fetched.places();
+    return shown;
 }
 
 FetchDialog::FetchDialog(ThreadPool& pool, QWidget* parent)

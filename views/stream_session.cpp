@@ -487,6 +487,8 @@ TokenRange StreamSession::tokensOf(std::size_t chunk) const {
         return {};
     if (document_ == nullptr)
         return tokenRange(input_->tokensBefore(chunk), input_->tokensBefore(chunk + 1));
+    if (transfer_ != nullptr && chunk < transfer_->places.size())
+        return transfer_->places[chunk];
     std::int64_t tokens = 0;
     const KvGeometry& geometry = document_->cache().geometry();
     for (const PlaneKind kind : geometry.kinds())

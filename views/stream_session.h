@@ -48,6 +48,8 @@ struct ShownTransfer {
     /// What this machine's decoder does, and in how many pieces a chunk comes.
     double decodeBytesPerSecond = 1e9;
     int decodePieces = 4;
+    /// Where each chunk's tokens lie in the document, empty where it lacks them; without places by proportion.
+    std::vector<TokenRange> places;
     /// Bandwidth and round trip as they were seen, where the sender is not ours; null: those of the settings.
     std::shared_ptr<const BandwidthTrace> seen;
     double seenRtt = 0;
@@ -167,7 +169,8 @@ public:
     /// The chunk of the run in focus that is explained.
     [[nodiscard]] std::optional<std::size_t> chunk() const { return chunk_; }
     void setChunk(std::optional<std::size_t> chunk);
-    /// The dump's tokens that stand for a chunk: the context's positions in proportion.
+    /// The dump's tokens that stand for a chunk: those of a context that was fetched (none where it did not come), else
+    /// the context's positions in proportion.
     [[nodiscard]] TokenRange tokensOf(std::size_t chunk) const;
 
     [[nodiscard]] StreamPlayer& player() { return player_; }

@@ -165,7 +165,8 @@ void TimelineView::selectTokensOf(std::size_t chunk) {
     if (!selection_ || !session_)
         return;
     Selection next = selection_->current();
-    next.tokens = session_->tokensOf(chunk);
+    const TokenRange tokens = session_->tokensOf(chunk);
+    next.tokens = tokens.empty() ? std::nullopt : std::optional(tokens);
     selection_->select(next);
 }
 

@@ -94,6 +94,8 @@ QString sentence(const StreamSession& session, const StreamRow& run, std::size_t
         lines << (run.underWay ? TimelineWhy::tr("It is not there yet.") : TimelineWhy::tr("It never arrived."));
     if (input.candidates()[decision.candidate].form == ChunkForm::Text)
         lines << TimelineWhy::tr("The computation is simulated.");
+    if (session.document() != nullptr && session.tokensOf(chunk).empty())
+        lines << TimelineWhy::tr("The cache that is open lacks its tokens.");
     if (input.projected())
         lines << TimelineWhy::tr("Sizes and errors are projected.");
     return lines.join(QLatin1Char(' '));

@@ -120,6 +120,8 @@ struct Fetched {
 
     /// Chunks that came in a form with values, complete.
     [[nodiscard]] std::vector<std::size_t> heldChunks() const;
+    /// Where the tokens of each chunk lie in cache(); empty for those that it lacks.
+    [[nodiscard]] std::vector<TokenRange> places() const;
     /// The values that arrived. A cache that lacks chunks (or holds chunks as text) has only the tokens it got, at
     /// their positions, and says so in its name and notes.
     [[nodiscard]] KvCache cache() const;

@@ -220,6 +220,13 @@ std::vector<std::size_t> Fetched::heldChunks() const {
     return chunks;
 }
 
+std::vector<TokenRange> Fetched::places() const {
+    std::vector<TokenRange> places(input.input.chunkCount(), tokenRange(0, 0));
+    for (const HeldChunk& chunk : held(*this))
+        places[chunk.number] = {chunk.slot, chunk.slot + chunk.tokens.size()};
+    return places;
+}
+
 KvCache Fetched::cache() const {
     const auto chunks = held(*this);
     return KvCache(

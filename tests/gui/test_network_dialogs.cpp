@@ -7,6 +7,7 @@
 #include "tests/unit/redis_server.h"
 #include "views/stream_session.h"
 #include "views/timeline_canvas.h"
+#include "views/timeline_picture.h"
 #include "views/timeline_view.h"
 
 #include <QAction>
@@ -17,6 +18,7 @@
 #include <QFile>
 #include <QFileInfo>
 #include <QJsonArray>
+#include <QLabel>
 #include <QLineEdit>
 #include <QPushButton>
 #include <QSettings>
@@ -262,6 +264,50 @@ private slots:
         dialog.keepAs(elsewhere);
         QTRY_VERIFY_WITH_TIMEOUT(dialog.message().contains(elsewhere), kPatience);
         QCOMPARE(QFileInfo(elsewhere).size(), size);
+    }
+
+    void chunksOfAPartialCacheSelectTheirOwnTokens() {
+        Serving sender(kvz_, words("--rate 8Mbps"));
+        FetchDialog& dialog = openFetch(sender.address(), QStringLiteral("raw"));
+        QTest::mouseClick(button(dialog, "fetchStart"), Qt::LeftButton);
+        QTRY_VERIFY_WITH_TIMEOUT(!dialog.fetch().isRunning() && dialog.fetch().fetched() != nullptr, kPatience);
+        // As if chunks 2 and 3 had not come.
+        auto part = std::make_shared<Fetched>(*dialog.fetch().fetched());
+        part->timeline.chunks[2] = part->timeline.chunks[3] = {};
+        emit dialog.openRequested(part, app::shownTransfer(*part, false));
+        dialog.close();
+        QTRY_VERIFY_WITH_TIMEOUT(window_->windowTitle().contains(QStringLiteral("partial")), kPatience);
+        auto* view = window_->findChild<TimelineView*>();
+        QTRY_VERIFY_WITH_TIMEOUT(view->isReady() && view->session().row("raw", true) != nullptr, kPatience);
+        const auto click = [&](std::size_t chunk) {
+            TimelineCanvas& canvas = view->canvas();
+            const TimelinePicture picture = canvas.picture();
+            for (const TimelineItem& item : picture.items()) {
+                if (item.chunk == chunk && item.lane == TimelineLane::Network && !item.simulated &&
+                    (*picture.scene().rows)[item.row].measured)
+                    return QTest::mouseClick(canvas.viewport(), Qt::LeftButton, {}, item.rect.center().toPoint());
+            }
+        };
+        const auto selected = [&] { return window_->workspace().selection().current().tokens; };
+        click(1);
+        QCOMPARE(selected(), std::optional(tokenRange(32, 64)));
+        click(4);
+        QCOMPARE(selected(), std::optional(tokenRange(64, 96)));
+        click(7);
+        QCOMPARE(selected(), std::optional(tokenRange(160, 192)));
+        // One that is not there (of the simulated run) selects nothing and says why.
+        view->session().setFocus("raw");
+        const TimelinePicture shown = view->canvas().picture();
+        for (const TimelineItem& item : shown.items()) {
+            if (item.chunk == 2 && item.lane == TimelineLane::Network && !item.simulated &&
+                view->session().rows()[item.row].name == "raw") {
+                QTest::mouseClick(view->canvas().viewport(), Qt::LeftButton, {}, item.rect.center().toPoint());
+                break;
+            }
+        }
+        QCOMPARE(view->session().chunk(), std::optional(std::size_t{2}));
+        QVERIFY(!selected());
+        QVERIFY(view->findChild<QLabel*>(QStringLiteral("why"))->text().contains(QStringLiteral("lacks its tokens")));
     }
 
     void redisMayVanishWhileTheWindowServesFromIt() {

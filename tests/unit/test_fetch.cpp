@@ -112,6 +112,36 @@ private slots:
         }
     }
 
+    void chunksHaveTheirPlacesInWhatWasFetched() {
+        const auto sender = serve(*encoded_);
+        auto fetched = fetchContext(fetchFrom({sender.get()}, "kvz-medium"), pool_);
+        QVERIFY(fetched && !fetched->problem);
+        QCOMPARE(fetched->places(),
+                 (std::vector<TokenRange>{tokenRange(0, 128), tokenRange(128, 256), tokenRange(256, 384),
+                                          tokenRange(384, 512), tokenRange(512, 600)}));
+        // As if chunk 1 had not come.
+        fetched->timeline.chunks[1] = {};
+        const auto places = fetched->places();
+        QCOMPARE(places, (std::vector<TokenRange>{tokenRange(0, 128), tokenRange(0, 0), tokenRange(128, 256),
+                                                  tokenRange(256, 384), tokenRange(384, 472)}));
+        const KvCache part = fetched->cache();
+        const KvCache whole = encoded_->file()->cache(1);
+        const PlaneId plane = part.geometry().allPlanes().front();
+        const auto row = static_cast<std::size_t>(part.geometry().find(plane)->channels());
+        for (std::size_t chunk = 0; chunk < places.size(); ++chunk) {
+            const auto size = static_cast<std::size_t>(places[chunk].size());
+            std::vector<std::byte> here(size * row * 2);
+            std::vector<std::byte> there(here.size());
+            if (here.empty())
+                continue;
+            const TokenRange tokens = fetched->input.tokensOf(chunk);
+            QVERIFY(part.readNative(plane, places[chunk], here));
+            QVERIFY(whole.readNative(plane, tokens, there));
+            QVERIFY(here == there);
+            QCOMPARE(part.geometry().find(plane)->position(places[chunk].begin), tokens.begin.value);
+        }
+    }
+
     void aDroppedConnectionIsResumed() {
         SenderOptions options;
         options.faults = {{SenderFault::Kind::Drop, 2, 0}};
