@@ -20,69 +20,14 @@ ComputeModel computeFor(const FetchOptions& options) {
 } // namespace
 
 FetchBook::FetchBook(const ContextInput& context, const FetchOptions& options, std::unique_ptr<Policy> policy)
-    : input_(context.input)
-    , text_(options.text)
-    , compute_(computeFor(options))
-    , policy_(std::move(policy))
-    , stages_(input_.chunkCount(), ChunkStage::Open)
-    , openCount_(input_.chunkCount())
-    , lastOpen_(input_.chunkCount() - 1)
-    , situation_{.input = input_,
-                 .compute = compute_,
-                 .link = link_,
-                 .prefillBefore = {},
-                 .sloSeconds = options.sloSeconds,
-                 .stages = {},
-                 .sent = {},
-                 .considered = timeline_.considered} {
-    timeline_.policy = options.policy;
-    timeline_.sloSeconds = options.sloSeconds;
-    timeline_.chunks.resize(input_.chunkCount());
-    prefillBefore_.push_back(0);
-    for (std::size_t i = 0; i < input_.chunkCount(); ++i)
-        prefillBefore_.push_back(prefillBefore_.back() +
-                                 compute_.prefillSeconds(static_cast<double>(input_.tokensBefore(i)),
-                                                         static_cast<double>(input_.tokens(i))));
-}
+    : StreamBook(context.input, computeFor(options), link_, options.sloSeconds, options.text, *policy, options.policy)
+    , policy_(std::move(policy)) {}
 
 void FetchBook::idsCame(double now, double begin, double end, double wireBytes) {
     timeline_.idsSend = {begin, std::max(begin, end)};
     timeline_.idsArrived = now;
     timeline_.wireBytes = wireBytes;
-    idsThere_ = true;
-    dispatchCompute(now);
-}
-
-Situation& FetchBook::situationAt(double now, std::size_t path, bool atReceiver) {
-    situation_.prefillBefore = prefillBefore_;
-    situation_.stages = stages_;
-    situation_.sent = sent_;
-    situation_.now = now;
-    situation_.path = path;
-    situation_.openCount = openCount_;
-    situation_.firstOpen = firstOpen_;
-    situation_.lastOpen = lastOpen_;
-    situation_.computeFree = (running_ != kNoIndex ? std::max(now, runningEnd_) : now) + boundSeconds_;
-    situation_.atReceiver = atReceiver;
-    return situation_;
-}
-
-std::size_t FetchBook::record(const Choice& choice, double now) {
-    const std::size_t first =
-        timeline_.decisions.empty() ? 0 : timeline_.decisions.back().first + timeline_.decisions.back().count;
-    timeline_.decisions.push_back({now, choice.chunk, choice.candidate, choice.estimate, choice.reason, first,
-                                   timeline_.considered.size() - first});
-    return timeline_.decisions.size() - 1;
-}
-
-void FetchBook::leaveOpen(std::size_t chunk, ChunkStage stage) {
-    stages_[chunk] = stage;
-    if (--openCount_ == 0)
-        return;
-    while (stages_[firstOpen_] != ChunkStage::Open)
-        ++firstOpen_;
-    while (stages_[lastOpen_] != ChunkStage::Open)
-        --lastOpen_;
+    noteIdsThere(now);
 }
 
 std::size_t FetchBook::lastOn(std::size_t path) const {
@@ -118,7 +63,7 @@ std::optional<Choice> FetchBook::choose(std::size_t path, double now) {
     const bool isLeaving = before != kNoIndex && sent_[before].send.end == kNever;
     if (isLeaving)
         sent_[before].send.end = std::max(then, sent_[before].send.begin);
-    auto choice = policy_->nextSend(situationAt(then, path, false));
+    auto choice = asked_.nextSend(situationAt(then, path, false));
     if (isLeaving)
         sent_[before].send.end = kNever;
     const std::size_t smallest = input_.candidateCount() - 1;
@@ -151,16 +96,12 @@ std::optional<FetchBook::Order> FetchBook::next(std::size_t path, double now) {
             timeline_.considered.resize(mark);
             break;
         }
-        const std::size_t decision = record(*choice, now);
         if (choice->candidate != StreamInput::textCandidate()) {
+            const std::size_t decision = record(*choice, now);
             leaveOpen(choice->chunk, ChunkStage::Sent);
             return launch(path, now, choice->chunk, choice->candidate, decision);
         }
-        leaveOpen(choice->chunk, ChunkStage::Text);
-        boundSeconds_ += prefillBefore_[choice->chunk + 1] - prefillBefore_[choice->chunk];
-        timeline_.chunks[choice->chunk].decision = decision;
-        timeline_.chunks[choice->chunk].queued = now;
-        dispatchCompute(now);
+        bindText(*choice, now);
     }
     return std::nullopt;
 }
@@ -224,14 +165,6 @@ void FetchBook::decoded(std::size_t transfer, double begin, double end) {
     noteProgress(transfer);
 }
 
-void FetchBook::makeReady(std::size_t chunk, double now) {
-    stages_[chunk] = ChunkStage::Ready;
-    timeline_.chunks[chunk].ready = now;
-    ++readyCount_;
-    while (prefix_ < stages_.size() && stages_[prefix_] == ChunkStage::Ready)
-        ++prefix_;
-}
-
 bool FetchBook::complete(std::size_t transfer, double now) {
     const SentChunk& sent = sent_[transfer];
     if (sent.abandoned || stages_[sent.chunk] != ChunkStage::Sent)
@@ -275,60 +208,23 @@ void FetchBook::lost(std::size_t transfer, double now, double again) {
     resends_.push_back({again, sent_[transfer].chunk, sent_[transfer].candidate, flights_[transfer].decision});
 }
 
-double FetchBook::nextResend() const {
-    return resends_.empty() ? kNever : std::ranges::min_element(resends_, {}, &Resend::at)->at;
-}
-
 int FetchBook::transfersOf(std::size_t chunk) const {
     return static_cast<int>(std::ranges::count(sent_, chunk, &SentChunk::chunk));
 }
 
-void FetchBook::dispatchCompute(double now) {
-    if (!text_ || running_ != kNoIndex || prefix_ == stages_.size() || !idsThere_)
-        return;
-    const std::size_t chunk = prefix_;
-    if (stages_[chunk] == ChunkStage::Text) {
-        boundSeconds_ -= prefillBefore_[chunk + 1] - prefillBefore_[chunk];
-    } else {
-        const std::size_t mark = timeline_.considered.size();
-        const auto choice = policy_->recomputeNow(situationAt(now, 0, true), chunk);
-        if (!choice) {
-            timeline_.considered.resize(mark);
-            return;
-        }
-        const std::size_t decision = record(*choice, now);
-        if (stages_[chunk] == ChunkStage::Sent)
-            giveUp(chunk, now);
-        leaveOpen(chunk, ChunkStage::Text);
-        timeline_.chunks[chunk].decision = decision;
-        timeline_.chunks[chunk].queued = now;
-    }
-    running_ = chunk;
-    runningBegin_ = now;
-    runningEnd_ = now + prefillBefore_[chunk + 1] - prefillBefore_[chunk];
+double FetchBook::recomputeEnds(std::size_t chunk, double now) {
+    const double end = now + prefillOf(chunk);
     timeline_.chunks[chunk].candidate = StreamInput::textCandidate();
-    timeline_.chunks[chunk].recompute = {runningBegin_, runningEnd_};
+    timeline_.chunks[chunk].recompute = {now, end};
+    return end;
 }
 
 std::size_t FetchBook::finishRecompute(double now) {
-    const std::size_t chunk = std::exchange(running_, kNoIndex);
-    ChunkTimes& times = timeline_.chunks[chunk];
-    times.candidate = StreamInput::textCandidate();
-    times.recompute = {runningBegin_, runningEnd_};
-    makeReady(chunk, runningEnd_);
-    const auto given = policy_->giveUp(situationAt(now, 0, true));
-    if (given && *given < stages_.size() && stages_[*given] == ChunkStage::Sent)
-        giveUp(*given, now);
-    dispatchCompute(now);
-    return chunk;
+    return endRecompute(nextComputed(), now);
 }
 
 void FetchBook::giveUp(std::size_t chunk, double now) {
-    stages_[chunk] = ChunkStage::Open;
-    firstOpen_ = openCount_ == 0 ? chunk : std::min(firstOpen_, chunk);
-    lastOpen_ = openCount_ == 0 ? chunk : std::max(lastOpen_, chunk);
-    ++openCount_;
-    std::erase_if(resends_, [&](const Resend& again) { return again.chunk == chunk; });
+    reopen(chunk);
     for (std::size_t i = sent_.size(); i-- > 0;) {
         if (sent_[i].chunk == chunk && !sent_[i].abandoned) {
             noteAbandoned(i, now);

@@ -358,7 +358,7 @@ Sender::Sender(std::unique_ptr<Impl> impl)
 
 Sender::~Sender() = default;
 
-Result<std::unique_ptr<Sender>> Sender::start(ContextShelfPtr shelf, const SenderOptions& options) {
+Result<std::unique_ptr<Sender>> Sender::start(const ContextShelfPtr& shelf, const SenderOptions& options) {
     if (!(options.rttSeconds >= 0 && options.rttSeconds <= 60))
         return fail("the round trip must lie between 0 and 60 seconds", "sender");
     if (options.bitsPerSecond && !(*options.bitsPerSecond >= 0 && *options.bitsPerSecond < 1e15))
@@ -384,7 +384,7 @@ void Sender::setUnlimited() {
     impl_->changeLink([](PacedLink& link, double) { link.setUnlimited(); });
 }
 
-void Sender::setTrace(std::shared_ptr<const BandwidthTrace> trace, double at) {
+void Sender::setTrace(const std::shared_ptr<const BandwidthTrace>& trace, double at) {
     impl_->setTraceOption(trace, at);
     impl_->changeLink([trace, at](PacedLink& link, double now) { link.setTrace(now, trace, at); });
 }

@@ -73,7 +73,7 @@ struct SenderOptions {
 class Sender {
 public:
     /// Listens; fails when the address cannot be had or the shelf holds nothing.
-    static Result<std::unique_ptr<Sender>> start(ContextShelfPtr shelf, const SenderOptions& options);
+    static Result<std::unique_ptr<Sender>> start(const ContextShelfPtr& shelf, const SenderOptions& options);
     ~Sender();
     Sender(const Sender&) = delete;
     Sender& operator=(const Sender&) = delete;
@@ -83,7 +83,7 @@ public:
     /// These take effect at once, on bytes under way too; from any thread.
     void setRate(double bitsPerSecond);
     void setUnlimited();
-    void setTrace(std::shared_ptr<const BandwidthTrace> trace, double at);
+    void setTrace(const std::shared_ptr<const BandwidthTrace>& trace, double at);
     /// For chunks that nothing has been sent of yet; values outside the ranges of a LinkPath change nothing.
     void setDelays(double rttSeconds, double lossRate, double jitterSeconds, std::uint64_t seed);
     void inject(const SenderFault& fault);

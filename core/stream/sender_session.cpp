@@ -368,7 +368,9 @@ void SenderSession::travel(OutFrame frame, double release) {
 }
 
 double SenderSession::nextRelease() const {
-    return travelling_.empty() ? kNever : travelling_.front().release;
+    if (travelling_.empty())
+        return kNever;
+    return travelling_.front().release;
 }
 
 void SenderSession::delayLast(double release) {

@@ -23,7 +23,7 @@ public:
         for (std::size_t i = 0; i < setup.link.paths.size(); ++i)
             paths_[i].freeAt = setup.link.paths[i].rttSeconds / 2;
         for (const SharedContext& context : contexts)
-            runs_.emplace_back(*context.input, setup, *context.policy, context.name, runs_.size(), faults);
+            runs_.emplace_back(*context.input, setup, *context.policy, context.name, runs_.size(), faults, paths());
         for (StreamRun& run : runs_) {
             run.sendIds(paths_[0]);
             for (std::size_t i = 0; setup.askAfterIds && i < setup.link.paths.size(); ++i)
@@ -80,18 +80,18 @@ private:
             serve(index, at);
             break;
         case Event::IdsArrived:
-            runs_[index].noteIds(at, paths());
+            runs_[index].noteIds(at);
             break;
         case Event::Ready:
-            runs_[index].becomeReady(at, paths());
+            runs_[index].becomeReady(at);
             wakePaths(at);
             break;
         case Event::Computed:
-            runs_[index].finishRecompute(at, paths());
+            runs_[index].finishRecompute(at);
             wakePaths(at);
             break;
         case Event::Arrived:
-            runs_[index].arrive(at, paths());
+            runs_[index].arrive(at);
             break;
         case Event::Resend:
             runs_[index].makeResendDue(at);
@@ -125,7 +125,7 @@ private:
         if (order_.size() > 1)
             std::ranges::stable_sort(order_, {}, [&](std::size_t i) { return runs_[i].sentBytes(); });
         for (const std::size_t i : order_) {
-            if (runs_[i].sendNext(path, state, now, paths())) {
+            if (runs_[i].sendNext(path, now)) {
                 state.lastRun = i;
                 return;
             }

@@ -50,45 +50,19 @@ double Situation::decodeSeconds(std::size_t chunk, std::size_t candidate) const 
 }
 
 StreamRun::StreamRun(const StreamInput& input, const StreamSetup& setup, Policy& policy, std::string name,
-                     std::size_t number, std::span<const Fault> faults)
-    : input_(&input)
+                     std::size_t number, std::span<const Fault> faults, std::span<PathState> paths)
+    : StreamBook(input, setup.compute, setup.link, setup.sloSeconds, setup.text, policy, std::move(name))
     , setup_(&setup)
-    , policy_(&policy)
     , number_(number)
     , faults_(faults.begin(), faults.end())
-    , stages_(input.chunkCount(), ChunkStage::Open)
-    , openCount_(input.chunkCount())
-    , lastOpen_(input.chunkCount() - 1)
-    , situation_{.input = input,
-                 .compute = setup.compute,
-                 .link = setup.link,
-                 .prefillBefore = {},
-                 .sloSeconds = setup.sloSeconds,
-                 .stages = {},
-                 .sent = {},
-                 .considered = timeline_.considered} {
-    const std::size_t chunks = input.chunkCount();
-    timeline_.policy = std::move(name);
-    timeline_.chunks.resize(chunks);
-    timeline_.decisions.reserve(chunks);
-    timeline_.considered.reserve(chunks * input.candidateCount());
-    timeline_.sloSeconds = setup.sloSeconds;
-    timeline_.projected = input.projected();
-    sent_.reserve(chunks);
-    transfers_.reserve(chunks);
-    decoded_.reserve(chunks);
-    prefillBefore_.reserve(chunks + 1);
-    prefillBefore_.push_back(0);
-    for (std::size_t i = 0; i < chunks; ++i) {
-        const double seconds = setup.compute.prefillSeconds(static_cast<double>(input.tokensBefore(i)),
-                                                            static_cast<double>(input.tokens(i)));
-        prefillBefore_.push_back(prefillBefore_.back() + seconds);
-    }
+    , paths_(paths) {
+    transfers_.reserve(input.chunkCount());
+    decoded_.reserve(input.chunkCount());
 }
 
 void StreamRun::sendIds(PathState& path) {
     const Transfer transfer = transferBytes(setup_->link.paths[0], setup_->link.seed, number_ << 32U, path.freeAt,
-                                            input_->idBytes(), path.lastReceive);
+                                            input_.idBytes(), path.lastReceive);
     timeline_.idsSend = {transfer.sendBegin, transfer.sendEnd};
     timeline_.idsArrived = transfer.receiveEnd;
     timeline_.wireBytes = transfer.wireBytes;
@@ -96,69 +70,32 @@ void StreamRun::sendIds(PathState& path) {
     path.lastReceive = transfer.receiveEnd;
 }
 
-Situation& StreamRun::situationAt(double now, std::size_t path, bool atReceiver) {
-    situation_.prefillBefore = prefillBefore_;
-    situation_.stages = stages_;
-    situation_.sent = sent_;
-    situation_.now = now;
-    situation_.path = path;
-    situation_.openCount = openCount_;
-    situation_.firstOpen = firstOpen_;
-    situation_.lastOpen = lastOpen_;
-    const double busyUntil = running_ != kNoIndex ? runningEnd_ : now;
-    situation_.computeFree = std::max(busyUntil, timeline_.idsArrived) + boundSeconds_;
-    situation_.atReceiver = atReceiver;
-    return situation_;
-}
-
-std::size_t StreamRun::record(const Choice& choice, double now) {
-    const std::size_t first =
-        timeline_.decisions.empty() ? 0 : timeline_.decisions.back().first + timeline_.decisions.back().count;
-    timeline_.decisions.push_back({now, choice.chunk, choice.candidate, choice.estimate, choice.reason, first,
-                                   timeline_.considered.size() - first});
-    return timeline_.decisions.size() - 1;
-}
-
-void StreamRun::leaveOpen(std::size_t chunk, ChunkStage stage) {
-    stages_[chunk] = stage;
-    if (--openCount_ == 0)
-        return;
-    while (stages_[firstOpen_] != ChunkStage::Open)
-        ++firstOpen_;
-    while (stages_[lastOpen_] != ChunkStage::Open)
-        --lastOpen_;
-}
-
-bool StreamRun::sendNext(std::size_t path, PathState& state, double now, std::span<PathState> paths) {
+bool StreamRun::sendNext(std::size_t path, double now) {
     if (!resendsDue_.empty()) {
         const Resend again = resendsDue_.front();
         resendsDue_.erase(resendsDue_.begin());
-        launch(path, state, now, again.chunk, again.candidate, again.decision);
+        launch(path, now, again.chunk, again.candidate, again.decision);
         return true;
     }
     while (true) {
         const std::size_t mark = timeline_.considered.size();
-        auto choice = openCount_ > 0 ? policy_->nextSend(situationAt(now, path, false)) : std::nullopt;
-        if (choice && !setup_->text && choice->candidate == StreamInput::textCandidate()) {
-            choice->candidate = input_->candidateCount() - 1;
+        auto choice = openCount_ > 0 ? asked_.nextSend(situationAt(now, path, false)) : std::nullopt;
+        if (choice && !text_ && choice->candidate == StreamInput::textCandidate()) {
+            choice->candidate = input_.candidateCount() - 1;
             choice->reason = kNoTextReason;
         }
         if (!choice || choice->chunk >= stages_.size() || stages_[choice->chunk] != ChunkStage::Open ||
-            choice->candidate >= input_->candidateCount()) {
+            choice->candidate >= input_.candidateCount()) {
             timeline_.considered.resize(mark);
             break;
         }
-        const std::size_t decision = record(*choice, now);
         if (choice->candidate != StreamInput::textCandidate()) {
+            const std::size_t decision = record(*choice, now);
             leaveOpen(choice->chunk, ChunkStage::Sent);
-            launch(path, state, now, choice->chunk, choice->candidate, decision);
+            launch(path, now, choice->chunk, choice->candidate, decision);
             return true;
         }
-        leaveOpen(choice->chunk, ChunkStage::Text);
-        boundSeconds_ += prefillBefore_[choice->chunk + 1] - prefillBefore_[choice->chunk];
-        timeline_.chunks[choice->chunk].decision = decision;
-        timeline_.chunks[choice->chunk].queued = now;
-        dispatchCompute(now, paths);
+        bindText(*choice, now);
     }
     return false;
 }
@@ -173,9 +110,9 @@ const Fault* StreamRun::takeFault(std::size_t chunk) {
     return &faults_.back();
 }
 
-void StreamRun::launch(std::size_t path, PathState& state, double now, std::size_t chunk, std::size_t candidate,
-                       std::size_t decision) {
-    const double payload = input_->option(chunk, candidate).bytes;
+void StreamRun::launch(std::size_t path, double now, std::size_t chunk, std::size_t candidate, std::size_t decision) {
+    PathState& state = paths_[path];
+    const double payload = input_.option(chunk, candidate).bytes;
     const std::uint64_t draw = (number_ << 32U) + transfers_.size() + 1;
     Flight flight;
     flight.transfer = transferBytes(setup_->link.paths[path], setup_->link.seed, draw, now, payload, state.lastReceive);
@@ -213,7 +150,7 @@ double StreamRun::nextArrival() const {
 }
 
 double StreamRun::nextIds() const {
-    if (idsThere_)
+    if (idsNoted_)
         return kNever;
     return timeline_.idsArrived;
 }
@@ -224,19 +161,7 @@ double StreamRun::nextReady() const {
     return transfers_[decoded_[decodedHead_]].decode.end;
 }
 
-double StreamRun::nextComputed() const {
-    if (running_ == kNoIndex)
-        return kNever;
-    return runningEnd_;
-}
-
-double StreamRun::nextResend() const {
-    if (resends_.empty())
-        return kNever;
-    return std::ranges::min_element(resends_, {}, &Resend::at)->at;
-}
-
-void StreamRun::arrive(double now, std::span<PathState> paths) {
+void StreamRun::arrive(double now) {
     std::size_t path = 0;
     for (std::size_t p = 0; p < arriving_.size(); ++p) {
         if (arrivingHead_[p] < arriving_[p].size() &&
@@ -271,23 +196,15 @@ void StreamRun::arrive(double now, std::span<PathState> paths) {
     decoded_.push_back(index);
     if (running_ != kNoIndex && setup_->compute.gpuContention > 0)
         runningEnd_ = recomputeEnd();
-    dispatchCompute(now, paths);
+    dispatchCompute(now);
 }
 
-void StreamRun::makeReady(std::size_t chunk, double now) {
-    stages_[chunk] = ChunkStage::Ready;
-    timeline_.chunks[chunk].ready = now;
-    ++readyCount_;
-    while (prefix_ < stages_.size() && stages_[prefix_] == ChunkStage::Ready)
-        ++prefix_;
+void StreamRun::noteIds(double now) {
+    idsNoted_ = true;
+    noteIdsThere(now);
 }
 
-void StreamRun::noteIds(double now, std::span<PathState> paths) {
-    idsThere_ = true;
-    dispatchCompute(now, paths);
-}
-
-void StreamRun::becomeReady(double now, std::span<PathState> paths) {
+void StreamRun::becomeReady(double now) {
     const std::size_t index = decoded_[decodedHead_++];
     const SentChunk& sent = sent_[index];
     if (!sent.abandoned) {
@@ -303,11 +220,11 @@ void StreamRun::becomeReady(double now, std::span<PathState> paths) {
         times.wireBytes = flight.transfer.wireBytes;
         makeReady(sent.chunk, now);
     }
-    dispatchCompute(now, paths);
+    dispatchCompute(now);
 }
 
 double StreamRun::recomputeEnd() const {
-    double work = prefillBefore_[running_ + 1] - prefillBefore_[running_];
+    double work = prefillOf(running_);
     const double share = 1.0 - setup_->compute.gpuContention;
     double time = runningBegin_;
     if (share >= 1.0)
@@ -332,61 +249,19 @@ double StreamRun::recomputeEnd() const {
     return time + work;
 }
 
-void StreamRun::startRecompute(std::size_t chunk, double now) {
-    running_ = chunk;
-    runningBegin_ = now;
+double StreamRun::recomputeEnds(std::size_t, double now) {
     while (contendingFrom_ < decoded_.size() && transfers_[decoded_[contendingFrom_]].decode.end <= now)
         ++contendingFrom_;
-    runningEnd_ = recomputeEnd();
+    return recomputeEnd();
 }
 
-void StreamRun::dispatchCompute(double now, std::span<PathState> paths) {
-    if (!setup_->text || running_ != kNoIndex || prefix_ == stages_.size() || !idsThere_)
-        return;
-    const std::size_t chunk = prefix_;
-    if (stages_[chunk] == ChunkStage::Text) {
-        boundSeconds_ -= prefillBefore_[chunk + 1] - prefillBefore_[chunk];
-        startRecompute(chunk, now);
-        return;
-    }
-    const std::size_t mark = timeline_.considered.size();
-    const auto choice = policy_->recomputeNow(situationAt(now, 0, true), chunk);
-    if (!choice) {
-        timeline_.considered.resize(mark);
-        return;
-    }
-    const std::size_t decision = record(*choice, now);
-    if (stages_[chunk] == ChunkStage::Sent)
-        abandon(chunk, now, paths);
-    leaveOpen(chunk, ChunkStage::Text);
-    timeline_.chunks[chunk].decision = decision;
-    timeline_.chunks[chunk].queued = now;
-    startRecompute(chunk, now);
-}
-
-void StreamRun::finishRecompute(double now, std::span<PathState> paths) {
-    const std::size_t chunk = std::exchange(running_, kNoIndex);
-    ChunkTimes& times = timeline_.chunks[chunk];
-    times.candidate = StreamInput::textCandidate();
-    times.recompute = {runningBegin_, now};
-    makeReady(chunk, now);
-    const auto given = policy_->giveUp(situationAt(now, 0, true));
-    if (given && *given < stages_.size() && stages_[*given] == ChunkStage::Sent)
-        abandon(*given, now, paths);
-    dispatchCompute(now, paths);
-}
-
-void StreamRun::abandon(std::size_t chunk, double now, std::span<PathState> paths) {
+void StreamRun::giveUp(std::size_t chunk, double now) {
     std::size_t index = sent_.size();
     while (index-- > 0) {
         if (sent_[index].chunk == chunk && !sent_[index].abandoned)
             break;
     }
-    stages_[chunk] = ChunkStage::Open;
-    firstOpen_ = openCount_ == 0 ? chunk : std::min(firstOpen_, chunk);
-    lastOpen_ = openCount_ == 0 ? chunk : std::max(lastOpen_, chunk);
-    ++openCount_;
-    std::erase_if(resends_, [&](const Resend& again) { return again.chunk == chunk; });
+    reopen(chunk);
     std::erase_if(resendsDue_, [&](const Resend& again) { return again.chunk == chunk; });
     if (index == static_cast<std::size_t>(-1))
         return;
@@ -396,7 +271,7 @@ void StreamRun::abandon(std::size_t chunk, double now, std::span<PathState> path
     // The sender hears of it half a round trip later and stops, unless all has been sent by then.
     const double stop = std::max(now + way.rttSeconds / 2, flight.transfer.sendBegin);
     if (stop < flight.transfer.sendEnd) {
-        PathState& state = paths[sent.path];
+        PathState& state = paths_[sent.path];
         const double bytes = way.trace->bytesBetween(flight.transfer.sendBegin + way.traceStart, stop + way.traceStart);
         sentBytes_ -= flight.transfer.wireBytes - bytes;
         flight.transfer.wireBytes = bytes;
@@ -443,7 +318,7 @@ Timeline StreamRun::finish() {
         chunk.receive = {transfer.receiveBegin, transfer.receiveEnd};
         chunk.wireBytes = way.trace->bytesBetween(transfer.sendBegin + way.traceStart, 2 * BandwidthTrace::kMaxSeconds);
     }
-    sumUp(t, *input_, setup_->compute.firstStepSeconds);
+    sumUp(t, input_, compute_.firstStepSeconds);
     return std::move(timeline_);
 }
 

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/stream/stream_book.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace kvscope {
+
+StreamBook::StreamBook(const StreamInput& input, const ComputeModel& compute, const Link& link, double sloSeconds,
+                       bool text, Policy& policy, std::string name)
+    : input_(input)
+    , compute_(compute)
+    , asked_(policy)
+    , text_(text)
+    , stages_(input.chunkCount(), ChunkStage::Open)
+    , openCount_(input.chunkCount())
+    , lastOpen_(input.chunkCount() - 1)
+    , situation_{.input = input_,
+                 .compute = compute_,
+                 .link = link,
+                 .prefillBefore = {},
+                 .sloSeconds = sloSeconds,
+                 .stages = {},
+                 .sent = {},
+                 .considered = timeline_.considered} {
+    const std::size_t chunks = input.chunkCount();
+    timeline_.policy = std::move(name);
+    timeline_.chunks.resize(chunks);
+    timeline_.decisions.reserve(chunks);
+    timeline_.considered.reserve(chunks * input.candidateCount());
+    timeline_.sloSeconds = sloSeconds;
+    timeline_.projected = input.projected();
+    sent_.reserve(chunks);
+    prefillBefore_.reserve(chunks + 1);
+    prefillBefore_.push_back(0);
+    for (std::size_t i = 0; i < chunks; ++i) {
+        const double seconds =
+            compute_.prefillSeconds(static_cast<double>(input.tokensBefore(i)), static_cast<double>(input.tokens(i)));
+        prefillBefore_.push_back(prefillBefore_.back() + seconds);
+    }
+}
+
+double StreamBook::nextResend() const {
+    if (resends_.empty())
+        return kNever;
+    return std::ranges::min_element(resends_, {}, &Resend::at)->at;
+}
+
+Situation& StreamBook::situationAt(double now, std::size_t path, bool atReceiver) {
+    situation_.prefillBefore = prefillBefore_;
+    situation_.stages = stages_;
+    situation_.sent = sent_;
+    situation_.now = now;
+    situation_.path = path;
+    situation_.openCount = openCount_;
+    situation_.firstOpen = firstOpen_;
+    situation_.lastOpen = lastOpen_;
+    const double busyUntil = running_ != kNoIndex ? std::max(now, runningEnd_) : now;
+    situation_.computeFree = std::max(busyUntil, timeline_.idsArrived) + boundSeconds_;
+    situation_.atReceiver = atReceiver;
+    return situation_;
+}
+
+std::size_t StreamBook::record(const Choice& choice, double now) {
+    const std::size_t first =
+        timeline_.decisions.empty() ? 0 : timeline_.decisions.back().first + timeline_.decisions.back().count;
+    timeline_.decisions.push_back({now, choice.chunk, choice.candidate, choice.estimate, choice.reason, first,
+                                   timeline_.considered.size() - first});
+    return timeline_.decisions.size() - 1;
+}
+
+void StreamBook::bindText(const Choice& choice, double now) {
+    const std::size_t decision = record(choice, now);
+    leaveOpen(choice.chunk, ChunkStage::Text);
+    boundSeconds_ += prefillOf(choice.chunk);
+    timeline_.chunks[choice.chunk].decision = decision;
+    timeline_.chunks[choice.chunk].queued = now;
+    dispatchCompute(now);
+}
+
+void StreamBook::leaveOpen(std::size_t chunk, ChunkStage stage) {
+    stages_[chunk] = stage;
+    if (--openCount_ == 0)
+        return;
+    while (stages_[firstOpen_] != ChunkStage::Open)
+        ++firstOpen_;
+    while (stages_[lastOpen_] != ChunkStage::Open)
+        --lastOpen_;
+}
+
+void StreamBook::reopen(std::size_t chunk) {
+    stages_[chunk] = ChunkStage::Open;
+    firstOpen_ = openCount_ == 0 ? chunk : std::min(firstOpen_, chunk);
+    lastOpen_ = openCount_ == 0 ? chunk : std::max(lastOpen_, chunk);
+    ++openCount_;
+    std::erase_if(resends_, [&](const Resend& again) { return again.chunk == chunk; });
+}
+
+void StreamBook::makeReady(std::size_t chunk, double now) {
+    stages_[chunk] = ChunkStage::Ready;
+    timeline_.chunks[chunk].ready = now;
+    ++readyCount_;
+    while (prefix_ < stages_.size() && stages_[prefix_] == ChunkStage::Ready)
+        ++prefix_;
+}
+
+void StreamBook::noteIdsThere(double now) {
+    idsThere_ = true;
+    dispatchCompute(now);
+}
+
+void StreamBook::dispatchCompute(double now) {
+    if (!text_ || running_ != kNoIndex || prefix_ == stages_.size() || !idsThere_)
+        return;
+    const std::size_t chunk = prefix_;
+    if (stages_[chunk] == ChunkStage::Text) {
+        boundSeconds_ -= prefillOf(chunk);
+    } else {
+        const std::size_t mark = timeline_.considered.size();
+        const auto choice = asked_.recomputeNow(situationAt(now, 0, true), chunk);
+        if (!choice) {
+            timeline_.considered.resize(mark);
+            return;
+        }
+        const std::size_t decision = record(*choice, now);
+        if (stages_[chunk] == ChunkStage::Sent)
+            giveUp(chunk, now);
+        leaveOpen(chunk, ChunkStage::Text);
+        timeline_.chunks[chunk].decision = decision;
+        timeline_.chunks[chunk].queued = now;
+    }
+    running_ = chunk;
+    runningBegin_ = now;
+    runningEnd_ = recomputeEnds(chunk, now);
+}
+
+std::size_t StreamBook::endRecompute(double end, double now) {
+    const std::size_t chunk = std::exchange(running_, kNoIndex);
+    ChunkTimes& times = timeline_.chunks[chunk];
+    times.candidate = StreamInput::textCandidate();
+    times.recompute = {runningBegin_, end};
+    makeReady(chunk, end);
+    const auto given = asked_.giveUp(situationAt(now, 0, true));
+    if (given && *given < stages_.size() && stages_[*given] == ChunkStage::Sent)
+        giveUp(*given, now);
+    dispatchCompute(now);
+    return chunk;
+}
+
+} // namespace kvscope
