@@ -63,14 +63,18 @@ std::optional<double> decodeSpeed(const Timeline& timeline, const StreamInput& i
 }
 
 views::ShownTransfer shownTransfer(const ContextInput& input, const KvzDirectory* directory, const Timeline& timeline,
-                                   std::shared_ptr<const BandwidthTrace> seen, double rtt, bool text) {
+                                   std::vector<views::SeenPath> seen, bool text) {
     views::ShownTransfer shown;
     shown.text = text;
     shown.input = std::make_shared<const StreamInput>(input.input);
-    shown.caption = FetchDialog::tr("%1, as fetched; the bandwidth is what was seen")
-                        .arg(QString::fromStdString(input.input.source()));
-    shown.seen = seen != nullptr ? std::move(seen) : unknownLink();
-    shown.seenRtt = rtt;
+    const QString what = seen.size() > 1
+                             ? FetchDialog::tr("%1, as fetched from two senders; the curve is the bandwidth "
+                                               "that was seen of the first, both are simulated")
+                             : FetchDialog::tr("%1, as fetched; the bandwidth is what was seen");
+    shown.caption = what.arg(QString::fromStdString(input.input.source()));
+    shown.seen = std::move(seen);
+    if (shown.seen.empty())
+        shown.seen.push_back({unknownLink(), 0});
     shown.decodePieces = piecesOf(input, directory);
     shown.decodeBytesPerSecond = decodeSpeed(timeline, input.input).value_or(1e9);
     return shown;
@@ -79,11 +83,8 @@ views::ShownTransfer shownTransfer(const ContextInput& input, const KvzDirectory
 } // namespace
 
 views::ShownTransfer shownTransfer(const Fetched& fetched, bool text) {
-    std::shared_ptr<const BandwidthTrace> seen;
-    if (!fetched.measured.empty())
-        seen = std::make_shared<const BandwidthTrace>(fetched.measured.front());
-    views::ShownTransfer shown = shownTransfer(fetched.input, &fetched.directory, fetched.timeline, std::move(seen),
-                                               fetched.rttSeconds.empty() ? 0 : fetched.rttSeconds.front(), text);
+    views::ShownTransfer shown =
+        shownTransfer(fetched.input, &fetched.directory, fetched.timeline, views::seenPaths(fetched), text);
     shown.places = fetched.places();
     return shown;
 }
@@ -260,7 +261,7 @@ void FetchDialog::begin() {
     settings.sloSeconds = asked_.sloSeconds;
     settings.compute.prefillTokensPerSecond = asked_.compute.prefillTokensPerSecond;
     (void)session_.edit(tr("SLO"), settings);
-    session_.showTransfer(shownTransfer(*fetch_.context(), nullptr, {}, nullptr, 0, asked_.text));
+    session_.showTransfer(shownTransfer(*fetch_.context(), nullptr, {}, {}, asked_.text));
     session_.setFocus(asked_.policy, true);
     showRun(fetch_.timeline(), true);
     say(tr("%1: receiving %2 from %3")
@@ -272,7 +273,7 @@ void FetchDialog::begin() {
 void FetchDialog::move() {
     if (session_.transfer() == nullptr)
         return;
-    session_.setSeen(fetch_.seen(), fetch_.seenRtt());
+    session_.setSeen(fetch_.seen());
     showRun(fetch_.timeline(), true);
 }
 

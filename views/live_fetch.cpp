@@ -31,6 +31,13 @@ template <class Work> void tell(const QPointer<LiveFetch>& fetch, Work work) {
 
 } // namespace
 
+std::vector<SeenPath> seenPaths(const Fetched& fetched) {
+    std::vector<SeenPath> seen;
+    for (std::size_t path = 0; path < fetched.measured.size(); ++path)
+        seen.push_back({std::make_shared<const BandwidthTrace>(fetched.measured[path]), fetched.rttSeconds[path]});
+    return seen;
+}
+
 /// Looks at the fetch from its thread.
 class LiveFetch::Watcher final : public FetchObserver {
 public:
@@ -49,10 +56,10 @@ public:
         tell(fetch_, [input](LiveFetch& fetch) { fetch.begin(input); });
     }
     void seen(std::size_t path, const std::shared_ptr<const BandwidthTrace>& trace, double rtt) override {
-        if (path == 0) {
-            seen_ = trace;
-            rtt_ = rtt;
-        }
+        if (path == seen_.size())
+            seen_.push_back({trace, rtt});
+        else if (path < seen_.size())
+            seen_[path] = {trace, rtt};
     }
     void decided(const Timeline& soFar, const Decision&) override { look(soFar, false); }
     void moving(const Timeline& soFar) override { look(soFar, false); }
@@ -71,12 +78,11 @@ private:
         if (now - told_ < (must && soFar.chunks.size() < kOften ? kQuiet / 4 : kQuiet))
             return;
         told_ = now;
-        tell(fetch_, [soFar, seen = seen_, rtt = rtt_](LiveFetch& fetch) {
+        tell(fetch_, [soFar, seen = seen_](LiveFetch& fetch) {
             if (fetch.running_ == nullptr)
                 return;
             fetch.timeline_ = soFar;
             fetch.seen_ = seen;
-            fetch.seenRtt_ = rtt;
             emit fetch.moved();
         });
     }
@@ -86,8 +92,7 @@ private:
     QPointer<LiveFetch> fetch_;
     std::atomic<Clock::time_point> requested_{Clock::time_point()};
     Clock::time_point told_;
-    std::shared_ptr<const BandwidthTrace> seen_;
-    double rtt_ = 0;
+    std::vector<SeenPath> seen_;
 };
 
 LiveFetch::LiveFetch(ThreadPool& pool, QObject* parent)
@@ -105,7 +110,7 @@ void LiveFetch::start(FetchOptions options) {
     stop_ = std::stop_source();
     context_.reset();
     timeline_ = {};
-    seen_.reset();
+    seen_.clear();
     fetched_.reset();
     problem_.reset();
     options.observer = running_.get();
@@ -140,10 +145,7 @@ void LiveFetch::finish(Result<Fetched> result) {
     if (result) {
         problem_ = result->problem;
         timeline_ = result->timeline;
-        if (!result->measured.empty()) {
-            seen_ = std::make_shared<const BandwidthTrace>(result->measured.front());
-            seenRtt_ = result->rttSeconds.front();
-        }
+        seen_ = seenPaths(*result);
         fetched_ = std::make_shared<const Fetched>(std::move(*result));
     } else {
         problem_ = std::move(result.error());

@@ -10,8 +10,20 @@
 #include <optional>
 #include <stop_token>
 #include <thread>
+#include <vector>
 
 namespace kvscope::views {
+
+/// A sender's link as a receiver sees it.
+struct SeenPath {
+    std::shared_ptr<const BandwidthTrace> trace;
+    double rttSeconds = 0;
+
+    bool operator==(const SeenPath&) const = default;
+};
+
+/// Those of a fetch that has ended.
+std::vector<SeenPath> seenPaths(const Fetched& fetched);
 
 /// A context that is being fetched over real sockets by a thread of its own, as the window sees it: what has come so
 /// far, some thirty times a second, and what came of it in the end. Lives on the window's thread.
@@ -38,9 +50,8 @@ public:
     [[nodiscard]] std::shared_ptr<const ContextInput> context() const { return context_; }
     /// What was measured so far, or in all.
     [[nodiscard]] const Timeline& timeline() const { return timeline_; }
-    /// The bandwidth of the first sender's link as it was seen so far, and its round trip in seconds; null before.
-    [[nodiscard]] std::shared_ptr<const BandwidthTrace> seen() const { return seen_; }
-    [[nodiscard]] double seenRtt() const { return seenRtt_; }
+    /// The senders' links as they were seen so far; empty before.
+    [[nodiscard]] const std::vector<SeenPath>& seen() const { return seen_; }
     /// What came of it: null while it runs and when nothing arrived.
     [[nodiscard]] std::shared_ptr<const Fetched> fetched() const { return fetched_; }
     /// Why not all of it came; null when all did.
@@ -67,8 +78,7 @@ private:
     std::jthread thread_;
     std::shared_ptr<const ContextInput> context_;
     Timeline timeline_;
-    std::shared_ptr<const BandwidthTrace> seen_;
-    double seenRtt_ = 0;
+    std::vector<SeenPath> seen_;
     std::shared_ptr<const Fetched> fetched_;
     std::optional<Error> problem_;
 };

@@ -142,7 +142,7 @@ Result<void> StreamSession::edit(const QString& what, const StreamSettings& sett
 }
 
 Result<void> StreamSession::checkEditable(const StreamSettings& settings) const {
-    if (transfer_ == nullptr || transfer_->seen == nullptr)
+    if (transfer_ == nullptr || transfer_->seen.empty())
         return {};
     const auto same = [](const StreamSettings& a, const StreamSettings& b) {
         return a.trace == b.trace && a.pulls == b.pulls && a.traceStart == b.traceStart && a.rttSeconds == b.rttSeconds;
@@ -344,12 +344,11 @@ void StreamSession::showTransfer(ShownTransfer transfer) {
     adoptInput(transfer_->input);
 }
 
-void StreamSession::setSeen(std::shared_ptr<const BandwidthTrace> trace, double rttSeconds) {
-    if (transfer_ == nullptr || trace == nullptr || trace == transfer_->seen)
+void StreamSession::setSeen(std::vector<SeenPath> seen) {
+    if (transfer_ == nullptr || seen.empty() || seen == transfer_->seen)
         return;
     ShownTransfer next = *transfer_;
-    next.seen = std::move(trace);
-    next.seenRtt = rttSeconds;
+    next.seen = std::move(seen);
     transfer_ = std::make_shared<const ShownTransfer>(std::move(next));
     simulate();
 }
@@ -369,17 +368,16 @@ StreamSetup StreamSession::effectiveSetup() const {
     if (transfer_ == nullptr)
         return setup;
     const ShownTransfer& real = *transfer_;
-    LinkPath& path = setup.link.paths.front();
     // The receiver knows of the bandwidth what it has seen.
     setup.link.priorBitsPerSecond.reset();
     setup.askAfterIds = true;
     setup.text = real.text;
-    if (real.seen != nullptr) {
-        path.trace = real.seen;
-        path.rttSeconds = real.seenRtt;
+    LinkPath& path = setup.link.paths.front();
+    if (!real.seen.empty()) {
         // What another sender's link lost and delayed is in what was seen of it.
-        path.lossRate = 0;
-        path.jitterSeconds = 0;
+        setup.link.paths.clear();
+        for (const SeenPath& seen : real.seen)
+            setup.link.paths.push_back({.trace = seen.trace, .rttSeconds = seen.rttSeconds});
     } else if (auto scaled = path.trace->scaledToMean(path.trace->meanBitsPerSecond() * real.bandwidthScale)) {
         path.trace = std::make_shared<const BandwidthTrace>(std::move(*scaled));
     }

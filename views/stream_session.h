@@ -4,6 +4,7 @@
 #include "core/stream/policy.h"
 #include "core/stream/timeline.h"
 #include "views/document.h"
+#include "views/live_fetch.h"
 #include "views/stream_player.h"
 #include "views/stream_rates.h"
 #include "views/stream_settings.h"
@@ -50,9 +51,8 @@ struct ShownTransfer {
     int decodePieces = 4;
     /// Where each chunk's tokens lie in the document, empty where it lacks them; without places by proportion.
     std::vector<TokenRange> places;
-    /// Bandwidth and round trip as they were seen, where the sender is not ours; null: those of the settings.
-    std::shared_ptr<const BandwidthTrace> seen;
-    double seenRtt = 0;
+    /// The links as they were seen, where the senders are not ours; empty: that of the settings.
+    std::vector<SeenPath> seen;
 
     /// The compute model of such a transfer where the settings have `entered`.
     [[nodiscard]] ComputeModel compute(const ComputeModel& entered) const;
@@ -107,7 +107,7 @@ public:
     void setTrace(const QString& what, BandwidthTrace trace);
     /// The bandwidth from the request on, as simulated.
     [[nodiscard]] const BandwidthTrace& bandwidthCurve() const {
-        return transfer_ != nullptr && transfer_->seen != nullptr ? *transfer_->seen : *curve_;
+        return transfer_ != nullptr && !transfer_->seen.empty() ? *transfer_->seen.front().trace : *curve_;
     }
     /// The same as the shape to be edited: pulls and start become part of it.
     void editCurve(const QString& what, const Result<BandwidthTrace>& curve);
@@ -148,8 +148,8 @@ public:
     /// Shows a context that is really sent and simulates that one, until leaveTransfer() or until another model,
     /// context or chunk is chosen. What was measured before is forgotten.
     void showTransfer(ShownTransfer transfer);
-    /// The bandwidth of the transfer's link as it has been seen by now.
-    void setSeen(std::shared_ptr<const BandwidthTrace> trace, double rttSeconds);
+    /// The links of the transfer as they have been seen by now.
+    void setSeen(std::vector<SeenPath> seen);
     void leaveTransfer();
     /// What is shown in place of the projected context; null when nothing is.
     [[nodiscard]] const ShownTransfer* transfer() const { return transfer_.get(); }

@@ -97,7 +97,7 @@ TimelineScene TimelineCanvas::scene() const {
         scene.position = session.player().position();
     scene.estimates = estimates_;
     // What was measured is no curve to be drawn.
-    scene.handles = session.transfer() == nullptr || session.transfer()->seen == nullptr;
+    scene.handles = session.transfer() == nullptr || session.transfer()->seen.empty();
     scene.curvePoint = curvePoint_;
     scene.begin = visible_ ? visible_->begin : 0;
     scene.end = visible_ ? visible_->end : kHomeSpan * scene.sloSeconds;
@@ -142,7 +142,7 @@ void TimelineCanvas::refresh() {
 }
 
 void TimelineCanvas::fitRates() {
-    const bool seen = session_->transfer() != nullptr && session_->transfer()->seen != nullptr;
+    const bool seen = session_->transfer() != nullptr && !session_->transfer()->seen.empty();
     double least = seen ? StreamSession::kMostRate : StreamSession::kLeastRate;
     double most = seen ? 0 : 10e9;
     for (const TracePoint& point : session_->bandwidthCurve().points()) {

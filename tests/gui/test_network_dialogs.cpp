@@ -266,6 +266,28 @@ private slots:
         QCOMPARE(QFileInfo(elsewhere).size(), size);
     }
 
+    void twoSendersAreSimulatedAsTwoPaths() {
+        Serving first(kvz_, words("--rate 4Mbps --rtt 20ms"));
+        Serving second(kvz_, words("--rate 2Mbps --rtt 10ms"));
+        FetchDialog& dialog = openFetch(first.address() + QLatin1Char(' ') + second.address(), QStringLiteral("raw"));
+        QTest::mouseClick(button(dialog, "fetchStart"), Qt::LeftButton);
+        QTRY_VERIFY_WITH_TIMEOUT(!dialog.fetch().isRunning(), kPatience);
+        QVERIFY2(dialog.fetch().problem() == nullptr, qPrintable(dialog.message()));
+        const StreamSession& session = dialog.session();
+        QCOMPARE(session.effectiveSetup().link.paths.size(), std::size_t{2});
+        QVERIFY(session.transfer()->caption.contains(QStringLiteral("two senders")));
+        const StreamRow* measured = session.row("raw", true);
+        const StreamRow* simulated = session.row("raw");
+        QVERIFY(measured != nullptr && simulated != nullptr);
+        for (const StreamRow* row : {measured, simulated}) {
+            QVERIFY(std::ranges::count(row->timeline.chunks, std::size_t{0}, &ChunkTimes::path) > 0);
+            QVERIFY(std::ranges::count(row->timeline.chunks, std::size_t{1}, &ChunkTimes::path) > 0);
+        }
+        qInfo("simulated %.4f s, measured %.4f s", simulated->timeline.ttft, measured->timeline.ttft);
+        // With the first link alone it would take half as long again.
+        QVERIFY(std::abs(measured->timeline.ttft / simulated->timeline.ttft - 1) <= 0.2);
+    }
+
     void chunksOfAPartialCacheSelectTheirOwnTokens() {
         Serving sender(kvz_, words("--rate 8Mbps"));
         FetchDialog& dialog = openFetch(sender.address(), QStringLiteral("raw"));
