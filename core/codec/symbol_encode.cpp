@@ -202,7 +202,8 @@ private:
 
     static std::int64_t squaresOf(const std::uint8_t* coded, std::size_t rows) {
         return std::accumulate(coded, coded + rows, std::int64_t{0}, [](std::int64_t squares, std::uint8_t symbol) {
-            return squares + (symbol - kBankZero) * (symbol - kBankZero);
+            const std::int64_t number = symbol - kBankZero;
+            return squares + number * number;
         });
     }
 

@@ -169,10 +169,10 @@ struct ModeChoice {
 };
 
 /// What naming a mode takes, in bits times 2^8, with the weight of the row before.
-constexpr std::int64_t kMeanBits = 1 * 256;
-constexpr std::int64_t kReferenceBits = 1 * 256;
-constexpr std::int64_t kPreviousBits = 5 * 256;
-constexpr std::int64_t kAnchorBits = 3 * 256;
+constexpr std::int64_t kMeanBits = std::int64_t{1} * 256;
+constexpr std::int64_t kReferenceBits = std::int64_t{1} * 256;
+constexpr std::int64_t kPreviousBits = std::int64_t{5} * 256;
+constexpr std::int64_t kAnchorBits = std::int64_t{3} * 256;
 
 /// The weight that leaves least of numbers with these products with those before, whose squares are `lagged` > 0.
 std::uint8_t weightOf(double product, double lagged) {
@@ -245,6 +245,7 @@ ModeBits chooseModes(const NumberPlane<Number>& plane, std::size_t groups, Symbo
     std::vector<Moments> moments(groups, Moments(plane.channels));
     addRows(plane, layout, moments);
     std::vector<BitModel> models;
+    models.reserve(moments.size());
     for (const Moments& one : moments)
         models.emplace_back(one.count);
     ModeBits bits;
