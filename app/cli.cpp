@@ -12,8 +12,8 @@ namespace kvscope::app {
 
 namespace {
 
-constexpr std::array<std::string_view, 11> kCommands{"inspect", "convert", "encode", "decode", "sweep", "synth",
-                                                     "stream",  "store",   "serve",  "fetch",  "render"};
+constexpr std::array<std::string_view, 12> kCommands{"inspect", "convert", "encode", "decode", "sweep", "synth",
+                                                     "bench",   "stream",  "store",  "serve",  "fetch", "render"};
 
 void printHelp() {
     print(QObject::tr(
@@ -27,6 +27,7 @@ void printHelp() {
         "  kvscope decode IN.kvz -o OUT          a level of it as .npy, .npz, .safetensors or raw\n"
         "  kvscope sweep FILE... --presets all   every method on every dump: bits, errors, speed\n"
         "  kvscope synth -o OUT                  a synthetic dump of any size with realistic statistics\n"
+        "  kvscope bench [IN]                    how fast this machine decodes, for stream and fetch to reckon with\n"
         "  kvscope stream IN                     how a context of that dump streams under every policy\n"
         "  kvscope store IN.kvz -o STORE         into a folder or Redis (redis://HOST:PORT), for many to share\n"
         "  kvscope serve FILE.kvz|FOLDER|STORE   chunks of any level to whoever fetches them\n"
@@ -65,6 +66,8 @@ int runCommand(int argc, char** argv) {
         return runSweep(arguments);
     if (command == "synth")
         return runSynth(arguments);
+    if (command == "bench")
+        return runBench(arguments);
     if (command == "stream")
         return runStream(arguments);
     if (command == "store")

@@ -60,5 +60,6 @@ int runFetch(const QStringList& arguments);
 int runEncode(const QStringList& arguments);
 int runDecode(const QStringList& arguments);
 int runSweep(const QStringList& arguments);
+int runBench(const QStringList& arguments);
 
 } // namespace kvscope::app

@@ -89,6 +89,24 @@ private slots:
                  run({QStringLiteral("inspect"), sample_, QStringLiteral("--json")}).json()[QStringLiteral("layers")]);
     }
 
+    void theDecoderIsMeasured() {
+        const Outcome own = run({QStringLiteral("bench"), sample_, QStringLiteral("--json")});
+        QVERIFY2(own.code == 0, own.error.constData());
+        const QJsonObject levels = own.json()[QStringLiteral("decode_bytes_per_second")].toObject();
+        QCOMPARE(levels.keys(), (QStringList{QStringLiteral("kvz-high"), QStringLiteral("kvz-low"),
+                                             QStringLiteral("kvz-medium"), QStringLiteral("raw")}));
+        for (const QString& level : levels.keys())
+            QVERIFY2(levels[level].toDouble() > 1e6, qPrintable(level));
+        QVERIFY(!own.json()[QStringLiteral("synthetic")].toBool());
+        const Outcome made =
+            run(QStringList{QStringLiteral("bench")} + words("--levels kvz-medium --synthetic-tokens 256 --json"));
+        QVERIFY2(made.code == 0, made.error.constData());
+        QVERIFY(made.json()[QStringLiteral("synthetic")].toBool());
+        QVERIFY(run({QStringLiteral("bench"), sample_}).out.contains("GB/s"));
+        QCOMPARE(run(words("bench --levels no-such-preset --synthetic-tokens 64")).code, 1);
+        QCOMPARE(run(words("bench a b")).code, 2);
+    }
+
     void aFullDiskIsSaidAndLeavesNothing() {
         const Serving sender(kvz_);
         const QString out = folder_.filePath(QStringLiteral("too-large.kvz"));
