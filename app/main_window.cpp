@@ -3,6 +3,7 @@
 
 #include "app/compare_bar.h"
 #include "app/maps_area.h"
+#include "app/maps_room.h"
 #include "app/message_bar.h"
 #include "app/recent_files.h"
 #include "app/screen_fit.h"
@@ -105,7 +106,8 @@ MainWindow::MainWindow(QWidget* parent)
     , compare_(new CompareBar)
     , pages_(new QStackedWidget)
     , welcome_(new WelcomePage)
-    , maps_(new MapsArea(workspace_.selection(), workspace_.undoStack())) {
+    , maps_(new MapsArea(workspace_.selection(), workspace_.undoStack()))
+    , mapsRoom_(new MapsRoom(maps_)) {
     setObjectName(QStringLiteral("mainWindow"));
     setAcceptDrops(true);
     setDockOptions(AnimatedDocks | AllowNestedDocks | AllowTabbedDocks);
@@ -114,7 +116,7 @@ MainWindow::MainWindow(QWidget* parent)
     resizeWithinScreen(*this, {1440, 900});
 
     pages_->addWidget(welcome_);
-    pages_->addWidget(maps_);
+    pages_->addWidget(mapsRoom_);
     auto* centre = new QWidget;
     auto* layout = new QVBoxLayout(centre);
     layout->setContentsMargins(0, 0, 0, 0);
@@ -142,6 +144,7 @@ MainWindow::MainWindow(QWidget* parent)
     });
     connect(compare_, &CompareBar::chosen, this, [this](int index) {
         shownDump_ = static_cast<std::size_t>(std::max(0, index));
+        maps_->setDifferenceInFront(index == 2);
         rebuildDocks();
     });
     connect(maps_, &MapsArea::said, this, [this](const QString& text) { statusBar()->showMessage(text); });
@@ -281,7 +284,10 @@ void MainWindow::rebuildViews() {
     showTabTitles();
     if (main == nullptr)
         welcome_->refresh();
-    pages_->setCurrentWidget(main != nullptr ? static_cast<QWidget*>(maps_) : welcome_);
+    // The page that is not shown asks for no room.
+    const auto asks = main != nullptr ? QSizePolicy::Ignored : QSizePolicy::Preferred;
+    welcome_->setSizePolicy(asks, asks);
+    pages_->setCurrentWidget(main != nullptr ? static_cast<QWidget*>(mapsRoom_) : welcome_);
     for (const char* id : {"file.compare", "file.layout", "file.close", "file.export", "view.nextOutlier",
                            "view.previousOutlier", "edit.find", "edit.goTo", "edit.copy"}) {
         if (QAction* action = commands_.find(QLatin1String(id)))

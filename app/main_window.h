@@ -34,6 +34,7 @@ namespace kvscope::app {
 
 class CompareBar;
 class MapsArea;
+class MapsRoom;
 class MessageBar;
 class WelcomePage;
 
@@ -137,6 +138,7 @@ private:
     QStackedWidget* pages_;
     WelcomePage* welcome_;
     MapsArea* maps_;
+    MapsRoom* mapsRoom_;
     QDockWidget* navigatorDock_ = nullptr;
     /// The statistics docks by the name of their view.
     QMap<QString, QDockWidget*> docks_;

@@ -107,8 +107,12 @@ void MapsArea::pushSettings(Place place, const HeatmapSettings& before, const He
     old[place] = before;
     AllSettings next = old;
     next[place] = after;
-    if (comparing_ && alike_)
+    if (comparing_ && alike_) {
         next.fill(after);
+        // The difference of two dumps has no plan: it goes on showing stored values.
+        if (after.plan != views::PlanView::None)
+            next[Bottom] = after.withPlan(views::PlanView::None);
+    }
     undo_.push(new SettingsCommand(
         [this, comparing = comparing_](const AllSettings& all) {
             settings_[comparing ? 1 : 0] = all;
@@ -120,6 +124,7 @@ void MapsArea::pushSettings(Place place, const HeatmapSettings& before, const He
 
 void MapsArea::setDocuments(views::Document* main, views::Document* compared, views::Document* difference) {
     comparing_ = compared != nullptr;
+    differenceInFront_ = differenceInFront_ && comparing_;
     main_ = main;
     outliers_ = main != nullptr ? std::make_unique<views::OutlierNavigator>(main) : nullptr;
     if (outliers_) {
@@ -161,10 +166,12 @@ void MapsArea::updateVisible() {
         return main_ != nullptr && main_->cache().geometry().maxTokens(kind) > 0;
     };
     const bool right = comparing_ || (has(PlaneKind::Key) && has(PlaneKind::Value));
+    const bool difference = comparing_ && !lowerOffered_ && differenceInFront_;
     for (const Place place : {Left, Right, Bottom}) {
         const bool wanted = single            ? place == current_
+                            : place == Bottom ? lowerOffered_ || difference
+                            : difference      ? false
                             : place == Right  ? right
-                            : place == Bottom ? lowerOffered_ || comparing_
                                               : true;
         panes_[place]->setVisible(wanted && (place != Bottom || panes_[Bottom]->document() != nullptr));
     }
@@ -276,9 +283,17 @@ void MapsArea::setAlike(bool on) {
 void MapsArea::showDifference() {
     if (panes_[Bottom]->document() == nullptr)
         return;
-    current_ = Bottom;
-    updateVisible();
+    setDifferenceInFront(true);
     panes_[Bottom]->setFocus();
+}
+
+void MapsArea::setDifferenceInFront(bool on) {
+    differenceInFront_ = on;
+    if (on)
+        current_ = Bottom;
+    else if (!lowerOffered_ && current_ == Bottom)
+        current_ = Left;
+    updateVisible();
 }
 
 void MapsArea::editCurrent(const std::function<void(HeatmapSettings&)>& change) {

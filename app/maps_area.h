@@ -62,11 +62,13 @@ public:
     void setAlike(bool on);
     /// Goes to the map of the difference of two dumps.
     void showDifference();
+    /// Where there is no room for all maps of two dumps: their difference instead of the two.
+    void setDifferenceInFront(bool on);
     /// Changes what the current pane shows, as its controls do.
     void editCurrent(const std::function<void(views::HeatmapSettings&)>& change);
     /// Takes the brush that paints bits of the codec's plan in the current pane.
     void paintBits();
-    /// Whether there is room for the lower map of one dump; the difference of two is always shown.
+    /// Whether there is room for the lower map; without it two dumps and their difference take turns.
     void setLowerMapOffered(bool on);
     /// Gives all the room to the current pane.
     void setSinglePane(bool on);
@@ -105,6 +107,7 @@ private:
     bool comparing_ = false;
     bool single_ = false;
     bool lowerOffered_ = true;
+    bool differenceInFront_ = false;
     bool alike_ = true;
     Place current_ = Left;
     std::unique_ptr<views::HeatmapLink> link_;

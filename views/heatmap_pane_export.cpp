@@ -69,8 +69,10 @@ QPicture HeatmapPane::pictureOf(const QSizeF& size) {
     QCPPainter recorder(&picture);
     recorder.setModes(QCPPainter::pmVectorized | QCPPainter::pmNoCaching | QCPPainter::pmNonCosmetic);
     const QSize area = plotSize(size);
+    plot_->fitTicks(area);
     plot_->toPainter(&recorder, area.width(), area.height());
     recorder.end();
+    plot_->fitTicks(plot_->size());
     plot_->overlay().setCrosshair(crosshair);
     plot_->overlay().setGuide(guide);
     plot_->replot(QCustomPlot::rpQueuedReplot);

@@ -52,6 +52,8 @@ void HeatmapPane::selectEverything() {
 }
 
 void HeatmapPane::openFind() {
+    // One bar at a time: two would leave a low map no room.
+    goTo_->hide();
     find_->open();
     search(find_->text());
 }
@@ -162,6 +164,8 @@ void HeatmapPane::openGoTo() {
     if (hover)
         current = {hover->layer.value, hover->channel.value_or(ChannelIndex(current.channel)).value,
                    hover->token.value_or(TokenIndex(current.token)).value};
+    find_->hide();
+    endSearch();
     goTo_->open({geometry.layerCount(), geometry.maxChannels(kind), geometry.maxTokens(kind)}, current);
 }
 

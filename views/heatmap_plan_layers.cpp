@@ -57,6 +57,7 @@ HeatmapPlanLayers::HeatmapPlanLayers(HeatmapPlot& plot, QObject* parent)
         label->setPadding(QMargins(5, 1, 5, 1));
         label->setVisible(false);
     }
+    connect(&plot, &QCustomPlot::afterLayout, this, &HeatmapPlanLayers::fitLabels);
     connect(&plot, &QCustomPlot::afterReplot, this, [this] {
         for (WipeHandle* handle : handles_)
             handle->follow();
@@ -141,17 +142,25 @@ void HeatmapPlanLayers::arrange() {
     const std::array edges{0.0, first, second, 1.0};
     const QFont font = chartFont(plot_);
     for (std::size_t i = 0; i < labels_.size(); ++i) {
-        const double room = (edges[i + 1] - edges[i]) * plot_.axisRect()->width();
         labels_[i]->setFont(font);
         labels_[i]->setText(names[i]);
         labels_[i]->setColor(theme.text);
         labels_[i]->setBrush(theme.background);
         labels_[i]->setPen(QPen(theme.dim, 1));
         labels_[i]->position->setCoords((edges[i] + edges[i + 1]) / 2, 0.02);
-        labels_[i]->setVisible(wipe && room > QFontMetrics(font).horizontalAdvance(names[i]) + 14);
     }
+    fitLabels();
     for (WipeHandle* handle : handles_)
         handle->setShown(wipe);
+}
+
+void HeatmapPlanLayers::fitLabels() {
+    const std::array edges{0.0, handles_[0]->place(), handles_[1]->place(), 1.0};
+    for (std::size_t i = 0; i < labels_.size(); ++i) {
+        const double room = (edges[i + 1] - edges[i]) * plot_.axisRect()->width();
+        const int width = QFontMetrics(labels_[i]->font()).horizontalAdvance(labels_[i]->text());
+        labels_[i]->setVisible(view_ == PlanView::Wipe && room > width + 14);
+    }
 }
 
 PlanLayer* HeatmapPlanLayers::front() const {

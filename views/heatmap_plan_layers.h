@@ -53,6 +53,8 @@ signals:
 
 private:
     void arrange();
+    /// Names what each part of a wipe shows, where there is room.
+    void fitLabels();
     [[nodiscard]] PlanLayer& layer(PlanMaps::Side side) const { return *layers_[static_cast<std::size_t>(side)]; }
     [[nodiscard]] std::vector<PlanLayer*> wanted() const;
 

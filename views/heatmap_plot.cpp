@@ -34,7 +34,7 @@ HeatmapPlot::HeatmapPlot(QWidget* parent)
     , message_(new QCPItemText(this)) {
     setFocusPolicy(Qt::StrongFocus);
     setMouseTracking(true);
-    setMinimumSize(160, 120);
+    setMinimumSize(160, 110);
     setAccessibleName(tr("Heatmap"));
     yAxis->setRangeReversed(true);
     for (QCPAxis* axis : {xAxis, yAxis}) {
@@ -117,19 +117,19 @@ void HeatmapPlot::setAxisTitles(const QString& columns, const QString& rows) {
 void HeatmapPlot::setAxisOffsets(std::int64_t columns, std::int64_t rows) {
     xAxis->setTicker(QSharedPointer<IntegerTicker>::create(columns));
     yAxis->setTicker(QSharedPointer<IntegerTicker>::create(rows));
-    fitTicks();
+    fitTicks(size());
 }
 
-void HeatmapPlot::fitTicks() {
+void HeatmapPlot::fitTicks(const QSize& size) {
     constexpr int kColumnLabel = 62;
     constexpr int kRowLabel = 34;
     constexpr int kMost = 12;
-    xAxis->ticker()->setTickCount(std::clamp(width() / kColumnLabel - 1, 2, kMost));
-    yAxis->ticker()->setTickCount(std::clamp(height() / kRowLabel - 1, 2, kMost));
+    xAxis->ticker()->setTickCount(std::clamp(size.width() / kColumnLabel - 1, 2, kMost));
+    yAxis->ticker()->setTickCount(std::clamp(size.height() / kRowLabel - 1, 2, kMost));
 }
 
 void HeatmapPlot::resizeEvent(QResizeEvent* event) {
-    fitTicks();
+    fitTicks(size());
     QCustomPlot::resizeEvent(event);
 }
 

@@ -32,6 +32,8 @@ public:
     void setMap(const MapShape& shape, bool keepView, bool wheelZoomsRows);
     void setAxisTitles(const QString& columns, const QString& rows);
     void setAxisOffsets(std::int64_t columns, std::int64_t rows);
+    /// As many ticks as have room for their labels in a picture of a size.
+    void fitTicks(const QSize& size);
     /// Text in the middle where there is no picture; empty for none.
     void setMessage(const QString& message);
 
@@ -86,8 +88,6 @@ private:
 
     void applyTheme();
     [[nodiscard]] QCPRange limited(const QCPRange& range, std::int64_t extent) const;
-    /// As many ticks as have room for their labels.
-    void fitTicks();
     void rememberView();
     void zoomAbout(const QPointF& pixel, double factor, bool columns, bool rows);
     void pan(const QPointF& pixels, const PlotView& from);

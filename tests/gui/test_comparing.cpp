@@ -98,6 +98,11 @@ private slots:
         window_->commands().find(QStringLiteral("edit.undo"))->trigger();
         for (std::size_t i = 0; i < 3; ++i)
             QCOMPARE(pane(i).settings().quantity, Quantity::Value);
+        // But the difference of two dumps has no plan of the codec.
+        window_->maps()->showNamed(QStringLiteral("map-bits"));
+        QCOMPARE(pane(1).settings().plan, views::PlanView::Bits);
+        QCOMPARE(pane(2).settings().plan, views::PlanView::None);
+        QCOMPARE(pane(2).settings().reduction, views::Reduction::Rms);
     }
 
     void warnsOfUnlikeTexts() {

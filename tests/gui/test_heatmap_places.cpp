@@ -49,6 +49,7 @@ private slots:
     void readoutNamesTheExactValue();
     void findsTokensByText();
     void goesToAPlace();
+    void oneBarAtATime();
     void saysWhichPlacesThereAre();
     void markAndCrosshairFollowTheSelection();
     void linkedPanesMarkWhatIsFound();
@@ -57,6 +58,19 @@ private slots:
     void stepsThroughOutliers();
     void linkedPanesMoveTogether();
 };
+
+void TestHeatmapPlaces::oneBarAtATime() {
+    Shown shown;
+    QTRY_VERIFY(shown.pane.isReady());
+    const auto goTo = [&shown] { return shown.pane.findChild<GoToBar*>()->isVisible(); };
+    shown.plot().setFocus();
+    QTest::keyClick(&shown.plot(), Qt::Key_F, Qt::ControlModifier);
+    QVERIFY(findEdit(shown.pane) != nullptr && !goTo());
+    shown.pane.openGoTo();
+    QVERIFY(findEdit(shown.pane) == nullptr && goTo());
+    shown.pane.openFind();
+    QVERIFY(findEdit(shown.pane) != nullptr && !goTo());
+}
 
 void TestHeatmapPlaces::wheelZoomsAndBackspaceReturns() {
     Shown shown;

@@ -310,6 +310,37 @@ private slots:
             QCoreApplication::sendPostedEvents(nullptr, QEvent::LayoutRequest);
             QCOMPARE(window_->size(), small);
         }
+        // Nor do the bars below a map.
+        QTest::keyClick(window_.get(), Qt::Key_F6);
+        window_->commands().find(QStringLiteral("edit.find"))->trigger();
+        window_->commands().find(QStringLiteral("edit.goTo"))->trigger();
+        QCoreApplication::sendPostedEvents(nullptr, QEvent::LayoutRequest);
+        QCOMPARE(window_->size(), small);
+    }
+
+    void twoDumpsAndTheirDifferenceTakeTurnsInASmallWindow() {
+        const QSize small(1280, 660);
+        window_->resize(small);
+        window_->openPaths({sample("prose.safetensors"), sample("prose-raw.bin")});
+        QTRY_VERIFY_WITH_TIMEOUT(window_->workspace().difference() != nullptr, kPatience);
+        const auto& panes = window_->maps()->panes();
+        for (const Qt::Key pressed : {Qt::Key_F6, Qt::Key_F7}) {
+            QTest::keyClick(window_.get(), pressed);
+            QCoreApplication::sendPostedEvents(nullptr, QEvent::LayoutRequest);
+            QCOMPARE(window_->size(), small);
+            QVERIFY(panes[0]->isVisible() && panes[1]->isVisible() && !panes[2]->isVisible());
+            window_->commands().find(QStringLiteral("view.difference"))->trigger();
+            QVERIFY(!panes[0]->isVisible() && !panes[1]->isVisible() && panes[2]->isVisible());
+            QCOMPARE(window_->maps()->currentPane(), panes[2]);
+            // What is chosen in the bar above brings the dumps back.
+            auto* chooser = window_->findChild<QWidget*>(QStringLiteral("compareBar"))->findChild<QComboBox*>();
+            emit chooser->activated(0);
+            QVERIFY(panes[0]->isVisible() && panes[1]->isVisible() && !panes[2]->isVisible());
+            QCOMPARE(window_->size(), small);
+        }
+        // Beside the statistics there is room for all three.
+        QTest::keyClick(window_.get(), Qt::Key_F5);
+        QVERIFY(panes[0]->isVisible() && panes[1]->isVisible() && panes[2]->isVisible());
     }
 
     void theFirstWindowFitsTheScreen() {
