@@ -58,6 +58,7 @@ ChartPanel::ChartPanel(QWidget* content, QWidget* parent)
     summary_->setTextInteractionFlags(Qt::TextSelectableByMouse);
     // Two lines at most: the charts below must not jump when the sentence changes.
     summary_->setAlignment(Qt::AlignLeft | Qt::AlignTop);
+    summary_->hide();
     error_->setWordWrap(true);
     error_->setTextFormat(Qt::PlainText);
     error_->setTextInteractionFlags(Qt::TextSelectableByMouse | Qt::TextSelectableByKeyboard);
@@ -119,6 +120,9 @@ QString ChartPanel::caption() const {
 
 void ChartPanel::setSummary(const QString& text) {
     summary_->setText(text);
+    // Views that never say a sentence need no room for it; the others keep it.
+    if (!text.isEmpty())
+        summary_->show();
 }
 
 QString ChartPanel::summary() const {

@@ -69,6 +69,23 @@ Extent padded(Extent extent, bool logarithmic, double below, double above) {
     return {.low = extent.low - span * below, .high = extent.high + span * above};
 }
 
+constexpr double kTableGap = 14;
+constexpr int kMostTitleLines = 3;
+
+double wrappedHeight(const QFontMetricsF& metrics, const QString& title, double width) {
+    return metrics.boundingRect(QRectF(0, 0, width, 1000), Qt::AlignLeft | Qt::TextWordWrap, title).height();
+}
+
+/// The least width of a column in which its title takes a few lines and no word is cut.
+double wrappedWidth(const QFontMetricsF& metrics, const QString& title, double least) {
+    double width = least;
+    for (const QString& word : title.split(u' '))
+        width = std::max(width, metrics.horizontalAdvance(word) + 1);
+    while (wrappedHeight(metrics, title, width) > (kMostTitleLines + 0.5) * metrics.lineSpacing())
+        width += metrics.averageCharWidth();
+    return width;
+}
+
 } // namespace
 
 QSharedPointer<QCPAxisTicker> makeTicker(bool logarithmic, bool index) {
@@ -118,12 +135,14 @@ QRectF homeRange(const ChartData& data, double logFloor) {
         y.low = std::min(y.low, logFloor);
     if (data.fromZero && !data.yLog)
         y.add(0);
+    const bool endsNamed = std::any_of(data.series.begin(), data.series.end(),
+                                       [](const ChartSeries& series) { return !series.endName.isEmpty(); });
     const bool indexed = data.xIndex || !data.categories.isEmpty();
     Extent xHome = x;
     if (indexed && !x.empty() && !data.xLog)
         xHome = {.low = x.low - 0.6, .high = x.high + 0.6};
     else
-        xHome = padded(x, data.xLog, 0.01, 0.01);
+        xHome = padded(x, data.xLog, 0.01, endsNamed ? 0.05 : 0.01);
     const double above = data.marks.empty() ? 0.06 : 0.16;
     const bool flatBelow = (data.fromZero && y.low == 0) || (data.yLog && !onlyLines);
     const bool flatAbove = data.fromZero && y.high == 0;
@@ -136,30 +155,35 @@ QRectF homeRange(const ChartData& data, double logFloor) {
 void layOutMarkNames(QCustomPlot& plot) {
     const QRectF area = plot.axisRect()->rect();
     std::vector<QRectF> taken;
+    const auto isFree = [&](const QRectF& box) {
+        return area.adjusted(0, -2, 0, 2).contains(box) &&
+               std::none_of(taken.begin(), taken.end(), [&box](const QRectF& other) { return other.intersects(box); });
+    };
     for (int i = 0; i < plot.itemCount(); ++i) {
         auto* text = qobject_cast<QCPItemText*>(plot.item(i));
-        if (text == nullptr || text->objectName() != kMarkName)
+        if (text == nullptr || (text->objectName() != kMarkName && text->objectName() != kEndName))
             continue;
-        const QPointF at = text->position->pixelPosition();
+        const QPointF point = text->property(kNamedPoint).toPointF();
+        const QPointF at(plot.xAxis->coordToPixel(point.x()), plot.yAxis->coordToPixel(point.y()));
         const QFontMetricsF metrics(text->font());
-        const QSizeF size(metrics.horizontalAdvance(text->text()) + 6, metrics.height() + 7);
-        const bool below = text->position->value() < 0;
-        QRectF box(QPointF(at.x() - size.width() / 2, below ? at.y() : at.y() - size.height()), size);
-        auto side = Qt::AlignHCenter;
-        if (box.left() < area.left()) {
-            side = Qt::AlignLeft;
-            box.moveLeft(at.x());
-        } else if (box.right() > area.right()) {
-            side = Qt::AlignRight;
-            box.moveRight(at.x());
+        const QSizeF size(metrics.horizontalAdvance(text->text()) + 5, metrics.height());
+        std::vector<QPointF> places;
+        if (text->objectName() == kEndName) {
+            places = {QPointF(3, -size.height() / 2), QPointF(-size.width() / 2, -size.height() - 1)};
+        } else {
+            // Above or below the sign, moved sideways at the edge of the plot.
+            const double y = point.y() < 0 ? 6 : -size.height() - 6;
+            places = {QPointF(-size.width() / 2, y), QPointF(0, y), QPointF(-size.width(), y)};
         }
-        const bool fits =
-            area.contains(at) && box.top() >= area.top() - 2 && box.bottom() <= area.bottom() + 2 &&
-            std::none_of(taken.begin(), taken.end(), [&box](const QRectF& other) { return other.intersects(box); });
-        text->setPositionAlignment(side | (below ? Qt::AlignTop : Qt::AlignBottom));
+        const auto place = std::find_if(places.begin(), places.end(),
+                                        [&](const QPointF& offset) { return isFree(QRectF(at + offset, size)); });
+        const bool fits = area.contains(at) && place != places.end();
+        if (fits) {
+            text->setPositionAlignment(Qt::AlignLeft | Qt::AlignTop);
+            text->position->setCoords(at + *place);
+            taken.emplace_back(at + *place, size);
+        }
         text->setVisible(fits);
-        if (fits)
-            taken.push_back(box);
     }
 }
 
@@ -204,7 +228,8 @@ void paintPlot(QCustomPlot& plot, QPainter& painter, const QRectF& target, const
         plot.toPainter(&recorder, size.width(), size.height());
     }
     painter.save();
-    painter.translate(target.topLeft());
+    // Between pixels, what the plot clips at whole ones (its legend) would lose its lowest line.
+    painter.translate(target.topLeft().toPoint());
     painter.setClipRect(QRectF(QPointF(), target.size()));
     painter.drawPicture(0, 0, picture);
     painter.restore();
@@ -237,36 +262,68 @@ void paintTable(QPainter& painter, const QRectF& target, const StatisticsTable& 
     const QFontMetricsF metrics(font);
     const double lineHeight = metrics.height() + 3;
     const auto columns = static_cast<int>(table.columns.size());
-    std::vector<double> widths;
+    const auto header = [&](int column) {
+        return model.headerData(column, Qt::Horizontal, Qt::DisplayRole).toString();
+    };
+    std::vector<double> cells;
+    double wide = 0;
     for (int column = 0; column < columns; ++column) {
-        double width = metrics.horizontalAdvance(model.headerData(column, Qt::Horizontal, Qt::DisplayRole).toString());
+        double width = 0;
         for (int row = 0; row < model.rowCount(); ++row)
             width = std::max(width, metrics.horizontalAdvance(model.index(row, column).data().toString()));
-        widths.push_back(width + 14);
+        cells.push_back(width);
+        wide += std::max(width, metrics.horizontalAdvance(header(column))) + kTableGap;
     }
-    const double width = std::accumulate(widths.begin(), widths.end(), 0.0);
+    // Titles go into several lines before everything shrinks.
+    const bool wraps = wide > target.width() + kTableGap;
+    std::vector<double> widths;
+    double headerHeight = metrics.height();
+    for (int column = 0; column < columns; ++column) {
+        const double least = cells[static_cast<std::size_t>(column)];
+        widths.push_back(wraps ? wrappedWidth(metrics, header(column), least)
+                               : std::max(least, metrics.horizontalAdvance(header(column))) + 1);
+        headerHeight = std::max(headerHeight, wrappedHeight(metrics, header(column), widths.back()));
+    }
+    headerHeight += 3;
+    const double width = std::accumulate(widths.begin(), widths.end(), (columns - 1) * kTableGap);
     const double shrunk = std::min(1.0, target.width() / width);
+    const auto room = static_cast<int>((target.height() / shrunk - headerHeight) / lineHeight);
+    const bool cut = room < model.rowCount();
+    const int rows = std::max(0, cut ? room - 1 : model.rowCount());
     painter.save();
     painter.setFont(font);
     painter.translate(target.topLeft());
     painter.scale(shrunk, shrunk);
-    QPointF at;
-    for (int row = -1; row < model.rowCount() && (at.y() + lineHeight) * shrunk <= target.height(); ++row) {
-        double x = at.x();
+    double y = 0;
+    for (int row = -1; row < rows; ++row) {
+        const double height = row < 0 ? headerHeight : lineHeight;
+        double x = 0;
         painter.setPen(row < 0 ? theme.dim : theme.text);
         for (int column = 0; column < columns; ++column) {
-            const QString text = row < 0 ? model.headerData(column, Qt::Horizontal, Qt::DisplayRole).toString()
-                                         : model.index(row, column).data().toString();
             const double own = widths[static_cast<std::size_t>(column)];
-            painter.drawText(QRectF(x, at.y(), own, lineHeight),
-                             static_cast<int>((column == 0 ? Qt::AlignLeft : Qt::AlignRight) | Qt::AlignVCenter), text);
-            x += own;
+            const bool text =
+                column == 0 || (model.rowCount() > 0 && (model.index(0, column).data(Qt::TextAlignmentRole).toInt() &
+                                                         static_cast<int>(Qt::AlignLeft)) != 0);
+            const int side = static_cast<int>(text ? Qt::AlignLeft : Qt::AlignRight);
+            if (row < 0)
+                painter.drawText(QRectF(x, y, own, height - 3), side | Qt::AlignBottom | Qt::TextWordWrap,
+                                 header(column));
+            else
+                painter.drawText(QRectF(x, y, own, height), side | Qt::AlignVCenter,
+                                 model.index(row, column).data().toString());
+            x += own + kTableGap;
         }
-        at.ry() += lineHeight;
+        y += height;
         if (row < 0) {
             painter.setPen(theme.grid);
-            painter.drawLine(QPointF(at.x(), at.y() - 1), QPointF(x, at.y() - 1));
+            painter.drawLine(QPointF(0, y - 1), QPointF(width, y - 1));
         }
+    }
+    if (cut) {
+        painter.setPen(theme.dim);
+        painter.drawText(QRectF(0, y, width, lineHeight), Qt::AlignLeft | Qt::AlignVCenter,
+                         QCoreApplication::translate("Chart", "%1 more rows; the CSV file has them all")
+                             .arg(formatCount(model.rowCount() - rows)));
     }
     painter.restore();
 }

@@ -22,6 +22,9 @@ namespace kvscope::views {
 
 /// Object name of the names beside marks.
 inline const QString kMarkName = QStringLiteral("mark-name");
+inline const QString kEndName = QStringLiteral("end-name");
+/// Property of such a name: the point that it names, in data units.
+inline constexpr auto kNamedPoint = "namedPoint";
 
 /// Ticks whose labels people can read: thousands separators, no needless zeros; whole numbers only for `index`.
 QSharedPointer<QCPAxisTicker> makeTicker(bool logarithmic, bool index);
@@ -60,8 +63,9 @@ QRectF homeRange(const ChartData& data, double logFloor);
 /// Shows the names of marks that have room, the most important first, and keeps them inside the plot.
 void layOutMarkNames(QCustomPlot& plot);
 
-/// Draws a small table as text, shrunk to the width where it is wider: the first column on the left, the others
-/// right-aligned; rows that do not fit are left out.
+/// Draws a small table as text: words on the left, numbers on the right of their columns. A table wider than the
+/// target gets its titles in several lines, and is shrunk if that is not enough; how many rows do not fit is said in
+/// the last line.
 void paintTable(QPainter& painter, const QRectF& target, const StatisticsTable& table, const Theme& theme,
                 const QFont& font);
 

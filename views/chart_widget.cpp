@@ -62,7 +62,8 @@ ChartWidget::ChartWidget(QWidget* parent)
     plot_->layer(kCursorLayer)->setMode(QCPLayer::lmBuffered);
     connect(plot_->xAxis, qOverload<const QCPRange&>(&QCPAxis::rangeChanged), this, &ChartWidget::limitRanges);
     connect(plot_->yAxis, qOverload<const QCPRange&>(&QCPAxis::rangeChanged), this, &ChartWidget::limitRanges);
-    connect(plot_, &QCustomPlot::beforeReplot, this, [this] { layOutMarkNames(*plot_); });
+    // Pictures of another size are laid out as well, and are no replot.
+    connect(plot_, &QCustomPlot::afterLayout, this, [this] { layOutMarkNames(*plot_); });
     rebuild(false);
 }
 
@@ -320,12 +321,6 @@ void ChartWidget::changeEvent(QEvent* event) {
         rebuild(true);
     }
     QWidget::changeEvent(event);
-}
-
-void ChartWidget::resizeEvent(QResizeEvent* event) {
-    QWidget::resizeEvent(event);
-    fitLegend(width());
-    fitTicks(size());
 }
 
 void ChartWidget::focusInEvent(QFocusEvent* event) {

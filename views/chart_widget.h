@@ -59,7 +59,6 @@ signals:
 
 protected:
     void changeEvent(QEvent* event) override;
-    void resizeEvent(QResizeEvent* event) override;
     void keyPressEvent(QKeyEvent* event) override;
     void focusInEvent(QFocusEvent* event) override;
     void focusOutEvent(QFocusEvent* event) override;
@@ -78,6 +77,8 @@ private:
     void addSeries(const ChartSeries& series, BarColumns& columns);
     void addBars(const ChartSeries& series, BarColumns& columns);
     void addMarks();
+    /// Writes a name beside a point; where exactly is found when the chart is laid out.
+    void addName(const QString& role, const QString& name, const QPointF& at, const QColor& colour);
     void applyTheme();
     void fitLegend(int width);
     void fitTicks(const QSize& size);

@@ -79,6 +79,11 @@ bool ChartWidget::eventFilter(QObject* watched, QEvent* event) {
     if (watched != plot_)
         return QWidget::eventFilter(watched, event);
     switch (event->type()) {
+    case QEvent::Resize:
+        // Of the plot, not of this widget: a hidden one gives its plot a size later than it gets one.
+        fitLegend(plot_->width());
+        fitTicks(plot_->size());
+        break;
     case QEvent::MouseButtonPress: {
         const auto* mouse = static_cast<QMouseEvent*>(event);
         setFocus(Qt::MouseFocusReason);

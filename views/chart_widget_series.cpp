@@ -126,6 +126,21 @@ void ChartWidget::addBars(const ChartSeries& series, BarColumns& columns) {
         bars->removeFromLegend();
 }
 
+void ChartWidget::addName(const QString& role, const QString& name, const QPointF& at, const QColor& colour) {
+    auto* text = new QCPItemText(plot_);
+    text->setObjectName(role);
+    text->setProperty(kNamedPoint, at);
+    text->position->setType(QCPItemPosition::ptAbsolute);
+    text->setText(name);
+    text->setColor(colour);
+    text->setFont(chartFont(*this));
+    text->setPadding(QMargins(2, 0, 2, 0));
+    // Read over bars and lines as well.
+    QColor veil = theme_.background;
+    veil.setAlpha(200);
+    text->setBrush(veil);
+}
+
 void ChartWidget::addMarks() {
     if (!data_.marks.empty()) {
         QCPGraph* above = plot_->addGraph();
@@ -142,30 +157,15 @@ void ChartWidget::addMarks() {
             (mark.y < 0 ? below : above)->addData(mark.x, mark.y);
         // Names in order of importance, as given; those without room are left out when drawing.
         for (const ChartMark& mark : data_.marks) {
-            auto* text = new QCPItemText(plot_);
-            text->setObjectName(kMarkName);
-            text->setText(mark.name);
-            text->position->setCoords(mark.x, mark.y);
-            text->setPositionAlignment(Qt::AlignHCenter | Qt::AlignBottom);
-            text->setPadding(QMargins(3, 7, 3, 7));
-            text->setColor(theme_.accent);
-            text->setFont(chartFont(*this));
+            addName(kMarkName, mark.name, {mark.x, mark.y}, theme_.accent);
         }
     }
     for (const ChartSeries& series : data_.series) {
         if (series.endName.isEmpty() || series.x.empty() || series.y.empty())
             continue;
         const auto last = static_cast<std::size_t>(std::ranges::max_element(series.x) - series.x.begin());
-        if (last >= series.y.size())
-            continue;
-        auto* text = new QCPItemText(plot_);
-        text->setObjectName(kMarkName);
-        text->setText(series.endName);
-        text->position->setCoords(series.x[last], series.y[last]);
-        text->setPositionAlignment(Qt::AlignHCenter | Qt::AlignBottom);
-        text->setPadding(QMargins(3, 1, 3, 1));
-        text->setColor(colourOf(series));
-        text->setFont(chartFont(*this));
+        if (last < series.y.size())
+            addName(kEndName, series.endName, {series.x[last], series.y[last]}, colourOf(series));
     }
     for (const ChartLevel& level : data_.levels) {
         auto* line = new QCPItemStraightLine(plot_);

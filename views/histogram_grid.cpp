@@ -121,7 +121,7 @@ void HistogramGrid::paintCell(QPainter& painter, const Cell& cell, const BinRang
     const Theme theme = Theme::from(palette());
     const QFontMetricsF metrics(painter.font());
     const double line = metrics.height();
-    const QRectF inside = area.adjusted(4, 2, -4, -2);
+    const QRectF inside = area.adjusted(8, 2, -8, -2);
     if (selected) {
         QColor band = theme.selection;
         band.setAlpha(theme.dark ? 90 : 50);

@@ -51,7 +51,7 @@ RateHarmView::RateHarmView(Document* document, SelectionModel* selection, QWidge
     harm_->addItem(tr("attention output"), true);
     harm_->addItem(tr("values"), false);
     panel().addControl(
-        tr("error of the"), harm_,
+        tr("Error of the"), harm_,
         tr("What the harm is: how far the attention output moves (where the dump has queries), or the "
            "error of K and V themselves, of which each layer has its share, as the Pareto chart has it"));
     connect(harm_, &QComboBox::currentIndexChanged, this, [this] { refresh(); });
@@ -172,7 +172,7 @@ ChartData RateHarmView::chartOf(bool attention) const {
         if (const RatePoint* current = curve->current();
             selected && current != nullptr && harmOf(*current, attention) > 0)
             chart.marks.push_back({current->bitsPerValue, harmOf(*current, attention),
-                                   tr("%1 now").arg(QString::fromStdString(current->setting))});
+                                   tr("%1 now").arg(kindName(cell.kind))});
         if (!series.x.empty())
             chart.series.push_back(std::move(series));
     }

@@ -200,6 +200,7 @@ void RegimeChart::paintAxes(QPainter& painter, const QRectF& plot, const Theme& 
     painter.setPen(theme.dim);
     painter.setBrush(Qt::NoBrush);
     painter.drawRect(plot);
+    painter.setPen(theme.text);
     double last = plot.left() - 100;
     for (double decade = 1e6; decade <= map_.rates.back() * 1.001; decade *= 10) {
         for (const double part : {1.0, 2.0, 5.0}) {

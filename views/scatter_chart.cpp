@@ -161,8 +161,8 @@ void ScatterChart::addNames() {
     text->position->setTypeX(QCPItemPosition::ptAxisRectRatio);
     // Left of the legend, right of the points: what is lossless is never far to the right.
     text->position->setCoords(0.66, *data_.level);
-    text->setPositionAlignment(Qt::AlignHCenter | Qt::AlignTop);
-    text->setPadding(QMargins(3, 3, 3, 0));
+    text->setPositionAlignment(Qt::AlignHCenter | Qt::AlignBottom);
+    text->setPadding(QMargins(3, 0, 3, 1));
     text->setText(data_.levelName);
     text->setColor(theme_.dim);
     text->setFont(chartFont(*this));
@@ -174,6 +174,10 @@ void ScatterChart::layOutNames() {
     for (const ScatterPoint& point : data_.points) {
         const QPointF at = pixelOf(point);
         taken.emplace_back(at - QPointF(4, 4), QSizeF(8, 8));
+    }
+    if (data_.marked) {
+        const QPointF at = pixelOf(data_.points[*data_.marked]);
+        taken.emplace_back(at - QPointF(9, 9), QSizeF(18, 18));
     }
     std::vector<QRectF> line;
     for (std::size_t i = 1; i < data_.line.size(); ++i) {
@@ -187,6 +191,8 @@ void ScatterChart::layOutNames() {
         for (const auto& [a, b] : {std::pair(from, corner), std::pair(corner, to)})
             line.push_back(QRectF(a, b).normalized().adjusted(-1, -1, 1, 1));
     }
+    if (data_.level)
+        line.emplace_back(area.left(), plot_->yAxis->coordToPixel(*data_.level) - 1, area.width(), 2);
     std::vector<QCPItemText*> names;
     for (int i = 0; i < plot_->itemCount(); ++i) {
         if (auto* text = qobject_cast<QCPItemText*>(plot_->item(i)); text != nullptr && text->objectName() == kName)
@@ -205,9 +211,12 @@ void ScatterChart::layOutNames() {
         const QSizeF size(metrics.horizontalAdvance(names[i]->text()) + 2, metrics.height());
         const double w = size.width();
         const double h = size.height();
-        const std::array places{QPointF(7, -h / 2),      QPointF(-w - 7, -h / 2), QPointF(-w / 2, -h - 6),
-                                QPointF(-w / 2, 6),      QPointF(5, -h - 3),      QPointF(5, 3),
-                                QPointF(-w - 5, -h - 3), QPointF(-w - 5, 3)};
+        // Outside the ring of the one that is marked.
+        const double r = data_.marked == i ? 11 : 6;
+        const std::array places{QPointF(r + 1, -h / 2),          QPointF(-w - r - 1, -h / 2),
+                                QPointF(-w / 2, -h - r),         QPointF(-w / 2, r),
+                                QPointF(r - 1, -h - r + 3),      QPointF(r - 1, r - 3),
+                                QPointF(-w - r + 1, -h - r + 3), QPointF(-w - r + 1, r - 3)};
         const auto isFree = [&](const QRectF& box, const std::vector<QRectF>& others) {
             return std::ranges::none_of(others, [&](const QRectF& other) { return other.intersects(box); });
         };

@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
+#include "views/chart_parts.h"
 #include "views/chart_widget.h"
 #include "views/number_format.h"
 #include "views/statistics_table.h"
 
 #include <QAbstractItemModelTester>
+#include <QBuffer>
 #include <QClipboard>
 #include <QGuiApplication>
 #include <QHeaderView>
 #include <QImage>
 #include <QPainter>
 #include <QSignalSpy>
+#include <QSvgGenerator>
 #include <QTest>
+#include <QVBoxLayout>
 #include <QWheelEvent>
 #include <qcustomplot.h>
 
@@ -249,6 +253,69 @@ private slots:
         const QCustomPlot* plot = plotOf(chart);
         QCOMPARE(plot->legend->itemCount(), 2);
         QVERIFY(!plot->legend->outerRect().intersects(plot->axisRect()->rect()));
+    }
+
+    void theLegendTakesTheWidthThatThereIs() {
+        QWidget window;
+        auto* layout = new QVBoxLayout(&window);
+        auto* chart = new ChartWidget;
+        layout->addWidget(chart);
+        window.resize(900, 300);
+        // Filled before it is shown, when the plot in it has no size of its own yet.
+        ChartData data = barsOfTwoKinds();
+        for (int i = 0; i < 4; ++i)
+            data.series.push_back(data.series.front());
+        chart->setData(data);
+        window.show();
+        QVERIFY(QTest::qWaitForWindowExposed(&window));
+        QTRY_VERIFY(plotOf(*chart)->legend->outerRect().height() < 22);
+        window.resize(120, 300);
+        QTRY_VERIFY(plotOf(*chart)->legend->outerRect().height() > 25);
+    }
+
+    void picturesNameTheirMarks() {
+        ChartData data;
+        ChartSeries series;
+        series.x = {0, 1, 2};
+        series.y = {-1, 0, 1};
+        series.endName = QStringLiteral("end");
+        data.series = {series};
+        data.marks = {{.x = 0, .y = -1, .name = QStringLiteral("low")},
+                      {.x = 1, .y = 0, .name = QStringLiteral("middle")}};
+        ChartWidget chart;
+        chart.setData(data);
+        QImage image(600, 400, QImage::Format_RGB32);
+        QPainter painter(&image);
+        chart.paintTo(painter, QRectF(0, 0, 600, 400));
+        QMap<QString, QPointF> places;
+        for (int i = 0; i < plotOf(chart)->itemCount(); ++i) {
+            if (const auto* text = qobject_cast<QCPItemText*>(plotOf(chart)->item(i));
+                text != nullptr && text->visible())
+                places.insert(text->text(), text->position->coords());
+        }
+        QCOMPARE(places.size(), 3);
+        QVERIFY(places[QStringLiteral("low")].x() < 150 && places[QStringLiteral("low")].y() > 250);
+        QVERIFY(places[QStringLiteral("middle")].x() > 200 && places[QStringLiteral("middle")].x() < 400);
+        QVERIFY(places[QStringLiteral("end")].x() > 450 && places[QStringLiteral("end")].y() < 150);
+    }
+
+    void paintedTablesSayWhatIsLeftOut() {
+        StatisticsTable table = threeRows();
+        const auto drawn = [&table](double height) {
+            QBuffer buffer;
+            QSvgGenerator svg;
+            svg.setOutputDevice(&buffer);
+            QPainter painter(&svg);
+            const QWidget widget;
+            paintTable(painter, QRectF(0, 0, 400, height), table, Theme::from(widget.palette()), chartFont(widget));
+            painter.end();
+            return QString::fromUtf8(buffer.data());
+        };
+        QVERIFY(!drawn(400).contains(QStringLiteral("more rows")));
+        for (int i = 0; i < 40; ++i)
+            table.rows.push_back(table.rows.front());
+        QVERIFY(drawn(200).contains(QStringLiteral("more rows; the CSV file has them all")));
+        QVERIFY(!drawn(2000).contains(QStringLiteral("more rows")));
     }
 
     void paintsIntoAnyRectangle() {
