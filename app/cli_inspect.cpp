@@ -178,7 +178,8 @@ QString toText(const Report& report) {
     }
     out << QObject::tr("var x/dx: variance over that of the delta to the previous token (above 1 the delta helps); "
                        "x/anchor: the same for the delta "
-                       "to the first token of each group of 10; H32: entropy of 32-bin per-token quantised values\n");
+                       "to the first token of each group of 10; H32: entropy of 32-bin per-token quantised values; per "
+                       "chan.: the same with a table for each channel\n");
     // By kind, as the window goes through them: the first of a list is that kind's largest outlier.
     for (const PlaneKind kind : cache.geometry().kinds()) {
         bool first = true;

@@ -114,6 +114,7 @@ FetchDialog::FetchDialog(ThreadPool& pool, QWidget* parent)
     form->setFieldGrowthPolicy(QFormLayout::AllNonFixedFieldsGrow);
     makeForm(*form);
     rows->addLayout(form);
+    canvas_->setEmptyText(tr("The chunks are shown here as they come."));
     rows->addWidget(canvas_, 1);
     message_->setObjectName(QStringLiteral("fetchMessage"));
     message_->setWordWrap(true);
@@ -201,6 +202,7 @@ void FetchDialog::makeForm(QFormLayout& form) {
     chunk_->setObjectName(QStringLiteral("fetchChunk"));
     chunk_->setRange(16, 1'048'576);
     chunk_->setValue(1024);
+    chunk_->setGroupSeparatorShown(true);
     chunk_->setPrefix(tr("chunks of "));
     chunk_->setSuffix(tr(" tokens"));
     chunk_->setAccessibleName(tr("Tokens a chunk"));

@@ -69,7 +69,7 @@ ServeDialog::ServeDialog(ThreadPool& pool, views::Document* document, const QStr
     rows->addLayout(form);
     receivers_->setObjectName(QStringLiteral("serveReceivers"));
     receivers_->setAccessibleName(tr("Receivers that are connected"));
-    receivers_->setHorizontalHeaderLabels({tr("Receiver"), tr("asked last for")});
+    receivers_->setHorizontalHeaderLabels({tr("Receiver"), tr("Asked last for")});
     receivers_->horizontalHeader()->setStretchLastSection(true);
     receivers_->setColumnWidth(0, 200);
     receivers_->verticalHeader()->hide();

@@ -3,9 +3,10 @@
 
 #include <QApplication>
 #include <QPalette>
+#include <QProxyStyle>
 #include <QSettings>
 #include <QStyle>
-#include <QStyleFactory>
+#include <QStyleOptionViewItem>
 
 namespace kvscope::app {
 
@@ -77,6 +78,26 @@ void saveTheme(ThemeChoice choice) {
 
 namespace {
 
+/// Fusion with boxes to tick in lists that can be seen before they are ticked: their outline is a shade of the window,
+/// which on a dark list is no outline.
+class ListBoxStyle final : public QProxyStyle {
+public:
+    ListBoxStyle()
+        : QProxyStyle(QStringLiteral("Fusion")) {}
+
+    void drawPrimitive(PrimitiveElement element, const QStyleOption* option, QPainter* painter,
+                       const QWidget* widget) const override {
+        const auto* item = qstyleoption_cast<const QStyleOptionViewItem*>(option);
+        if (element != PE_IndicatorItemViewItemCheck || item == nullptr) {
+            QProxyStyle::drawPrimitive(element, option, painter, widget);
+            return;
+        }
+        QStyleOptionViewItem outlined(*item);
+        outlined.palette.setColor(QPalette::Window, item->palette.color(QPalette::PlaceholderText));
+        QProxyStyle::drawPrimitive(element, &outlined, painter, widget);
+    }
+};
+
 /// On dark windows Fusion's outlines of fields and boxes are as dark as what they hold: a lighter ground shows them.
 void apply(const QPalette& palette) {
     QApplication::setPalette(palette);
@@ -92,7 +113,7 @@ void apply(const QPalette& palette) {
 } // namespace
 
 void applyTheme(ThemeChoice choice) {
-    QApplication::setStyle(QStyleFactory::create(QStringLiteral("Fusion")));
+    QApplication::setStyle(new ListBoxStyle);
     switch (choice) {
     case ThemeChoice::Light:
         apply(lightPalette());

@@ -166,7 +166,7 @@ ChartData ChannelView::chartOf(const PlaneStatistics& plane, const PlaneGeometry
     series.shape = bars ? ChartSeries::Shape::Bars : ChartSeries::Shape::Steps;
     series.filled = statistic() != Statistic::MeanAndSpread;
     ChartSeries band = series;
-    band.name = tr("one standard deviation around it");
+    band.name = tr("\u00b1 one standard deviation");
     band.shape = ChartSeries::Shape::Band;
     band.filled = false;
     for (std::size_t rank = 0; rank < order_.size(); ++rank) {

@@ -125,7 +125,7 @@ void CodecPanel::makeControls() {
         controls_->addWidget(pair);
         return spin;
     };
-    chunk_ = addSpin(QStringLiteral("chunkTokens"), tr("chunk"), tr(" tokens"), 1, static_cast<int>(kMaxChunkTokens),
+    chunk_ = addSpin(QStringLiteral("chunkTokens"), tr("Chunk"), tr(" tokens"), 1, static_cast<int>(kMaxChunkTokens),
                      tr("Tokens of a chunk: what can be read, sent and decoded by itself"));
     chunk_->setValue(static_cast<int>(kDefaultChunkTokens));
     connect(chunk_, &QSpinBox::valueChanged, this, [this](int tokens) {
@@ -136,7 +136,7 @@ void CodecPanel::makeControls() {
             !done)
             refuse(done.error());
     });
-    prefill_ = addSpin(QStringLiteral("prefill"), tr("prefill"), tr(" tok/s"), 1, 10'000'000,
+    prefill_ = addSpin(QStringLiteral("prefill"), tr("Prefill"), tr(" tok/s"), 1, 10'000'000,
                        tr("Tokens a second that the model's prefill computes, to compare encoding with"));
     prefill_->setValue(static_cast<int>(session().prefillTokensPerSecond()));
     connect(prefill_, &QSpinBox::valueChanged, this, [this](int rate) { session().setPrefillTokensPerSecond(rate); });

@@ -195,13 +195,13 @@ QDoubleSpinBox* CodecStageEditor::addReal(const QString& name, const QString& la
 
 void CodecStageEditor::makeStages() {
     transform_ = makeCombo("transform", kTransforms);
-    addField(QStringLiteral("transform"), tr("transform"), transform_,
+    addField(QStringLiteral("transform"), tr("Transform"), transform_,
              tr("What is done to the rows before anything else"));
     connect(transform_, &QComboBox::currentIndexChanged, this, [this](int index) {
         send(tr("transform"), [&](Pipeline& pipeline) { pipeline.transform = static_cast<Transform>(index); });
     });
 
-    clip_ = new QCheckBox(tr("clip at"));
+    clip_ = new QCheckBox(tr("Clip at"));
     clip_->setObjectName(QStringLiteral("clip"));
     clip_->setToolTip(tr("Sets values beyond so many standard deviations of their channel to that bound"));
     clipSigmas_ = new QDoubleSpinBox;
@@ -227,7 +227,7 @@ void CodecStageEditor::makeStages() {
     connect(clipSigmas_, &QDoubleSpinBox::valueChanged, this, sendClip);
 
     quantiser_ = makeCombo("quantiser", kQuantisers);
-    addField(QStringLiteral("quantiser"), tr("quantiser"), quantiser_, tr("How values become whole numbers"));
+    addField(QStringLiteral("quantiser"), tr("Quantiser"), quantiser_, tr("How values become whole numbers"));
     connect(quantiser_, &QComboBox::currentIndexChanged, this, [this](int index) {
         send(tr("quantiser"), [&](Pipeline& pipeline) {
             if (static_cast<int>(pipeline.quantiser.index()) != index)
@@ -238,12 +238,12 @@ void CodecStageEditor::makeStages() {
     makeParameters();
 
     predictor_ = makeCombo("predictor", kPredictors);
-    addField(QStringLiteral("predictor"), tr("predictor"), predictor_, tr("What a symbol is expressed against"));
+    addField(QStringLiteral("predictor"), tr("Predictor"), predictor_, tr("What a symbol is expressed against"));
     connect(predictor_, &QComboBox::currentIndexChanged, this, [this](int index) {
         send(tr("predictor"), [&](Pipeline& pipeline) { pipeline.predictor = static_cast<Predictor>(index); });
     });
     coder_ = makeCombo("coder", kCoders);
-    addField(QStringLiteral("coder"), tr("coder"), coder_, tr("How symbols become bytes"));
+    addField(QStringLiteral("coder"), tr("Coder"), coder_, tr("How symbols become bytes"));
     connect(coder_, &QComboBox::currentIndexChanged, this, [this](int index) {
         send(tr("coder"), [&](Pipeline& pipeline) {
             pipeline.coder = static_cast<EntropyCoder>(index);
@@ -255,14 +255,14 @@ void CodecStageEditor::makeStages() {
     effort_->setRange(0, kMostWhole);
     effort_->setKeyboardTracking(false);
     effort_->setMaximumWidth(effort_->fontMetrics().averageCharWidth() * 10);
-    addField(QStringLiteral("effort"), tr("level"), effort_, tr("Level of zlib (1 to 9) or zstd (1 to 19)"));
+    addField(QStringLiteral("effort"), tr("Level"), effort_, tr("Level of zlib (1 to 9) or zstd (1 to 19)"));
     connect(effort_, &QSpinBox::valueChanged, this, [this](int value) {
         send(tr("level %1").arg(value), [&](Pipeline& pipeline) { pipeline.effort = value; });
     });
 }
 
 void CodecStageEditor::makeParameters() {
-    addReal(QStringLiteral("quantiser.step"), tr("step"), tr(" \u03c3"),
+    addReal(QStringLiteral("quantiser.step"), tr("Step"), tr(" \u03c3"),
             tr("Step size in standard deviations: of the plane about its channels' means (step), of its differences "
                "(anchor + delta)"),
             [](Quantiser& quantiser, double value) {
@@ -271,7 +271,7 @@ void CodecStageEditor::makeParameters() {
                 if (auto* anchor = std::get_if<AnchorDelta>(&quantiser))
                     anchor->step = value;
             });
-    addWhole(QStringLiteral("quantiser.bits"), tr("bits"), tr("Bits of a symbol, before entropy coding"),
+    addWhole(QStringLiteral("quantiser.bits"), tr("Bits"), tr("Bits of a symbol, before entropy coding"),
              [](Quantiser& quantiser, int value) {
                  if (auto* uniform = std::get_if<Uniform>(&quantiser))
                      uniform->bits = value;
@@ -280,7 +280,7 @@ void CodecStageEditor::makeParameters() {
                  if (auto* kivi = std::get_if<Kivi>(&quantiser))
                      kivi->bits = value;
              });
-    addWhole(QStringLiteral("quantiser.bins"), tr("bins"), tr("Steps between the largest negative and positive value"),
+    addWhole(QStringLiteral("quantiser.bins"), tr("Bins"), tr("Steps between the largest negative and positive value"),
              [](Quantiser& quantiser, int value) {
                  if (auto* bins = std::get_if<MaxAbsBins>(&quantiser))
                      bins->bins = value;
@@ -288,14 +288,14 @@ void CodecStageEditor::makeParameters() {
     axis_ = new QComboBox;
     axis_->setObjectName(QStringLiteral("quantiser.axis"));
     axis_->addItems({tr("token"), tr("channel"), tr("head"), tr("plane")});
-    addField(QStringLiteral("quantiser.axis"), tr("scale a"), axis_, tr("Which values share one scale"));
+    addField(QStringLiteral("quantiser.axis"), tr("Scale a"), axis_, tr("Which values share one scale"));
     connect(axis_, &QComboBox::currentIndexChanged, this, [this](int index) {
         send(tr("scale axis"), [&](Pipeline& pipeline) {
             if (auto* uniform = std::get_if<Uniform>(&pipeline.quantiser))
                 uniform->axis = static_cast<ScaleAxis>(index);
         });
     });
-    addWhole(QStringLiteral("quantiser.group"), tr("group"),
+    addWhole(QStringLiteral("quantiser.group"), tr("Group"),
              tr("Values (anchor: tokens) of a group; 0 for all together"), [](Quantiser& quantiser, int value) {
                  if (auto* uniform = std::get_if<Uniform>(&quantiser))
                      uniform->group = value;
@@ -319,7 +319,7 @@ void CodecStageEditor::makeParameters() {
                  if (auto* block = std::get_if<BlockNorm>(&quantiser))
                      block->block = value;
              });
-    addReal(QStringLiteral("quantiser.top_fraction"), tr("kept exactly"), QString(),
+    addReal(QStringLiteral("quantiser.top_fraction"), tr("Kept exactly"), QString(),
             tr("Share of each block that is kept exactly (0.02 is 2 %)"), [](Quantiser& quantiser, double value) {
                 if (auto* block = std::get_if<BlockNorm>(&quantiser))
                     block->topFraction = value;
@@ -327,7 +327,7 @@ void CodecStageEditor::makeParameters() {
     format_ = new QComboBox;
     format_->setObjectName(QStringLiteral("quantiser.format"));
     format_->addItems({QStringLiteral("e4m3"), QStringLiteral("e5m2")});
-    addField(QStringLiteral("quantiser.format"), tr("format"), format_, tr("Bits of exponent and mantissa"));
+    addField(QStringLiteral("quantiser.format"), tr("Format"), format_, tr("Bits of exponent and mantissa"));
     connect(format_, &QComboBox::currentIndexChanged, this, [this](int index) {
         send(tr("format"), [&](Pipeline& pipeline) {
             if (auto* float8 = std::get_if<Float8>(&pipeline.quantiser))

@@ -146,9 +146,10 @@ void EntropyView::display() {
         add(tr("%1 entropy").arg(kindName(kind)), found->entropy, ChartSeries::Look::Dashed);
         const double over = 100 * (found->meanCoded / found->meanEntropy - 1);
         sentences << tr("%1 entropy %2 bits a symbol, by its table %3 (%4%5 %), everything included %6")
-                         .arg(kindName(kind), formatNumber(found->meanEntropy, 3), formatNumber(found->meanCoded, 3),
+                         .arg(kindName(kind), formatNumber(found->meanEntropy, 3, true),
+                              formatNumber(found->meanCoded, 3, true),
                               over < 0 ? QStringLiteral("\u2212") : QStringLiteral("+"),
-                              formatNumber(std::abs(over), 2), formatNumber(found->meanSpent, 3));
+                              formatNumber(std::abs(over), 2), formatNumber(found->meanSpent, 3, true));
     }
     this->chart().setData(std::move(chart), true);
     panel().setTable([this] { return numbers(); });

@@ -61,7 +61,7 @@ HeldOutView::HeldOutView(Document* document, SelectionModel* selection, QWidget*
     kind_->setObjectName(QStringLiteral("heldOutKind"));
     for (const PlaneKind kind : session_->kinds())
         kind_->addItem(kindText(kind), static_cast<int>(kind));
-    panel().addControl(tr("kind"), kind_,
+    panel().addControl(tr("Kind"), kind_,
                        tr("Which kind the charts show while several plans stand side by side: pin plans in the codec "
                           "panel to compare up to four"));
     connect(kind_, &QComboBox::currentIndexChanged, this, [this] { refresh(); });

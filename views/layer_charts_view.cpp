@@ -384,8 +384,10 @@ QString LayerChartsView::extremeSentence(Statistic statistic) const {
     // The largest outlier of all has a sentence of its own, which says where it is.
     if (statistic == Statistic::Outlier)
         return tr("Smallest of the layers' largest outliers: %1, %2%3.").arg(lowName, formatNumber(lowest, 3), unit);
+    const QString what = statistic == Statistic::OutlierRatio ? tr("ratio of the largest to the median channel's rms")
+                                                              : nameOfStatistic(statistic);
     return tr("Highest %1: %2, %3%5; lowest: %6, %4%5.")
-        .arg(nameOfStatistic(statistic), highName, formatNumber(highest, 3), formatNumber(lowest, 3), unit, lowName);
+        .arg(what, highName, formatNumber(highest, 3), formatNumber(lowest, 3), unit, lowName);
 }
 
 QString LayerChartsView::outlierSentence() const {
@@ -463,7 +465,7 @@ QString LayerChartsView::groupSentence() const {
         if (entropy == nullptr || entropy->grouped.all <= 0)
             continue;
         const GroupedEntropy& grouped = entropy->grouped;
-        sentences << tr("%1: a table for each layer and channel needs %2 bits a value instead of %3 (%4% less).")
+        sentences << tr("%1: a table for each layer and channel needs %2 bits a value instead of %3 (%4 % less).")
                          .arg(choice.name(), formatNumber(grouped.layerChannel, 3), formatNumber(grouped.all, 3),
                               formatNumber(100 * (1 - grouped.layerChannel / grouped.all), 2));
     }

@@ -314,7 +314,7 @@ ChartData StreamChartsView::sweepChart(const StreamSweep& sweep) const {
 ChartData StreamChartsView::distributionChart(const std::vector<TtftDistribution>& distributions) const {
     ChartData data;
     data.xLog = true;
-    data.xTitle = tr("time to first token (s)");
+    data.xTitle = tr("time to first token (s); band: the SLO");
     data.yTitle = tr("starting points (%)");
     data.fromZero = true;
     data.selected = session_->settings().sloSeconds;

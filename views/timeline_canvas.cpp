@@ -188,8 +188,13 @@ void TimelineCanvas::paintEvent(QPaintEvent*) {
         const QString text = session_->error() != nullptr ? QString()
                              : session_->isMeasuring()
                                  ? tr("Encoding the dump at each level to know its bits a value ...")
-                                 : tr("The dump's levels have not been measured.");
-        painter.drawText(now.rowsArea(), Qt::AlignCenter | Qt::TextWordWrap, text);
+                                 : emptyText_;
+        const QRect room = now.rowsArea().toAlignedRect().adjusted(8, 8, -8, -8);
+        const QRect box = painter.boundingRect(room, Qt::AlignCenter | Qt::TextWordWrap, text);
+        // The line of the SLO goes through the middle.
+        if (!text.isEmpty())
+            painter.fillRect(box.adjusted(-6, -3, 6, 3), Theme::from(palette()).background);
+        painter.drawText(room, Qt::AlignCenter | Qt::TextWordWrap, text);
     }
     if (hasFocus()) {
         painter.setPen(QPen(palette().color(QPalette::Highlight), 1));

@@ -25,6 +25,8 @@ public:
     [[nodiscard]] bool isPainting() const { return painting_; }
     void setEstimates(bool on);
     [[nodiscard]] bool showsEstimates() const { return estimates_; }
+    /// What to say where nothing has been measured nor sent.
+    void setEmptyText(const QString& text) { emptyText_ = text; }
 
     /// The picture as it is on screen, in coordinates of viewport().
     [[nodiscard]] TimelinePicture picture() const;
@@ -84,6 +86,7 @@ private:
 
     QPointer<StreamSession> session_;
     bool painting_ = false;
+    QString emptyText_ = tr("The dump's levels have not been measured.");
     bool estimates_ = true;
     /// Visible seconds; nothing: home.
     std::optional<Interval> visible_;

@@ -14,15 +14,16 @@
 #include <QCheckBox>
 #include <QComboBox>
 #include <QDoubleSpinBox>
+#include <QEvent>
 #include <QFileDialog>
 #include <QFormLayout>
 #include <QHBoxLayout>
 #include <QLabel>
 #include <QMenu>
+#include <QPainter>
 #include <QSignalBlocker>
 #include <QSlider>
 #include <QSpinBox>
-#include <QStyle>
 #include <QToolButton>
 #include <QWidgetAction>
 
@@ -38,6 +39,43 @@ const QString kFileEntry = QStringLiteral("file");
 const QString kDrawnEntry = QStringLiteral("drawn");
 
 constexpr RateScale kRates{StreamSession::kLeastRate, StreamSession::kMostRate, TimelineControls::kSliderSteps};
+
+enum class PlayerSign { Rewind, Play, Pause };
+
+/// A sign in the colour of the buttons' text: the style's own are dark in a dark theme as well.
+QIcon playerIcon(const QPalette& palette, PlayerSign sign) {
+    constexpr int kSize = 16;
+    constexpr int kPixels = 3;
+    QIcon icon;
+    for (const auto& [mode, group] :
+         {std::pair(QIcon::Normal, QPalette::Active), {QIcon::Disabled, QPalette::Disabled}}) {
+        QPixmap picture(kSize * kPixels, kSize * kPixels);
+        picture.fill(Qt::transparent);
+        QPainter painter(&picture);
+        painter.scale(kPixels, kPixels);
+        painter.setRenderHint(QPainter::Antialiasing);
+        painter.setPen(Qt::NoPen);
+        painter.setBrush(palette.color(group, QPalette::ButtonText));
+        switch (sign) {
+        case PlayerSign::Rewind:
+            painter.drawRect(QRectF(2, 3, 2, 10));
+            painter.drawPolygon(QPolygonF{{9, 3}, {9, 13}, {4, 8}});
+            painter.drawPolygon(QPolygonF{{14, 3}, {14, 13}, {9, 8}});
+            break;
+        case PlayerSign::Play:
+            painter.drawPolygon(QPolygonF{{4, 2.5}, {4, 13.5}, {13, 8}});
+            break;
+        case PlayerSign::Pause:
+            painter.drawRect(QRectF(4, 3, 3, 10));
+            painter.drawRect(QRectF(9, 3, 3, 10));
+            break;
+        }
+        painter.end();
+        picture.setDevicePixelRatio(kPixels);
+        icon.addPixmap(picture, mode);
+    }
+    return icon;
+}
 
 QDoubleSpinBox* makeBox(const char* name, double least, double most, int decimals, double step, const QString& suffix) {
     auto* box = new QDoubleSpinBox;
@@ -123,15 +161,14 @@ void TimelineControls::change(const QString& what, const std::function<void(Stre
 }
 
 void TimelineControls::makePlayer() {
-    auto* rewind = new QToolButton;
-    rewind->setObjectName(QStringLiteral("rewind"));
-    rewind->setIcon(style()->standardIcon(QStyle::SP_MediaSkipBackward));
-    rewind->setAccessibleName(tr("Back to the request"));
-    connect(rewind, &QToolButton::clicked, this, [this] {
+    rewind_ = new QToolButton;
+    rewind_->setObjectName(QStringLiteral("rewind"));
+    rewind_->setAccessibleName(tr("Back to the request"));
+    connect(rewind_, &QToolButton::clicked, this, [this] {
         if (session_)
             session_->player().rewind();
     });
-    add(rewind, tr("Back to the request (Home)"));
+    add(rewind_, tr("Back to the request (Home)"));
     play_ = new QToolButton;
     play_->setObjectName(QStringLiteral("play"));
     connect(play_, &QToolButton::clicked, this, [this] {
@@ -436,12 +473,24 @@ void TimelineControls::showPlayer() {
         return;
     const StreamPlayer& player = session_->player();
     const bool playing = player.isPlaying();
-    play_->setIcon(style()->standardIcon(playing ? QStyle::SP_MediaPause : QStyle::SP_MediaPlay));
-    play_->setAccessibleName(playing ? tr("Pause") : tr("Play"));
+    if (shownPlaying_ != playing) {
+        shownPlaying_ = playing;
+        play_->setIcon(playerIcon(palette(), playing ? PlayerSign::Pause : PlayerSign::Play));
+        rewind_->setIcon(playerIcon(palette(), PlayerSign::Rewind));
+        play_->setAccessibleName(playing ? tr("Pause") : tr("Play"));
+    }
     position_->setText(tr("%1 s").arg(player.position(), 0, 'f', 3));
     const int index = speed_->findData(player.speed());
     if (index >= 0)
         speed_->setCurrentIndex(index);
+}
+
+void TimelineControls::changeEvent(QEvent* event) {
+    if (event->type() == QEvent::PaletteChange) {
+        shownPlaying_.reset();
+        showPlayer();
+    }
+    QWidget::changeEvent(event);
 }
 
 } // namespace kvscope::views

@@ -6,6 +6,8 @@
 #include <QPointer>
 #include <QWidget>
 
+#include <optional>
+
 class QCheckBox;
 class QComboBox;
 class QDoubleSpinBox;
@@ -36,6 +38,9 @@ public:
     /// Reads a trace file off the window's thread; it becomes the bandwidth's shape, with the mean as it is.
     void loadTrace(const QString& path);
 
+protected:
+    void changeEvent(QEvent* event) override;
+
 private:
     void addLabelled(const QString& label, QWidget* control, const QString& explanation);
     void makePlayer();
@@ -50,7 +55,10 @@ private:
 
     QPointer<StreamSession> session_;
     FlowLayout* row_;
+    QToolButton* rewind_;
     QToolButton* play_;
+    /// Whether the buttons show that it plays; nothing before they have a sign.
+    std::optional<bool> shownPlaying_;
     QComboBox* speed_;
     QLabel* position_;
     QSlider* slider_;

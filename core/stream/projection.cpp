@@ -60,6 +60,14 @@ Result<void> check(const MeasuredRates& rates, const ProjectionTarget& target) {
     return {};
 }
 
+/// "16,384"
+std::string withSeparators(std::int64_t count) {
+    std::string text = std::to_string(count);
+    for (std::size_t at = text.size(); at > 3;)
+        text.insert(at -= 3, 1, ',');
+    return text;
+}
+
 } // namespace
 
 Result<StreamInput> project(const MeasuredRates& rates, const ProjectionTarget& target) {
@@ -68,7 +76,7 @@ Result<StreamInput> project(const MeasuredRates& rates, const ProjectionTarget& 
     const std::int64_t context = target.contextTokens;
     StreamInput::Parts parts;
     parts.projected = true;
-    parts.source = std::string(model.name) + ", " + std::to_string(context) + " tokens, rates of " + rates.source;
+    parts.source = std::string(model.name) + ", " + withSeparators(context) + " tokens, rates of " + rates.source;
     for (std::int64_t begin = 0; begin < context; begin += target.chunkTokens)
         parts.tokens.push_back(std::min(target.chunkTokens, context - begin));
 

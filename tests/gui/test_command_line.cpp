@@ -155,7 +155,7 @@ private slots:
         const Outcome table = run({QStringLiteral("stream"), sample("prose.safetensors"), QStringLiteral("--bandwidth"),
                                    QStringLiteral("4Gbps"), QStringLiteral("--policy"), QStringLiteral("all")});
         QVERIFY2(table.code == 0, table.error.constData());
-        QVERIFY(table.out.contains("projected: Llama-3.1-8B, 16384 tokens"));
+        QVERIFY(table.out.contains("projected: Llama-3.1-8B, 16,384 tokens"));
         QVERIFY(table.out.contains("oracle"));
         const auto report =
             json(run({QStringLiteral("stream"), sample("prose.safetensors"), QStringLiteral("--bandwidth"),
