@@ -218,7 +218,9 @@ QString MapsArea::nameOfMap(views::PlanView view) {
 void MapsArea::showNamed(const QString& name) {
     for (const views::PlanView view : {views::PlanView::None, views::PlanView::Decoded, views::PlanView::Error,
                                        views::PlanView::Bits, views::PlanView::Wipe}) {
-        if (name == nameOfMap(view) && panes_[Left]->settings().plan != view)
+        const bool asked = view == views::PlanView::None ? std::ranges::find(kPlaceNames, name) != kPlaceNames.end()
+                                                         : name == nameOfMap(view);
+        if (asked && panes_[Left]->settings().plan != view)
             panes_[Left]->editSettings(panes_[Left]->settings().withPlan(view));
     }
 }

@@ -49,7 +49,8 @@ public:
     /// The name of the left map when it shows something of the codec's plan: "map-decoded", "map-error", "map-bits",
     /// "map-wipe"; "map-left" otherwise.
     static QString nameOfMap(views::PlanView view);
-    /// Makes the left map show what a name asks for; nothing for other names.
+    /// Makes the left map show what a name asks for: something of the plan, or what is stored where the name is that of
+    /// a map's place; nothing for other names.
     void showNamed(const QString& name);
 
     void findToken();

@@ -159,12 +159,22 @@ void layOutMarkNames(QCustomPlot& plot) {
         return area.adjusted(0, -2, 0, 2).contains(box) &&
                std::none_of(taken.begin(), taken.end(), [&box](const QRectF& other) { return other.intersects(box); });
     };
+    std::vector<QCPItemText*> names;
+    const auto pixelOf = [&plot](const QPointF& point) {
+        return QPointF(plot.xAxis->coordToPixel(point.x()), plot.yAxis->coordToPixel(point.y()));
+    };
     for (int i = 0; i < plot.itemCount(); ++i) {
         auto* text = qobject_cast<QCPItemText*>(plot.item(i));
         if (text == nullptr || (text->objectName() != kMarkName && text->objectName() != kEndName))
             continue;
+        names.push_back(text);
+        // No name covers the sign of another.
+        if (text->objectName() == kMarkName)
+            taken.emplace_back(pixelOf(text->property(kNamedPoint).toPointF()) - QPointF(5, 5), QSizeF(10, 10));
+    }
+    for (QCPItemText* text : names) {
         const QPointF point = text->property(kNamedPoint).toPointF();
-        const QPointF at(plot.xAxis->coordToPixel(point.x()), plot.yAxis->coordToPixel(point.y()));
+        const QPointF at = pixelOf(point);
         const QFontMetricsF metrics(text->font());
         const QSizeF size(metrics.horizontalAdvance(text->text()) + 5, metrics.height());
         std::vector<QPointF> places;

@@ -103,6 +103,10 @@ private slots:
         QCOMPARE(pane(1).settings().plan, views::PlanView::Bits);
         QCOMPARE(pane(2).settings().plan, views::PlanView::None);
         QCOMPARE(pane(2).settings().reduction, views::Reduction::Rms);
+        // What compares with it shows stored values again.
+        window_->maps()->showNamed(QStringLiteral("map-bottom"));
+        QCOMPARE(pane(0).settings().plan, views::PlanView::None);
+        QCOMPARE(pane(1).settings().plan, views::PlanView::None);
     }
 
     void warnsOfUnlikeTexts() {
