@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/codec/chunk_codec.h"
 #include "core/codec/exceptions.h"
+#include "core/codec/plane_terms.h"
 #include "core/codec/transform.h"
 
 #include <algorithm>
@@ -37,6 +38,14 @@ double anchorDeltaSigma(std::size_t group, std::size_t channels, std::span<const
     return deltas.sigma();
 }
 
+/// The step that channel terms are sought at, so that they hold for all steps near it.
+double termStep(const Pipeline& pipeline) {
+    const double step = std::get<Step>(pipeline.quantiser).step;
+    constexpr double kFine = 0.23;
+    constexpr double kMiddle = 0.53;
+    return step < kFine ? 0.15 : step < kMiddle ? 0.35 : 0.8;
+}
+
 } // namespace
 
 PlaneCalibration calibrate(const Pipeline& pipeline, const ChunkShape& shape, std::span<const float> rows) {
@@ -70,7 +79,19 @@ PlaneCalibration calibrate(const Pipeline& pipeline, const ChunkShape& shape, st
             found.channelSigma.push_back(static_cast<float>(spread.sigma()));
         }
     }
+    if (usesChannelTerms(pipeline)) {
+        for (float& value : work)
+            value = std::fabs(value) <= kLargestWorked ? value : 0.0F;
+        found.channelTerms =
+            termsOfPlane(work, shape.plane.channels(), static_cast<float>(termStep(pipeline)) * found.centredRms,
+                         shape.plane.tokens);
+    }
     return found;
+}
+
+bool usesChannelTerms(const Pipeline& pipeline) {
+    return pipeline.coder == EntropyCoder::Kvz && pipeline.predictor == Predictor::Best &&
+           std::holds_alternative<Step>(pipeline.quantiser);
 }
 
 std::int64_t calibrationGroup(const Pipeline& pipeline) {
@@ -82,13 +103,16 @@ std::int64_t calibrationGroup(const Pipeline& pipeline) {
 std::optional<PlaneCalibration> calibrationFor(const Pipeline& to, const Pipeline& from,
                                                const PlaneCalibration& calibration) {
     if (to.transform != from.transform || calibrationGroup(to) != calibrationGroup(from) ||
-        (to.clipSigmas && !from.clipSigmas))
+        (to.clipSigmas && !from.clipSigmas) ||
+        (usesChannelTerms(to) && (!usesChannelTerms(from) || termStep(to) != termStep(from))))
         return std::nullopt;
     PlaneCalibration known = calibration;
     if (!to.clipSigmas) {
         known.channelMean.clear();
         known.channelSigma.clear();
     }
+    if (!usesChannelTerms(to))
+        known.channelTerms = {};
     return known;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "core/base/result.h"
+#include "core/codec/channel_terms.h"
 #include "core/codec/pipeline.h"
 #include "core/kv/geometry.h"
 #include "core/kv/rope.h"
@@ -41,6 +42,8 @@ struct PlaneCalibration {
     /// Mean and standard deviation of each channel; filled only for pipelines that clip.
     std::vector<float> channelMean;
     std::vector<float> channelSigma;
+    /// What channels are predicted from; only for pipelines that usesChannelTerms() names.
+    ChannelTerms channelTerms;
 
     bool operator==(const PlaneCalibration&) const = default;
 };
@@ -86,6 +89,8 @@ PlaneCalibration calibrate(const Pipeline& pipeline, const ChunkShape& shape, st
 /// where it does not (another transform, groups of another length, or nothing known of the channels).
 std::optional<PlaneCalibration> calibrationFor(const Pipeline& to, const Pipeline& from,
                                                const PlaneCalibration& calibration);
+/// Whether channels may be predicted from each other: kvz's own steps with the predictor of its choice.
+bool usesChannelTerms(const Pipeline& pipeline);
 /// The groups of tokens that a sample for calibration must not cut.
 std::int64_t calibrationGroup(const Pipeline& pipeline);
 

@@ -93,6 +93,8 @@ struct PlaneWork {
     std::vector<CalibratedPipeline> pipelines;
     /// For each pipeline: whether it was calibrated before.
     std::vector<char> known;
+    /// For each pipeline: bytes of its channel terms, which all its chunks share.
+    std::vector<std::int64_t> termBytes;
     std::vector<EncodedPart> parts;
     std::vector<ChunkReport> reports;
     ChunkError error;
@@ -253,6 +255,8 @@ private:
                 }
                 plane.pipelines[i].calibration = std::move(*calibration);
             }
+            for (const CalibratedPipeline& one : plane.pipelines)
+                plane.termBytes.push_back(static_cast<std::int64_t>(one.calibration.channelTerms.storedBytes()));
         });
         if (plane.calibrationError)
             return tl::unexpected<Error>(*plane.calibrationError);
@@ -282,6 +286,10 @@ private:
             return inChunk(std::move(encoded.error()), plane.id, part.tokens);
         report.tokens = part.tokens;
         report.pipeline = part.pipeline;
+        const auto shareUpTo = [&](TokenIndex token) {
+            return plane.termBytes[part.pipeline] * token.value / plane.shape.tokens;
+        };
+        encoded->parts[BytePart::Tables] += shareUpTo(part.tokens.end) - shareUpTo(part.tokens.begin);
         report.parts = encoded->parts;
         report.publishedBytes = encoded->publishedBytes.value_or(encoded->parts.total());
         report.entropyBits = encoded->entropyBits;

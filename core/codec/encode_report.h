@@ -17,6 +17,7 @@ struct ChunkReport {
     TokenRange tokens;
     /// Index into PlaneReport::pipelines.
     std::size_t pipeline = 0;
+    /// With the chunk's share, by tokens, of the channel terms that the plane's chunks have in common.
     PartBytes parts;
     /// By the published method's own accounting where it differs; otherwise what parts add up to.
     std::int64_t publishedBytes = 0;

@@ -247,6 +247,7 @@ Result<EncodedChunk> encodeSteps(const Pipeline& pipeline, const PlaneCalibratio
     std::vector<std::byte> front{static_cast<std::byte>(KvzForm::Step)};
     putKept(kept, front);
     options.front = front;
+    options.terms = &calibration.channelTerms;
     auto offsets = offsetsOf(pipeline, input.shape, step, sums.sums);
     KVSCOPE_ASSIGN(auto coded, encodePlane(quantised(rows, values, input.shape, step, offsets), options));
     if (input.shape.tokens.size() <= kFewTokens) {
@@ -276,10 +277,10 @@ struct StepChunk {
     std::vector<float> offsets;
 };
 
-Result<StepChunk> readSteps(const ChunkShape& shape, SideBytes& reader) {
+Result<StepChunk> readSteps(const ChunkShape& shape, const ChannelTerms& terms, SideBytes& reader) {
     StepChunk chunk;
     KVSCOPE_ASSIGN(chunk.kept, readKept(reader, shape.plane.dtype, shape.values()));
-    KVSCOPE_ASSIGN(chunk.plane, decodePlane(reader.rest(), shape.tokens.size(), shape.plane.channels()));
+    KVSCOPE_ASSIGN(chunk.plane, decodePlane(reader.rest(), shape.tokens.size(), shape.plane.channels(), terms));
     chunk.offsets.resize(chunk.plane.means.size());
     std::ranges::transform(chunk.plane.means, chunk.offsets.begin(), offsetSteps);
     return chunk;
@@ -388,7 +389,7 @@ Result<void> decodeKvzChunk(const Pipeline& pipeline, const PlaneCalibration& ca
             convertToFloat(type, native, out);
             return {};
         }
-        KVSCOPE_ASSIGN(const auto chunk, readSteps(shape, opened.reader));
+        KVSCOPE_ASSIGN(const auto chunk, readSteps(shape, calibration.channelTerms, opened.reader));
         fillRows(pipeline, shape, chunk, step, out);
         const KeptBits& kept = chunk.kept;
         std::vector<float> exact(kept.places.size());
@@ -411,7 +412,7 @@ Result<void> decodeKvzChunkNative(const Pipeline& pipeline, const PlaneCalibrati
     try {
         if (opened.form == KvzForm::Lossless)
             return decodeKvzLossless(shape, opened.reader.rest(), out);
-        KVSCOPE_ASSIGN(const auto chunk, readSteps(shape, opened.reader));
+        KVSCOPE_ASSIGN(const auto chunk, readSteps(shape, calibration.channelTerms, opened.reader));
         if (!fillNative(pipeline, type, chunk, step, out)) {
             std::vector<float> rows(out.size() / size);
             fillRows(pipeline, shape, chunk, step, rows);

@@ -56,6 +56,15 @@ public:
         at_ += count * sizeof(float);
         return values;
     }
+    /// The next `count` bytes; empty, and over, when there are not so many.
+    std::span<const std::byte> takeBytes(std::size_t count) {
+        if (left() < count) {
+            over_ = true;
+            return {};
+        }
+        at_ += count;
+        return bytes_.subspan(at_ - count, count);
+    }
     /// Whether there is room for `count` records of at least `size` bytes.
     [[nodiscard]] bool hasRoomFor(std::size_t count, std::size_t size) const { return left() / size >= count; }
     [[nodiscard]] std::size_t left() const { return bytes_.size() - at_; }
@@ -69,7 +78,7 @@ private:
 };
 
 constexpr std::size_t kPlaneRecord = 20;
-constexpr std::size_t kPipelineRecord = 16;
+constexpr std::size_t kPipelineRecord = 20;
 constexpr std::size_t kChunkRecord = 28;
 /// Most planes that a file of the text level alone may speak of; others are bounded by their own size.
 constexpr std::int64_t kMaxTextPlanes = std::int64_t{1} << 20;
@@ -100,6 +109,10 @@ void putLevel(Output& out, const KvzLevel& level, const std::vector<Pipeline>& p
             out.put(static_cast<std::uint32_t>(one.calibration.channelMean.size()));
             out.putFloats(one.calibration.channelMean);
             out.putFloats(one.calibration.channelSigma);
+            std::vector<std::byte> terms;
+            writeChannelTerms(one.calibration.channelTerms, terms);
+            out.put(static_cast<std::uint32_t>(terms.size()));
+            out.bytes.insert(out.bytes.end(), terms.begin(), terms.end());
         }
         for (const KvzChunk& chunk : plane.chunks) {
             out.put(static_cast<std::uint64_t>(chunk.offset));
@@ -174,8 +187,11 @@ private:
         one.pipeline = pipelines[index];
         one.calibration.channelMean = in_.takeFloats(channels);
         one.calibration.channelSigma = in_.takeFloats(channels);
+        const auto terms = in_.takeBytes(in_.take<std::uint32_t>());
         if (in_.isOver())
             return broken("ends early");
+        if (!readChannelTerms(terms, static_cast<std::size_t>(shape.channels()), one.calibration.channelTerms))
+            return broken("holds channel terms that do not fit their plane");
         plane.pipelines.push_back(std::move(one));
         return {};
     }
@@ -217,6 +233,8 @@ std::int64_t KvzLevel::bytes() const {
     for (const auto& [id, plane] : planes) {
         for (const KvzChunk& chunk : plane.chunks)
             sum += chunk.bytes;
+        for (const CalibratedPipeline& one : plane.pipelines)
+            sum += static_cast<std::int64_t>(one.calibration.channelTerms.storedBytes());
     }
     return sum;
 }

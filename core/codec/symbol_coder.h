@@ -2,6 +2,7 @@
 #pragma once
 
 #include "core/base/result.h"
+#include "core/codec/channel_terms.h"
 #include "core/codec/chunk_codec.h"
 #include "core/codec/pipeline.h"
 
@@ -44,6 +45,8 @@ struct SymbolOptions {
     bool adaptiveBits = false;
     /// Stands before everything in EncodedSymbols::bytes and counts in none of the parts.
     std::span<const std::byte> front = {};
+    /// What channels may be predicted from; whoever decodes needs the same. Not owned.
+    const ChannelTerms* terms = nullptr;
 };
 
 /// Encodes symbols [tokens][channels]; never longer than packing them at the bits of their range (and a few bytes of

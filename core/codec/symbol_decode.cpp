@@ -8,6 +8,7 @@
 #include "core/codec/symbol_parts.h"
 #include "core/codec/symbol_plane.h"
 #include "core/codec/symbol_predict.h"
+#include "core/codec/symbol_terms.h"
 
 #include <algorithm>
 #include <string>
@@ -17,10 +18,14 @@ namespace kvscope {
 
 namespace {
 
+/// Larger excesses are damage, and are cut so that sums do not overflow.
+constexpr std::uint32_t kMostExcess = 0x3FFFFFFF;
+
 class Decoder {
 public:
-    Decoder(SymbolLayout layout, std::size_t lateBytes)
+    Decoder(SymbolLayout layout, const ChannelTerms& terms, std::size_t lateBytes)
         : layout_(std::move(layout))
+        , terms_(terms)
         , groups_(rowGroups(layout_))
         , lateBytes_(lateBytes) {}
 
@@ -53,10 +58,11 @@ public:
         late.insert(late.end(), rest.begin(), rest.end());
         if (!reader.rest().empty())
             return damagedChunk("symbols", "there are bytes behind the last");
-        KVSCOPE_ASSIGN(const auto used, readLatePart(late, layout_));
+        KVSCOPE_ASSIGN(const auto used, readLatePart(late, terms_, layout_));
         SideBytes after(std::span<const std::byte>(late).subspan(used));
         KVSCOPE_TRY(readRawBits(after, stride));
-        return readExceptions(after);
+        KVSCOPE_TRY(readExceptions(after));
+        return restoreTerms();
     }
 
     /// Whether restoreNarrow() does.
@@ -87,15 +93,10 @@ public:
             const std::uint8_t* own = symbols.data() + codedRow[t] * stride;
             restoreRow(own, modes.factors(), modes.rows(row, t, now, channels), channels, now);
             for (; exception != exceptions_.end() && exception->place < (t + 1) * channels; ++exception) {
-                if (exception->place < t * channels)
-                    break;
                 const std::size_t c = static_cast<std::size_t>(exception->place) - t * channels;
-                const std::uint32_t excess = own[c] < kBankZero ? 0U - exception->excess : exception->excess;
-                now[c] = wrapped<std::int16_t>(static_cast<std::uint32_t>(now[c]) + excess);
+                now[c] = wrapped<std::int16_t>(static_cast<std::uint32_t>(now[c]) + exception->excess);
             }
         }
-        if (exception != exceptions_.end())
-            return damagedChunk("exceptions", "one belongs to a row that is not coded");
         return {};
     }
 
@@ -117,8 +118,7 @@ public:
                 const SymbolChannel& channel = layout_.channels[c];
                 std::int32_t left = coded_[c * stride + codedRow[t]] - kBankZero;
                 if (exception != exceptions_.end() && exception->place == t * channels + c) {
-                    const auto excess = static_cast<std::int32_t>(exception->excess & 0x3FFFFFFFU);
-                    left += left < 0 ? -excess : excess;
+                    left = static_cast<std::int32_t>(static_cast<std::uint32_t>(left) + exception->excess);
                     ++exception;
                 }
                 if (channel.shift > 0) {
@@ -131,14 +131,27 @@ public:
                 now[c] = plus(wrapped<Number>(static_cast<std::uint32_t>(left)), base);
             }
         }
-        if (exception != exceptions_.end())
-            return damagedChunk("exceptions", "one belongs to a row that is not coded");
         return {};
     }
 
     [[nodiscard]] const SymbolLayout& layout() const { return layout_; }
 
 private:
+    /// Adds to the symbols what their terms predict, channel after channel.
+    Result<void> restoreTerms() {
+        const auto uses = [](const SymbolChannel& channel) { return channel.usesTerms; };
+        if (std::ranges::none_of(layout_.channels, uses))
+            return {};
+        if (!isSimple())
+            return damagedChunk("predictors", "channels of a wide plane are predicted from each other");
+        const SymbolTerms terms(terms_, groups_);
+        for (std::size_t c = 0; c < layout_.channels.size(); ++c) {
+            if (layout_.channels[c].usesTerms)
+                terms.putBack(c, layout_.groupUsesTerms, coded_.data());
+        }
+        return {};
+    }
+
     /// For each row its place among the coded ones.
     [[nodiscard]] std::vector<std::size_t> codedPlaces() const {
         std::vector<std::size_t> places(layout_.rows.size());
@@ -179,24 +192,33 @@ private:
         const int gapOrder = static_cast<int>(source.get(kGolombOrderBits));
         const int excessOrder = static_cast<int>(source.get(kGolombOrderBits));
         exceptions_.reserve(static_cast<std::size_t>(count));
+        const std::size_t channels = layout_.channels.size();
+        const std::size_t rows = codedRows(groups_);
+        const auto codedRow = codedPlaces();
         std::uint64_t next = 0;
         for (std::uint64_t i = 0; i < count; ++i) {
             const std::uint64_t place = next + source.getGolomb(gapOrder);
-            const std::uint32_t excess = source.getGolomb(excessOrder) + 1;
+            const std::uint32_t excess = (source.getGolomb(excessOrder) + 1) & kMostExcess;
             if (!source.good() || place >= values)
                 return damagedChunk("exceptions", "one is outside the chunk");
-            exceptions_.push_back({place, excess});
+            const auto token = static_cast<std::size_t>(place / channels);
+            if (layout_.rows[token].copy)
+                return damagedChunk("exceptions", "one belongs to a row that is not coded");
+            const bool negative = coded_[place % channels * rows + codedRow[token]] < kBankZero;
+            exceptions_.push_back({place, negative ? 0U - excess : excess});
             next = place + 1;
         }
         return source.atEnd() ? Result<void>() : damagedChunk("exceptions", "there are more than their number");
     }
 
     SymbolLayout layout_;
+    const ChannelTerms& terms_;
     std::vector<RowGroup> groups_;
     std::size_t lateBytes_;
     RawVector<std::uint8_t> coded_;
     std::vector<std::uint32_t> rawBits_;
     std::vector<std::size_t> rawStart_;
+    /// Excesses with their signs, modulo 2^32.
     std::vector<SymbolException> exceptions_;
 };
 
@@ -224,7 +246,8 @@ Result<SymbolPlane> unpack(std::span<const std::byte> bytes, std::int64_t tokens
 
 } // namespace
 
-Result<SymbolPlane> decodePlane(std::span<const std::byte> bytes, std::int64_t tokens, std::int64_t channels) {
+Result<SymbolPlane> decodePlane(std::span<const std::byte> bytes, std::int64_t tokens, std::int64_t channels,
+                                const ChannelTerms& terms) {
     if (bytes.empty())
         return damagedChunk("symbols", "there are no bytes");
     const auto form = static_cast<SymbolForm>(bytes.front());
@@ -245,7 +268,7 @@ Result<SymbolPlane> decodePlane(std::span<const std::byte> bytes, std::int64_t t
     if (early.size() * 8 < static_cast<std::uint64_t>(channels))
         return damagedChunk("table classes", "the bytes end too early");
     KVSCOPE_ASSIGN(auto layout, readEarlyPart(early, tokens, channels));
-    Decoder decoder(std::move(layout), static_cast<std::size_t>(lateBytes));
+    Decoder decoder(std::move(layout), terms, static_cast<std::size_t>(lateBytes));
     KVSCOPE_TRY(decoder.read(reader));
     SymbolPlane plane{tokens, channels, {}, {}, decoder.layout().narrow, {}};
     for (const SymbolChannel& channel : decoder.layout().channels)

@@ -10,6 +10,7 @@
 #include "core/codec/symbol_plan.h"
 #include "core/codec/symbol_plane.h"
 #include "core/codec/symbol_predict.h"
+#include "core/codec/symbol_terms.h"
 
 #include <algorithm>
 #include <bit>
@@ -98,6 +99,8 @@ public:
     Result<EncodedSymbols> encode() {
         if (plane_.isNarrow && takeNarrow())
             return assemble();
+        for (SymbolChannel& channel : layout_.channels)
+            channel.usesTerms = false;
         rawBits_.clear();
         exceptions_.clear();
         result_ = {};
@@ -127,12 +130,47 @@ private:
         }
         coded_.resize(channels_ * rows);
         transposeBytes(symbols.data(), stride, rows, channels_, coded_.data(), rows);
+        // Rows beyond what the sums of squares hold are rare, and so are numbers beyond the symbols.
+        constexpr std::size_t kMostTermRows = 65535;
+        const bool mayUseTerms = options_.terms != nullptr && !options_.terms->empty() && beyond.empty() && rows > 0 &&
+                                 rows <= kMostTermRows;
+        if (!(mayUseTerms ? codeWithTerms(rows) : codeAll(rows)))
+            return false;
+        std::ranges::sort(exceptions_, {}, &SymbolException::place);
+        mergeExceptions(beyond);
+        return true;
+    }
+
+    bool codeAll(std::size_t rows) {
         for (std::size_t c = 0; c < channels_; ++c) {
             if (!codeNarrow(c, rows))
                 return false;
         }
-        std::ranges::sort(exceptions_, {}, &SymbolException::place);
-        mergeExceptions(beyond);
+        return true;
+    }
+
+    /// The same, each channel less what its terms predict where that saves bits.
+    bool codeWithTerms(std::size_t rows) {
+        // What the decoder will have put back: without exceptions.
+        RawVector<std::uint8_t> restored(coded_);
+        RawVector<std::uint8_t> left(rows);
+        const SymbolTerms terms(*options_.terms, groups_);
+        layout_.groupUsesTerms = terms.chooseGroups(coded_.data());
+        for (std::size_t c = 0; c < channels_; ++c) {
+            std::uint8_t* coded = coded_.data() + c * rows;
+            bool& uses = layout_.channels[c].usesTerms;
+            uses = terms.take(c, layout_.groupUsesTerms, restored.data(), coded, left.data()) > 0;
+            if (uses)
+                std::ranges::copy(left, coded);
+            const std::size_t exceptions = exceptions_.size();
+            if (!codeNarrow(c, rows))
+                return false;
+            if (exceptions_.size() == exceptions)
+                continue;
+            std::copy_n(coded, rows, restored.data() + c * rows);
+            if (uses)
+                terms.putBack(c, layout_.groupUsesTerms, restored.data());
+        }
         return true;
     }
 
@@ -353,7 +391,7 @@ private:
         std::vector<std::byte> early;
         writeEarlyPart(layout_, early);
         std::vector<std::byte> late;
-        writeLatePart(layout_, late);
+        writeLatePart(layout_, options_.terms != nullptr ? *options_.terms : ChannelTerms(), late);
         const std::size_t lateTables = late.size();
         writeRawBits(late);
         const std::size_t lateRaw = late.size() - lateTables;

@@ -214,6 +214,40 @@ Result<void> getClasses(SideBitReader& reader, std::vector<SymbolChannel>& chann
     return {};
 }
 
+/// One bit a channel that has terms; two bits say that none or all use them. Nothing for planes without terms.
+void putUses(SideBitWriter& writer, const SymbolLayout& layout, const ChannelTerms& terms) {
+    if (terms.empty())
+        return;
+    const auto& channels = layout.channels;
+    std::size_t have = 0;
+    std::size_t use = 0;
+    for (std::size_t c = 0; c < channels.size(); ++c) {
+        have += terms.of(c).empty() ? 0 : 1;
+        use += channels[c].usesTerms ? 1 : 0;
+    }
+    writer.put(use > 0 ? 1 : 0, 1);
+    if (use == 0)
+        return;
+    for (std::size_t g = 0; g < layout.groups && layout.groups > 1; ++g)
+        writer.put(layout.groupUsesTerms[g] ? 1 : 0, 1);
+    writer.put(use == have ? 1 : 0, 1);
+    for (std::size_t c = 0; c < channels.size() && use != have; ++c) {
+        if (!terms.of(c).empty())
+            writer.put(channels[c].usesTerms ? 1 : 0, 1);
+    }
+}
+
+void getUses(SideBitReader& reader, SymbolLayout& layout, const ChannelTerms& terms) {
+    if (terms.empty() || reader.get(1) == 0)
+        return;
+    for (std::size_t g = 0; g < layout.groups; ++g)
+        layout.groupUsesTerms[g] = layout.groups == 1 || reader.get(1) != 0;
+    auto& channels = layout.channels;
+    const bool all = reader.get(1) != 0;
+    for (std::size_t c = 0; c < channels.size(); ++c)
+        channels[c].usesTerms = !terms.of(c).empty() && (all || reader.get(1) != 0);
+}
+
 } // namespace
 
 tl::unexpected<Error> damagedChunk(std::string part, std::string what) {
@@ -270,7 +304,7 @@ Result<SymbolLayout> readEarlyPart(std::span<const std::byte> bytes, std::int64_
     return layout;
 }
 
-void writeLatePart(const SymbolLayout& layout, std::vector<std::byte>& out) {
+void writeLatePart(const SymbolLayout& layout, const ChannelTerms& terms, std::vector<std::byte>& out) {
     SideBitWriter writer(out);
     std::array<std::size_t, kSymbolModes> counts{};
     for (const SymbolChannel& channel : layout.channels)
@@ -306,10 +340,11 @@ void writeLatePart(const SymbolLayout& layout, std::vector<std::byte>& out) {
     putNumbers(writer, numbers);
     std::ranges::transform(layout.channels, numbers.begin(), [](const auto& channel) { return channel.shift; });
     putNumbers(writer, numbers);
+    putUses(writer, layout, terms);
     writer.finish();
 }
 
-Result<std::size_t> readLatePart(std::span<const std::byte> bytes, SymbolLayout& layout) {
+Result<std::size_t> readLatePart(std::span<const std::byte> bytes, const ChannelTerms& terms, SymbolLayout& layout) {
     SideBitReader reader(bytes);
     const bool uniform = reader.get(1) != 0;
     std::array<std::uint8_t, kSymbolModes> order{};
@@ -339,6 +374,7 @@ Result<std::size_t> readLatePart(std::span<const std::byte> bytes, SymbolLayout&
     });
     if (!good)
         return damagedChunk("means", "a shift is out of range");
+    getUses(reader, layout, terms);
     if (!reader.good())
         return damagedChunk("means", "they end too early");
     return reader.bytesRead();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "core/base/result.h"
+#include "core/codec/channel_terms.h"
 
 #include <array>
 #include <cstddef>
@@ -57,6 +58,8 @@ struct SymbolChannel {
     std::uint8_t shift = 0;
     /// Class of the bank for rows of group 0.
     std::uint8_t bankClass = 0;
+    /// What the mode leaves is predicted from what it leaves of other channels.
+    bool usesTerms = false;
 
     bool operator==(const SymbolChannel&) const = default;
 };
@@ -68,6 +71,8 @@ struct SymbolLayout {
     std::size_t groups = 1;
     /// Of each group against group 0, in scales of the bank.
     std::array<int, kMostRowGroups> offsets{};
+    /// Groups whose rows are predicted between channels; all channels with usesTerms or none, row group by row group.
+    std::array<bool, kMostRowGroups> groupUsesTerms{};
     /// Whether rows have references, groups or copies.
     bool hasReferences = false;
     std::vector<SymbolRow> rows;
@@ -83,10 +88,10 @@ struct SymbolLayout {
 void writeEarlyPart(const SymbolLayout& layout, std::vector<std::byte>& out);
 Result<SymbolLayout> readEarlyPart(std::span<const std::byte> bytes, std::int64_t tokens, std::int64_t channels);
 
-/// What it needs after the symbols: modes, weights, means, shifts.
-void writeLatePart(const SymbolLayout& layout, std::vector<std::byte>& out);
+/// What it needs after the symbols: modes, weights, means, shifts, and which channels use their terms.
+void writeLatePart(const SymbolLayout& layout, const ChannelTerms& terms, std::vector<std::byte>& out);
 /// Reads the late part from the front of the bytes and returns its length.
-Result<std::size_t> readLatePart(std::span<const std::byte> bytes, SymbolLayout& layout);
+Result<std::size_t> readLatePart(std::span<const std::byte> bytes, const ChannelTerms& terms, SymbolLayout& layout);
 
 /// The error of a damaged part of a chunk.
 tl::unexpected<Error> damagedChunk(std::string part, std::string what);

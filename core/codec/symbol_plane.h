@@ -28,7 +28,8 @@ struct SymbolPlane {
 /// Encodes integers and means: coded, or packed where that is shorter. Fails only for want of memory.
 Result<EncodedSymbols> encodePlane(const SymbolPlane& plane, const SymbolOptions& options);
 
-/// Decodes what encodePlane made. Trusts nothing; errors name the part that is wrong.
-Result<SymbolPlane> decodePlane(std::span<const std::byte> bytes, std::int64_t tokens, std::int64_t channels);
+/// Decodes what encodePlane made with the same terms. Trusts nothing; errors name the part that is wrong.
+Result<SymbolPlane> decodePlane(std::span<const std::byte> bytes, std::int64_t tokens, std::int64_t channels,
+                                const ChannelTerms& terms = {});
 
 } // namespace kvscope

@@ -10,6 +10,7 @@
 #include <zstd.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
@@ -17,6 +18,7 @@
 #include <ctime>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <random>
 #include <string>
 #include <thread>
@@ -30,6 +32,17 @@ using namespace kvscope;
 namespace {
 
 constexpr std::int64_t kChunk = 256;
+constexpr std::array kTermSteps = {0.1, 0.2, 0.3, 0.45, 0.7, 1.0};
+
+/// The index of the step nearest to `step`.
+std::size_t termsFor(double step) {
+    std::size_t best = 0;
+    for (std::size_t i = 1; i < kTermSteps.size(); ++i) {
+        if (std::fabs(std::log(kTermSteps[i] / step)) < std::fabs(std::log(kTermSteps[best] / step)))
+            best = i;
+    }
+    return best;
+}
 
 struct Chunk {
     std::string group;
@@ -38,6 +51,9 @@ struct Chunk {
     std::vector<std::byte> native;
     /// Half of the bins that cachegen-3 gives to the layer and kind, less one.
     int binsHalf = 15;
+    /// Of kvz, for the whole plane; channel terms for each of kTermSteps.
+    Transform transform = Transform::None;
+    std::shared_ptr<const std::vector<ChannelTerms>> terms;
 };
 
 /// What cachegen-3's quantiser makes of a chunk: symbols from 0 on, its squared error, its bytes as released.
@@ -146,7 +162,7 @@ bool addLossy(const Chunk& chunk, Totals& totals) {
     Pipeline pipeline;
     pipeline.coder = EntropyCoder::Kvz;
     pipeline.predictor = Predictor::Best;
-    pipeline.transform = chooseTransform(chunk.shape, chunk.values, 0.3);
+    pipeline.transform = chunk.transform;
     std::vector<float> transformed = chunk.values;
     applyTransform(pipeline.transform, chunk.shape, transformed);
     PlaneCalibration calibration;
@@ -154,10 +170,12 @@ bool addLossy(const Chunk& chunk, Totals& totals) {
         static_cast<float>(std::sqrt(centredEnergy(transformed, channels) / static_cast<double>(chunk.values.size())));
     double low = 1e-3;
     double high = 16;
+    double termBytes = 0;
     Result<EncodedChunk> best = fail("no step");
     for (int round = 0; round < 18; ++round) {
         const double step = std::sqrt(low * high);
         pipeline.quantiser = Step{step};
+        calibration.channelTerms = (*chunk.terms)[termsFor(step)];
         auto encoded = encodeKvzChunk(pipeline, calibration, {chunk.shape, chunk.values, chunk.native});
         std::vector<float> decoded(chunk.values.size());
         if (!encoded || !decodeKvzChunk(pipeline, calibration, chunk.shape, encoded->bytes, decoded))
@@ -167,12 +185,15 @@ bool addLossy(const Chunk& chunk, Totals& totals) {
         } else {
             low = step;
             best = std::move(encoded);
+            // The chunk bears its share of what its plane has to say once.
+            termBytes = static_cast<double>(calibration.channelTerms.storedBytes()) *
+                        static_cast<double>(chunk.shape.tokens.size()) / static_cast<double>(chunk.shape.plane.tokens);
         }
     }
     if (!best)
         return false;
-    totals.kvz += static_cast<double>(best->bytes.size());
-    totals.tables += static_cast<double>(best->parts[BytePart::Tables]);
+    totals.kvz += static_cast<double>(best->bytes.size()) + termBytes;
+    totals.tables += static_cast<double>(best->parts[BytePart::Tables]) + termBytes;
     totals.released += other.releasedBytes;
     totals.sameCoder +=
         static_cast<double>(sameCoder->bytes.size() + static_cast<std::size_t>(chunk.shape.tokens.size()) * 2);
@@ -237,7 +258,8 @@ template <class Body> double bestSeconds(const Body& body) {
 }
 
 /// Chunks of a plane of 1,024 channels: each an offset and a first-order autoregression, as `kvscope synth` makes them.
-std::vector<Chunk> madeUp(PlaneKind kind, DType type, std::int64_t tokens) {
+/// Dependent channels have a third of the next sixteen channels' states each.
+std::vector<Chunk> madeUp(PlaneKind kind, DType type, std::int64_t tokens, bool dependent = false) {
     constexpr std::int64_t kHeads = 8;
     constexpr std::int64_t kHeadDim = 128;
     std::mt19937 random(1);
@@ -272,6 +294,12 @@ std::vector<Chunk> madeUp(PlaneKind kind, DType type, std::int64_t tokens) {
                 state[c] = rho[c] * state[c] + gain[c] * noise[(shift + c) % noise.size()];
                 chunk.values.push_back(offset[c] + state[c]);
             }
+            float* row = chunk.values.data() + chunk.values.size() - state.size();
+            constexpr std::size_t kNeighbours = 16;
+            for (std::size_t c = 0; dependent && c + kNeighbours < state.size(); ++c) {
+                for (std::size_t other = 1; other <= kNeighbours; ++other)
+                    row[c] += state[c + other] / 3;
+            }
         }
         chunk.native.resize(chunk.values.size() * static_cast<std::size_t>(sizeOf(type)));
         toNative(type, chunk.values, chunk.native);
@@ -297,7 +325,11 @@ struct Speed {
 
 /// GB/s of values in the dump's type on one core, and decoding on two.
 Speed measure(const Pipeline& pipeline, const std::vector<Chunk>& chunks) {
-    PlaneCalibration calibration;
+    // Terms are sought in the first chunks of the plane, everything else in units of 1.
+    std::vector<float> rows;
+    for (std::size_t i = 0; i < std::min<std::size_t>(chunks.size(), 8); ++i)
+        rows.insert(rows.end(), chunks[i].values.begin(), chunks[i].values.end());
+    PlaneCalibration calibration = calibrate(pipeline, chunks.front().shape, rows);
     calibration.centredRms = 1;
     std::vector<EncodedChunk> encoded(chunks.size());
     std::vector<std::byte> out(chunks.front().native.size());
@@ -384,8 +416,31 @@ void speeds(std::int64_t tokens) {
     };
     line("V in steps, f16", measure(stepped, values), memcpySpeed, "memcpy");
     line("K in steps, f16", measure(stepped, keys), memcpySpeed, "memcpy");
+    line("V, dependent, f16", measure(stepped, madeUp(PlaneKind::Value, DType::F16, tokens, true)), memcpySpeed,
+         "memcpy");
     line("V lossless, bf16", measure(lossless, brain), zstd, "zstd -1");
     line("V lossless, f16", measure(lossless, values), zstd, "zstd -1");
+}
+
+/// What is found once for a plane: transform and terms.
+bool calibratePlane(const KvCache& cache, PlaneId id, Chunk& chunk) {
+    const PlaneGeometry& plane = *cache.geometry().find(id);
+    const ChunkShape whole{id.kind, plane, tokenRange(0, plane.tokens), cache.rope(id.layer)};
+    std::vector<float> rows(static_cast<std::size_t>(whole.values()));
+    if (!cache.readRows(id, whole.tokens, channelRange(0, plane.channels()), rows))
+        return false;
+    chunk.transform = chooseTransform(whole, rows, 0.3);
+    Pipeline pipeline;
+    pipeline.coder = EntropyCoder::Kvz;
+    pipeline.predictor = Predictor::Best;
+    pipeline.transform = chunk.transform;
+    std::vector<ChannelTerms> terms;
+    for (const double step : kTermSteps) {
+        pipeline.quantiser = Step{step};
+        terms.push_back(calibrate(pipeline, whole, rows).channelTerms);
+    }
+    chunk.terms = std::make_shared<std::vector<ChannelTerms>>(std::move(terms));
+    return true;
 }
 
 } // namespace
@@ -413,8 +468,11 @@ int main(int argc, char** argv) {
             if (!isCacheKind(id.kind))
                 continue;
             const PlaneGeometry& plane = *cache.geometry().find(id);
+            Chunk calibrated;
+            if (!calibratePlane(cache, id, calibrated))
+                return 1;
             for (std::int64_t t = 0; t < plane.tokens; t += kChunk) {
-                Chunk chunk;
+                Chunk chunk = calibrated;
                 chunk.shape.kind = id.kind;
                 chunk.shape.plane = plane;
                 chunk.shape.tokens = tokenRange(t, std::min(t + kChunk, plane.tokens));

@@ -87,6 +87,8 @@ private slots:
         std::int64_t bytes = 0;
         for (const EncodedPart& part : session_->encodedPlanes().at(id)->parts)
             bytes += static_cast<std::int64_t>(part.bytes.size());
+        for (const CalibratedPipeline& one : session_->encodedPlanes().at(id)->pipelines)
+            bytes += static_cast<std::int64_t>(one.calibration.channelTerms.storedBytes());
         QCOMPARE(totals.bytes(), bytes);
     }
 
