@@ -171,8 +171,8 @@ ChartData RateHarmView::chartOf(bool attention) const {
         }
         if (const RatePoint* current = curve->current();
             selected && current != nullptr && harmOf(*current, attention) > 0)
-            chart.marks.push_back({current->bitsPerValue, harmOf(*current, attention),
-                                   tr("%1 now").arg(kindName(cell.kind))});
+            chart.marks.push_back(
+                {current->bitsPerValue, harmOf(*current, attention), tr("%1 now").arg(kindName(cell.kind))});
         if (!series.x.empty())
             chart.series.push_back(std::move(series));
     }
