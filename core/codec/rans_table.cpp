@@ -38,7 +38,8 @@ bool savesMore(std::uint64_t a, std::uint64_t fa, std::uint64_t b, std::uint64_t
 /// Shares `slots` out among the symbols that occur, at least one each, for the fewest bits.
 RansFrequencies shareSlots(const RansCounts& counts, std::uint32_t slots) {
     RansFrequencies frequencies{};
-    const std::uint64_t total = std::accumulate(counts.begin(), counts.end(), std::uint64_t{0});
+    const std::uint64_t total =
+        std::max<std::uint64_t>(1, std::accumulate(counts.begin(), counts.end(), std::uint64_t{0}));
     std::vector<std::size_t> present;
     std::int64_t sum = 0;
     for (std::size_t i = 0; i < counts.size(); ++i) {

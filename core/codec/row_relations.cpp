@@ -27,7 +27,7 @@ void putRelation(SideBitWriter& writer, const std::vector<std::uint32_t>& relati
             continue;
         writer.put(relation[t] != t ? 1 : 0, 1);
         if (relation[t] != t)
-            writer.put(relation[t], std::bit_width(t - 1));
+            writer.put(relation[t], static_cast<int>(std::bit_width(t - 1)));
     }
 }
 
@@ -40,7 +40,7 @@ bool getRelation(SideBitReader& reader, std::vector<std::uint32_t>& relation, co
     for (std::size_t t = 1; t < relation.size() && reader.good(); ++t) {
         if (!counts(t) || reader.get(1) == 0)
             continue;
-        relation[t] = reader.get(std::bit_width(t - 1));
+        relation[t] = reader.get(static_cast<int>(std::bit_width(t - 1)));
         if (relation[t] >= t)
             return false;
     }

@@ -43,8 +43,8 @@ struct SideCode {
 /// a one, the low n bits of that number, the low `order` bits of value.
 constexpr SideCode golombCode(std::uint32_t value, int order) {
     const std::uint64_t high = (static_cast<std::uint64_t>(value) >> order) + 1;
-    const int extra = static_cast<int>(std::bit_width(high)) - 1;
-    const std::uint64_t top = std::uint64_t{1} << extra;
+    const std::uint64_t top = std::bit_floor(high);
+    const int extra = std::countr_zero(top);
     const std::uint64_t below = value & ((std::uint64_t{1} << order) - 1);
     return {top | (high - top) << (extra + 1) | below << (2 * extra + 1), 2 * extra + 1 + order};
 }

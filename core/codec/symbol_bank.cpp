@@ -90,8 +90,9 @@ Result<ShapedTable> makeTable(int scale, int shape) {
         if (number > 1 && share * kRansTotal < 0.5)
             break;
         const auto count = std::max<std::uint32_t>(1, static_cast<std::uint32_t>(share * kCountTotal));
-        counts[static_cast<std::size_t>(kBankZero + number)] = count;
-        counts[static_cast<std::size_t>(kBankZero - number)] = count;
+        const auto size = static_cast<std::size_t>(number);
+        counts[kBankZero + size] = count;
+        counts[kBankZero - size] = count;
         most = number;
     }
     KVSCOPE_ASSIGN(const auto frequencies, normaliseCounts(counts));
@@ -122,15 +123,14 @@ SymbolBank::SymbolBank() {
     // What the place and the rest of an exception take, on average.
     constexpr std::uint32_t kExceptionCost = 20 << 8;
     for (int size = 0; size < kBankZero; ++size) {
-        for (int column = -kColumnsBefore; column + kColumnsBefore < static_cast<int>(kCostColumns); ++column) {
-            const int shape = (column + kColumnsBefore) % kBankShapes;
-            const int scale = (column + kColumnsBefore) / kBankShapes - kBankScales;
+        for (std::size_t column = 0; column < kCostColumns; ++column) {
+            const int shape = static_cast<int>(column) % kBankShapes;
+            const int scale = static_cast<int>(column) / kBankShapes - kBankScales;
             const int i = bankClass(std::clamp(scale, 0, kBankScales - 1), shape);
             const auto nearest = static_cast<std::size_t>(std::min(size, most(i)));
             const auto& costs = table(i).costs();
             const std::uint32_t coded = (costs[kBankZero + nearest] + costs[kBankZero - nearest]) >> 9;
-            costs_[static_cast<std::size_t>(size)][static_cast<std::size_t>(column + kColumnsBefore)] =
-                size <= most(i) ? coded : coded + kExceptionCost;
+            costs_[static_cast<std::size_t>(size)][column] = size <= most(i) ? coded : coded + kExceptionCost;
         }
     }
 }

@@ -252,7 +252,7 @@ private:
         const std::uint64_t ratio = (sum << 16) / rows + 1;
         const int width = static_cast<int>(std::bit_width(ratio));
         // Four times the logarithm of the mean size, and a quarter octave for the spread above it.
-        const int size = (width - 17) * 4 + static_cast<int>(ratio << (64 - width) >> 61 & 3U) + 1;
+        const int size = (width - 17) * 4 + static_cast<int>(std::rotr(ratio, width) >> 61 & 3U) + 1;
         // Rounding to zero hides small spreads.
         int scale = kBankUnitScale + (size >= -3    ? size
                                       : size >= -7  ? (size - 3) / 2

@@ -85,11 +85,11 @@ private:
 
 /// Bits of a distance of the row at index t (at least 1).
 int distanceBits(std::size_t t) {
-    return std::bit_width(std::min<std::size_t>(t, kMostReferenceDistance) - 1);
+    return static_cast<int>(std::bit_width(std::min<std::size_t>(t, kMostReferenceDistance) - 1));
 }
 
 int groupBits(std::size_t groups) {
-    return std::bit_width(groups - 1);
+    return static_cast<int>(std::bit_width(groups - 1));
 }
 
 void putRows(SideBitWriter& writer, const SymbolLayout& layout) {

@@ -61,14 +61,18 @@ TransferTrouble drawTrouble(const LinkPath& path, std::uint64_t seed, std::uint6
         // Packets lost are sent again until they are through. Those of the last round trip delay the chunk by a round
         // trip for each time that some of them are lost; earlier ones are repaired while the chunk is still on its way.
         const double packets = std::ceil(payload / kPacketBytes);
-        for (double lost = binomial(packets, path.lossRate, random); lost > 0;
-             lost = binomial(lost, path.lossRate, random))
+        double lost = binomial(packets, path.lossRate, random);
+        while (lost > 0) {
             trouble.bytesAgain += lost * kPacketBytes;
+            lost = binomial(lost, path.lossRate, random);
+        }
         const double underWay = path.rttSeconds > 0 ? bytesPerSecond * path.rttSeconds : 0;
         const double window = std::clamp(std::ceil(underWay / kPacketBytes), 1.0, packets);
-        for (double lost = binomial(window, path.lossRate, random); lost > 0;
-             lost = binomial(lost, path.lossRate, random))
+        lost = binomial(window, path.lossRate, random);
+        while (lost > 0) {
             trouble.tailSeconds += path.rttSeconds;
+            lost = binomial(lost, path.lossRate, random);
+        }
     }
     if (path.jitterSeconds > 0)
         trouble.jitterSeconds = path.jitterSeconds * std::abs(random.normal());
