@@ -8,6 +8,8 @@
 #include <QStyle>
 #include <QStyleOptionViewItem>
 
+#include <memory>
+
 namespace kvscope::app {
 
 namespace {
@@ -113,7 +115,8 @@ void apply(const QPalette& palette) {
 } // namespace
 
 void applyTheme(ThemeChoice choice) {
-    QApplication::setStyle(new ListBoxStyle);
+    // The application owns it from here on.
+    QApplication::setStyle(std::make_unique<ListBoxStyle>().release());
     switch (choice) {
     case ThemeChoice::Light:
         apply(lightPalette());

@@ -19,10 +19,9 @@ ChartWidget::BarColumns ChartWidget::barColumns(const ChartData& data) {
     for (const ChartSeries& series : data.series) {
         if (series.shape != ChartSeries::Shape::Bars)
             continue;
-        if (!series.stack)
-            ++columns.count;
-        else if (columns.ofStack.emplace(*series.stack, columns.count).second)
-            ++columns.count;
+        // Those of a stack share a column.
+        const bool own = !series.stack || columns.ofStack.emplace(*series.stack, columns.count).second;
+        columns.count += own ? 1 : 0;
     }
     return columns;
 }

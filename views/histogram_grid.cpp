@@ -182,9 +182,10 @@ void HistogramGrid::paintTo(QPainter& painter, const QRectF& target) const {
         painter.drawText(QRectF(first.left() + 4, target.top(), first.width() - 8, headerHeight()),
                          Qt::AlignHCenter | Qt::AlignVCenter, columns_[column]);
         const BinRange range = rangeOf(column);
+        const auto columns = static_cast<std::size_t>(columnCount());
         for (int row = 0; row < rowCount(); ++row)
-            paintCell(painter, cells_[static_cast<std::size_t>(row * columnCount() + column)], range,
-                      cellRect(row, column, target), row == selectedRow_);
+            paintCell(painter, cells_[static_cast<std::size_t>(row) * columns + static_cast<std::size_t>(column)],
+                      range, cellRect(row, column, target), row == selectedRow_);
     }
     painter.restore();
 }

@@ -105,9 +105,9 @@ void LiveServer::setRate(std::optional<double> bitsPerSecond) {
         sender_->setUnlimited();
 }
 
-void LiveServer::setTrace(std::shared_ptr<const BandwidthTrace> trace, double at) {
+void LiveServer::setTrace(const std::shared_ptr<const BandwidthTrace>& trace, double at) {
     if (sender_ != nullptr)
-        sender_->setTrace(std::move(trace), at);
+        sender_->setTrace(trace, at);
 }
 
 void LiveServer::setDelays(double rttSeconds, double lossRate, double jitterSeconds, std::uint64_t seed) {

@@ -42,7 +42,7 @@ public:
 
     /// These take effect at once, on bytes under way too; nothing unless serving.
     void setRate(std::optional<double> bitsPerSecond);
-    void setTrace(std::shared_ptr<const BandwidthTrace> trace, double at);
+    void setTrace(const std::shared_ptr<const BandwidthTrace>& trace, double at);
     void setDelays(double rttSeconds, double lossRate, double jitterSeconds, std::uint64_t seed);
     void inject(const SenderFault& fault);
 

@@ -99,8 +99,8 @@ void LoopbackRun::say(const QString& text) {
 
 std::shared_ptr<const BandwidthTrace> LoopbackRun::scaledCurve() const {
     const BandwidthTrace& curve = session_.bandwidthCurve();
-    auto scaled = curve.scaledToMean(curve.meanBitsPerSecond() * transfer_.bandwidthScale);
-    return std::make_shared<const BandwidthTrace>(scaled ? std::move(*scaled) : curve);
+    const auto scaled = curve.scaledToMean(curve.meanBitsPerSecond() * transfer_.bandwidthScale);
+    return std::make_shared<const BandwidthTrace>(scaled ? *scaled : curve);
 }
 
 void LoopbackRun::start() {

@@ -202,7 +202,9 @@ void RegimeChart::paintAxes(QPainter& painter, const QRectF& plot, const Theme& 
     painter.drawRect(plot);
     painter.setPen(theme.text);
     double last = plot.left() - 100;
-    for (double decade = 1e6; decade <= map_.rates.back() * 1.001; decade *= 10) {
+    const auto decades = static_cast<int>(std::floor(std::log10(map_.rates.back() * 1.001)));
+    for (int power = 6; power <= decades; ++power) {
+        const double decade = std::pow(10.0, power);
         for (const double part : {1.0, 2.0, 5.0}) {
             const double rate = decade * part;
             if (rate < map_.rates.front() * 0.999 || rate > map_.rates.back() * 1.001)
@@ -220,7 +222,9 @@ void RegimeChart::paintAxes(QPainter& painter, const QRectF& plot, const Theme& 
     painter.drawText(QRectF(plot.left(), plot.bottom() + 6 + metrics.height(), plot.width(), metrics.height()),
                      Qt::AlignCenter, tr("bandwidth (Gbit/s)"));
     double lastY = plot.bottom() + 100;
-    for (double tokens = 128; tokens <= map_.contexts.back() * 1.001; tokens *= 2) {
+    const auto doublings = static_cast<int>(std::floor(std::log2(map_.contexts.back() * 1.001)));
+    for (int power = 7; power <= doublings; ++power) {
+        const double tokens = std::exp2(power);
         if (tokens < map_.contexts.front() * 0.999)
             continue;
         const double y = place(plot, map_.rates.front(), tokens).y();
