@@ -35,7 +35,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         if (data[4] % 4 != 0)
             pipeline.quantiser = Step{0.5};
         if (data[4] % 4 == 3) {
-            const auto length = bytes.empty() ? std::size_t{0} : std::to_integer<std::size_t>(bytes.front()) + 1;
+            const auto length = bytes.empty() ? std::size_t{1} : std::to_integer<std::size_t>(bytes.front()) + 1;
             if (bytes.size() < length ||
                 !readChannelTerms(bytes.subspan(1, length - 1), static_cast<std::size_t>(shape.plane.channels()),
                                   calibration.channelTerms))
