@@ -71,7 +71,7 @@ struct SymbolLayout {
     std::size_t groups = 1;
     /// Of each group against group 0, in scales of the bank.
     std::array<int, kMostRowGroups> offsets{};
-    /// Groups whose rows are predicted between channels; all channels with usesTerms or none, row group by row group.
+    /// Row groups in which the channels with usesTerms are predicted; in the others their symbols stand as they are.
     std::array<bool, kMostRowGroups> groupUsesTerms{};
     /// Whether rows have references, groups or copies.
     bool hasReferences = false;

@@ -32,7 +32,8 @@ using namespace kvscope;
 namespace {
 
 constexpr std::int64_t kChunk = 256;
-constexpr std::array kTermSteps = {0.1, 0.2, 0.3, 0.45, 0.7, 1.0};
+/// One of each range of steps that share their terms.
+constexpr std::array kTermSteps = {0.15, 0.35, 0.8};
 
 /// The index of the step nearest to `step`.
 std::size_t termsFor(double step) {
