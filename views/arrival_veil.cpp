@@ -17,7 +17,7 @@ const QString kLayer = QStringLiteral("arrivals");
 
 } // namespace
 
-/// Draws the cover over the plot, on a buffered layer of its own.
+/// Draws the cover over the plot, on a layer of its own.
 class ArrivalCover : public QCPLayerable {
 public:
     explicit ArrivalCover(QCustomPlot* plot)
@@ -28,6 +28,8 @@ public:
         candidates_.clear();
         if (input != nullptr)
             candidates_.assign(input->candidates().begin(), input->candidates().end());
+        // A buffer of its own while there is something to cover, and no cost to the map's frames otherwise.
+        layer()->setMode(parts_.empty() ? QCPLayer::lmLogical : QCPLayer::lmBuffered);
         layer()->replot();
     }
 
@@ -114,8 +116,7 @@ ArrivalVeil::ArrivalVeil(HeatmapPane& pane)
     : QObject(&pane)
     , pane_(pane) {
     HeatmapPlot& plot = pane.plot();
-    plot.addLayer(kLayer, plot.overlay().layer(), QCustomPlot::limBelow);
-    plot.layer(kLayer)->setMode(QCPLayer::lmBuffered);
+    plot.addLayer(kLayer);
     cover_ = new ArrivalCover(&plot);
     connect(&pane, &HeatmapPane::mapShown, this, &ArrivalVeil::update);
 }

@@ -25,33 +25,19 @@ template <class Draw> void drawContrasting(QCPPainter* painter, const QColor& co
 
 } // namespace
 
-HeatmapOverlay::HeatmapOverlay(QCustomPlot* plot, const QString& layer)
-    : QCPLayerable(plot, layer) {
-    setAntialiased(false);
-}
-
-void HeatmapOverlay::redraw() {
-    this->layer()->replot();
-}
-
-QRect HeatmapOverlay::clipRect() const {
-    return mParentPlot->axisRect()->rect();
-}
-
-void HeatmapOverlay::applyDefaultAntialiasingHint(QCPPainter* painter) const {
-    painter->setAntialiasing(false);
-}
-
 QRectF HeatmapOverlay::toPixels(const QRectF& cells) const {
-    const QCPAxis* columns = mParentPlot->xAxis;
-    const QCPAxis* rows = mParentPlot->yAxis;
+    const QCPAxis* columns = plot_.xAxis;
+    const QCPAxis* rows = plot_.yAxis;
     return QRectF(QPointF(columns->coordToPixel(cells.left() - 0.5), rows->coordToPixel(cells.top() - 0.5)),
                   QPointF(columns->coordToPixel(cells.right() - 0.5), rows->coordToPixel(cells.bottom() - 0.5)))
         .normalized();
 }
 
-void HeatmapOverlay::draw(QCPPainter* painter) {
-    const QRectF area = clipRect();
+void HeatmapOverlay::paint(QCPPainter* painter) const {
+    const QRectF area = plot_.axisRect()->rect();
+    painter->save();
+    painter->setClipRect(area, Qt::IntersectClip);
+    painter->setAntialiasing(false);
     painter->setBrush(Qt::NoBrush);
     if (selection_) {
         const QRectF frame = toPixels(*selection_).intersected(area.adjusted(-4, -4, 4, 4));
@@ -59,7 +45,7 @@ void HeatmapOverlay::draw(QCPPainter* painter) {
             drawContrasting(painter, Qt::white, Qt::SolidLine, [&] { painter->drawRect(frame); });
     }
     if (guide_) {
-        const double x = mParentPlot->xAxis->coordToPixel(*guide_);
+        const double x = plot_.xAxis->coordToPixel(*guide_);
         drawContrasting(painter, Qt::white, Qt::DotLine,
                         [&] { painter->drawLine(QPointF(x, area.top()), QPointF(x, area.bottom())); });
     }
@@ -86,12 +72,13 @@ void HeatmapOverlay::draw(QCPPainter* painter) {
         painter->setAntialiasing(false);
     }
     if (rubberBand_) {
-        const QColor colour = mParentPlot->palette().color(QPalette::Highlight);
+        const QColor colour = plot_.palette().color(QPalette::Highlight);
         QColor fill = colour;
         fill.setAlpha(50);
         painter->fillRect(*rubberBand_, fill);
         drawContrasting(painter, Qt::white, Qt::DashLine, [&] { painter->drawRect(*rubberBand_); });
     }
+    painter->restore();
 }
 
 } // namespace kvscope::views

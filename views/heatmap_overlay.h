@@ -8,14 +8,13 @@
 
 namespace kvscope::views {
 
-/// What moves with the mouse: crosshair, selection frame, rubber band and the mark of a shown cell, on a buffered layer
-/// of its own so that moving it redraws no cell. Coordinates are full-resolution columns and rows; cell i is centred on
-/// i.
-class HeatmapOverlay : public QCPLayerable {
-    Q_OBJECT
-
+/// What moves with the mouse: crosshair, selection frame, rubber band and the mark of a shown cell. The plot paints it
+/// over its layers into the window, so that moving it redraws no cell and takes no buffer. Coordinates are
+/// full-resolution columns and rows; cell i is centred on i.
+class HeatmapOverlay {
 public:
-    HeatmapOverlay(QCustomPlot* plot, const QString& layer);
+    explicit HeatmapOverlay(QCustomPlot& plot)
+        : plot_(plot) {}
 
     /// Cells under the crosshair.
     void setCrosshair(std::optional<QRectF> cell) { crosshair_ = cell; }
@@ -29,16 +28,14 @@ public:
     [[nodiscard]] const std::optional<double>& guide() const { return guide_; }
     [[nodiscard]] const std::optional<QRectF>& selection() const { return selection_; }
     [[nodiscard]] const std::optional<QRectF>& mark() const { return mark_; }
-    void redraw();
-
-protected:
-    [[nodiscard]] QRect clipRect() const override;
-    void applyDefaultAntialiasingHint(QCPPainter* painter) const override;
-    void draw(QCPPainter* painter) override;
+    /// Paints the plot again, with its cells as they are.
+    void redraw() { plot_.update(); }
+    void paint(QCPPainter* painter) const;
 
 private:
     [[nodiscard]] QRectF toPixels(const QRectF& cells) const;
 
+    QCustomPlot& plot_;
     std::optional<QRectF> crosshair_;
     std::optional<double> guide_;
     std::optional<QRectF> selection_;

@@ -22,7 +22,6 @@ constexpr double kWheelFactor = 0.8;
 constexpr qint64 kCoalesceMs = 700;
 // A revealed cell is shown at least this wide and high where the map is that large.
 constexpr double kRevealPixels = 12;
-const QString kOverlayLayer = QStringLiteral("crosshair");
 
 } // namespace
 
@@ -30,7 +29,8 @@ HeatmapPlot::HeatmapPlot(QWidget* parent)
     : QCustomPlot(parent)
     , heatmap_(new HeatmapPlottable(xAxis, yAxis))
     , strip_(nullptr)
-    , overlay_(nullptr)
+    , ground_(new HeatmapGround(this, *heatmap_))
+    , overlay_(*this)
     , message_(new QCPItemText(this)) {
     setFocusPolicy(Qt::StrongFocus);
     setMouseTracking(true);
@@ -62,11 +62,9 @@ HeatmapPlot::HeatmapPlot(QWidget* parent)
     message_->setPositionAlignment(Qt::AlignCenter);
     message_->setVisible(false);
 
-    // The overlay's own buffer is the last one: moving the crosshair redraws nothing else.
     layer(QStringLiteral("overlay"))->setMode(QCPLayer::lmLogical);
-    addLayer(kOverlayLayer);
-    layer(kOverlayLayer)->setMode(QCPLayer::lmBuffered);
-    overlay_ = new HeatmapOverlay(this, kOverlayLayer);
+    mPaintBuffers = {QSharedPointer<MapBuffer>::create(viewport().size(), bufferDevicePixelRatio())};
+    setupPaintBuffers();
     setAxisOffsets(0, 0);
     applyTheme();
 }
@@ -74,8 +72,8 @@ HeatmapPlot::HeatmapPlot(QWidget* parent)
 void HeatmapPlot::applyTheme() {
     const Theme theme = Theme::from(palette());
     setBackground(QBrush(theme.background));
-    // What lies outside a ragged plane shows this ground; no map contains it.
-    axisRect()->setBackground(QBrush(theme.grid));
+    // What lies outside a ragged plane shows the grid's colour; no map contains it.
+    ground_->setColours(theme.background, theme.grid);
     const QFont font = chartFont(*this);
     for (QCPAxis* axis : axisRect()->axes()) {
         const QColor line = hasFocus() ? theme.selection : theme.dim;
@@ -126,6 +124,23 @@ void HeatmapPlot::fitTicks(const QSize& size) {
     constexpr int kMost = 12;
     xAxis->ticker()->setTickCount(std::clamp(size.width() / kColumnLabel - 1, 2, kMost));
     yAxis->ticker()->setTickCount(std::clamp(size.height() / kRowLabel - 1, 2, kMost));
+}
+
+void HeatmapPlot::paintEvent(QPaintEvent* event) {
+    if (!qFuzzyCompare(bufferDevicePixelRatio(), devicePixelRatioF())) {
+        // Another screen: the base class makes buffers for its pixels and plots again.
+        QCustomPlot::paintEvent(event);
+        return;
+    }
+    QCPPainter painter(this);
+    for (const auto& buffer : mPaintBuffers)
+        buffer->draw(&painter);
+    overlay_.paint(&painter);
+}
+
+void HeatmapPlot::draw(QCPPainter* painter) {
+    QCustomPlot::draw(painter);
+    overlay_.paint(painter);
 }
 
 void HeatmapPlot::resizeEvent(QResizeEvent* event) {
@@ -229,16 +244,16 @@ void HeatmapPlot::setCrosshair(std::optional<MapCell> cell) {
     if (cell == crosshair_)
         return;
     crosshair_ = cell;
-    overlay_->setCrosshair(cell ? std::optional(cellAround(*cell)) : std::nullopt);
-    overlay_->redraw();
+    overlay_.setCrosshair(cell ? std::optional(cellAround(*cell)) : std::nullopt);
+    overlay_.redraw();
 }
 
 void HeatmapPlot::setGuide(std::optional<std::int64_t> column) {
     const auto place = column ? std::optional(static_cast<double>(*column)) : std::nullopt;
-    if (place == overlay_->guide())
+    if (place == overlay_.guide())
         return;
-    overlay_->setGuide(place);
-    overlay_->redraw();
+    overlay_.setGuide(place);
+    overlay_.redraw();
 }
 
 void HeatmapPlot::setMark(std::optional<MapCell> cell) {
@@ -247,17 +262,17 @@ void HeatmapPlot::setMark(std::optional<MapCell> cell) {
     const auto at = cell
                         ? std::optional(QRectF(static_cast<double>(cell->column), static_cast<double>(cell->row), 1, 1))
                         : std::nullopt;
-    if (at == overlay_->mark())
+    if (at == overlay_.mark())
         return;
-    overlay_->setMark(at);
-    overlay_->redraw();
+    overlay_.setMark(at);
+    overlay_.redraw();
 }
 
 void HeatmapPlot::setSelectionFrame(std::optional<QRectF> cells) {
-    if (cells == overlay_->selection())
+    if (cells == overlay_.selection())
         return;
-    overlay_->setSelection(cells);
-    overlay_->redraw();
+    overlay_.setSelection(cells);
+    overlay_.redraw();
 }
 
 QRectF HeatmapPlot::cellAround(const MapCell& cell) const {
@@ -295,7 +310,7 @@ QRectF HeatmapPlot::bandTo(const QPointF& pixel) const {
 
 void HeatmapPlot::finishBand(const QPointF& pixel) {
     const QRectF band = bandTo(pixel);
-    overlay_->setRubberBand(std::nullopt);
+    overlay_.setRubberBand(std::nullopt);
     if (gesture_ == Gesture::Box) {
         const PlotView to{QCPRange(xAxis->pixelToCoord(band.left()), xAxis->pixelToCoord(band.right())),
                           QCPRange(yAxis->pixelToCoord(band.top()), yAxis->pixelToCoord(band.bottom()))};
@@ -311,7 +326,7 @@ void HeatmapPlot::finishBand(const QPointF& pixel) {
         };
         emit cellsPicked(cellAround(cellNear(band.topLeft())).united(cellAround(cellNear(band.bottomRight()))));
     }
-    overlay_->redraw();
+    overlay_.redraw();
 }
 
 void HeatmapPlot::mousePressEvent(QMouseEvent* event) {
@@ -342,8 +357,8 @@ void HeatmapPlot::mouseMoveEvent(QMouseEvent* event) {
         return;
     }
     if (gesture_ == Gesture::Box || gesture_ == Gesture::Select) {
-        overlay_->setRubberBand(bandTo(event->position()));
-        overlay_->redraw();
+        overlay_.setRubberBand(bandTo(event->position()));
+        overlay_.redraw();
         return;
     }
     setCrosshair(cellAt(event->position()));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include "views/heatmap_ground.h"
 #include "views/heatmap_overlay.h"
 #include "views/heatmap_plottable.h"
 #include "views/map_selection.h"
@@ -26,7 +27,8 @@ public:
 
     [[nodiscard]] HeatmapPlottable& heatmap() const { return *heatmap_; }
     [[nodiscard]] TokenStrip& strip() const { return *strip_; }
-    [[nodiscard]] HeatmapOverlay& overlay() const { return *overlay_; }
+    [[nodiscard]] HeatmapOverlay& overlay() { return overlay_; }
+    [[nodiscard]] const HeatmapOverlay& overlay() const { return overlay_; }
 
     /// Takes over the shape of a new map; the view stays where it makes sense and becomes the whole map otherwise.
     void setMap(const MapShape& shape, bool keepView, bool wheelZoomsRows);
@@ -71,6 +73,8 @@ signals:
     void pointerLeft();
 
 protected:
+    void paintEvent(QPaintEvent* event) override;
+    void draw(QCPPainter* painter) override;
     void resizeEvent(QResizeEvent* event) override;
     void mousePressEvent(QMouseEvent* event) override;
     void mouseMoveEvent(QMouseEvent* event) override;
@@ -97,7 +101,8 @@ private:
 
     HeatmapPlottable* heatmap_;
     TokenStrip* strip_;
-    HeatmapOverlay* overlay_;
+    HeatmapGround* ground_;
+    HeatmapOverlay overlay_;
     QCPItemText* message_;
     MapShape shape_;
     bool wheelZoomsRows_ = false;

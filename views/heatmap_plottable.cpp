@@ -15,6 +15,8 @@ constexpr double kLeastCellPixels = 1.0 + 1.0 / kTileCells;
 constexpr double kMarkRadius = 2.5;
 // Coarser tiles are looked for up to this many halvings of the resolution away.
 constexpr int kFallbackLevels = 6;
+// The plot shifts every layer's clip by this many pixels.
+constexpr int kLayerShift = -1;
 // Vector pictures smooth small images when shown; cells are enlarged to this many pixels a point instead.
 constexpr double kVectorPixelRatio = 2.0;
 
@@ -48,11 +50,19 @@ Span visibleSpan(const QCPRange& range, std::int64_t extent, std::int64_t step) 
     return {first, cellAt(range.upper) - first + 1};
 }
 
-bool isVector(const QCPPainter& painter) {
-    return painter.modes().testFlag(QCPPainter::pmVectorized) || painter.modes().testFlag(QCPPainter::pmNoCaching);
+CellRect sharedCells(const CellRect& a, const CellRect& b) {
+    const std::int64_t left = std::max(a.column, b.column);
+    const std::int64_t top = std::max(a.row, b.row);
+    const std::int64_t right = std::min(a.column + a.columns, b.column + b.columns);
+    const std::int64_t bottom = std::min(a.row + a.rows, b.row + b.rows);
+    return {left, top, std::max<std::int64_t>(right - left, 0), std::max<std::int64_t>(bottom - top, 0)};
 }
 
 } // namespace
+
+bool isForFile(const QCPPainter& painter) {
+    return painter.modes().testFlag(QCPPainter::pmVectorized) || painter.modes().testFlag(QCPPainter::pmNoCaching);
+}
 
 HeatmapPlottable::HeatmapPlottable(QCPAxis* columnAxis, QCPAxis* rowAxis)
     : QCPAbstractPlottable(columnAxis, rowAxis) {
@@ -64,11 +74,19 @@ void HeatmapPlottable::setOverview(std::shared_ptr<const HeatmapOverview> overvi
     overview_ = std::move(overview);
 }
 
+void HeatmapPlottable::setCache(TileCache* cache) {
+    cache_ = cache;
+    if (cache_ != nullptr && versions_ > 0)
+        cache_->setColouring(colouring_);
+}
+
 void HeatmapPlottable::setColouring(HeatmapColouring colouring) {
     colouring.version = ++versions_;
     colouring.marksVersion =
-        colouring.markLimits == colouring_.markLimits ? colouring_.marksVersion : colouring.version;
-    colouring_ = std::move(colouring);
+        colouring.markLimits == colouring_->markLimits ? colouring_->marksVersion : colouring.version;
+    colouring_ = std::make_shared<const HeatmapColouring>(std::move(colouring));
+    if (cache_ != nullptr)
+        cache_->setColouring(colouring_);
 }
 
 MapShape HeatmapPlottable::shape() const {
@@ -132,19 +150,19 @@ HeatmapPlottable::ClipCount HeatmapPlottable::countClipped(const VisibleCells& v
         const HeatmapTile* tile = cache_->find(key);
         if (tile == nullptr)
             continue;
-        const auto values = tile->values(colouring_.reduction, scratch);
+        const auto values = tile->values(colouring_->reduction, scratch);
         const CellRect& rect = tile->rect();
         const std::int64_t lastRow = std::min(rect.row + rect.rows, visible.rect.row + visible.rect.rows);
         const std::int64_t lastColumn =
             std::min(rect.column + rect.columns, visible.rect.column + visible.rect.columns);
         const std::int64_t firstColumn = std::max(rect.column, visible.rect.column);
         for (std::int64_t row = std::max(rect.row, visible.rect.row); row < lastRow; ++row) {
-            const float factor = colouring_.factor(row * tile->step().rows);
+            const float factor = colouring_->factor(row * tile->step().rows);
             const auto line = static_cast<std::size_t>((row - rect.row) * rect.columns);
             for (std::int64_t column = firstColumn; column < lastColumn; ++column) {
                 const float value = values[line + static_cast<std::size_t>(column - rect.column)] * factor;
                 count.cells += value == value ? 1 : 0;
-                count.clipped += colouring_.scale.isClipped(value) ? 1 : 0;
+                count.clipped += colouring_->scale.isClipped(value) ? 1 : 0;
             }
         }
     }
@@ -178,16 +196,8 @@ QRectF HeatmapPlottable::pixelRect(double column, double row, double columnEnd, 
     return QRectF(QPointF(left, top), QPointF(right, bottom)).normalized();
 }
 
-void HeatmapPlottable::drawTile(QCPPainter* painter, HeatmapTile& tile, const CellRect& cells,
-                                double devicePixelRatio) const {
-    const CellRect& rect = tile.rect();
-    const std::int64_t left = std::max(rect.column, cells.column);
-    const std::int64_t top = std::max(rect.row, cells.row);
-    const std::int64_t right = std::min(rect.column + rect.columns, cells.column + cells.columns);
-    const std::int64_t bottom = std::min(rect.row + rect.rows, cells.row + cells.rows);
-    if (left >= right || top >= bottom)
-        return;
-    const auto& step = tile.step();
+QRectF HeatmapPlottable::targetOf(const HeatmapTile& tile, const CellRect& part, double devicePixelRatio) const {
+    const CellStep& step = tile.step();
     // The last cell of an axis may stand for fewer columns or rows than the others, and is as much narrower.
     const auto columnEdge = [&](std::int64_t cell) {
         return static_cast<double>(std::min(cell * step.columns, shape().columns));
@@ -195,12 +205,40 @@ void HeatmapPlottable::drawTile(QCPPainter* painter, HeatmapTile& tile, const Ce
     const auto rowEdge = [&](std::int64_t cell) {
         return static_cast<double>(std::min(cell * step.rows, shape().rows));
     };
-    const QRectF target =
-        pixelRect(columnEdge(left), rowEdge(top), columnEdge(right), rowEdge(bottom), devicePixelRatio);
-    const QRectF source(static_cast<double>(left - rect.column), static_cast<double>(top - rect.row),
-                        static_cast<double>(right - left), static_cast<double>(bottom - top));
-    const QImage& image = tile.image(colouring_, source.toRect());
-    if (isVector(*painter)) {
+    return pixelRect(columnEdge(part.column), rowEdge(part.row), columnEdge(part.column + part.columns),
+                     rowEdge(part.row + part.rows), devicePixelRatio);
+}
+
+QRegion HeatmapPlottable::coveredArea(double devicePixelRatio) const {
+    QRegion covered;
+    if (cache_ == nullptr || overview_ == nullptr || overview_->whole == nullptr || !realVisibility())
+        return covered;
+    const VisibleCells visible = visibleCells(devicePixelRatio);
+    for (const TileKey& key : visibleTiles(visible)) {
+        const HeatmapTile* tile = cache_->find(key);
+        if (tile == nullptr || !tile->isOpaque())
+            continue;
+        const CellRect part = sharedCells(tile->rect(), visible.rect);
+        const QRectF target = targetOf(*tile, part, devicePixelRatio);
+        // Whole pixels only.
+        covered += QRect(QPoint(static_cast<int>(std::ceil(target.left())), static_cast<int>(std::ceil(target.top()))),
+                         QPoint(static_cast<int>(std::floor(target.right())) - 1,
+                                static_cast<int>(std::floor(target.bottom())) - 1));
+    }
+    return covered & clipRect().translated(0, kLayerShift);
+}
+
+void HeatmapPlottable::drawTile(QCPPainter* painter, HeatmapTile& tile, const CellRect& cells,
+                                double devicePixelRatio) const {
+    const CellRect part = sharedCells(tile.rect(), cells);
+    if (part.columns == 0 || part.rows == 0)
+        return;
+    const QRectF target = targetOf(tile, part, devicePixelRatio);
+    const QRectF source(static_cast<double>(part.column - tile.rect().column),
+                        static_cast<double>(part.row - tile.rect().row), static_cast<double>(part.columns),
+                        static_cast<double>(part.rows));
+    const QImage& image = tile.image(colouring(), source.toRect());
+    if (isForFile(*painter)) {
         const QSize size(std::max(1, static_cast<int>(std::lround(target.width() * kVectorPixelRatio))),
                          std::max(1, static_cast<int>(std::lround(target.height() * kVectorPixelRatio))));
         painter->drawImage(target,
@@ -239,7 +277,7 @@ void HeatmapPlottable::drawFallback(QCPPainter* painter, const TileKey& key, dou
 }
 
 void HeatmapPlottable::drawMarks(QCPPainter* painter, HeatmapTile& tile) const {
-    for (const QPoint& mark : tile.marks(colouring_)) {
+    for (const QPoint& mark : tile.marks(colouring())) {
         const auto& step = tile.step();
         const double column = static_cast<double>((tile.rect().column + mark.x()) * step.columns) - 0.5 +
                               static_cast<double>(step.columns) / 2;
@@ -254,7 +292,7 @@ void HeatmapPlottable::draw(QCPPainter* painter) {
     if (cache_ == nullptr || overview_ == nullptr || overview_->whole == nullptr)
         return;
     // A picture for a file is drawn from the tiles of the window, which are there.
-    const bool vector = isVector(*painter);
+    const bool vector = isForFile(*painter);
     const double ratio = vector ? mParentPlot->devicePixelRatioF() : painter->device()->devicePixelRatioF();
     const VisibleCells visible = visibleCells(ratio);
     const std::vector<TileKey> keys = visibleTiles(visible);

@@ -17,6 +17,9 @@ struct VisibleCells {
     CellRect rect;
 };
 
+/// Whether a drawing goes into a picture for a file and not to the screen.
+[[nodiscard]] bool isForFile(const QCPPainter& painter);
+
 /// Draws one map of a dump as tiles. A cell is at least one device pixel wide and high, so that none is hidden; cell i
 /// of an axis is centred on coordinate i. What is not loaded yet shows from coarser tiles, last from the overview.
 class HeatmapPlottable : public QCPAbstractPlottable {
@@ -25,10 +28,10 @@ class HeatmapPlottable : public QCPAbstractPlottable {
 public:
     HeatmapPlottable(QCPAxis* columnAxis, QCPAxis* rowAxis);
 
-    void setCache(TileCache* cache) { cache_ = cache; }
+    void setCache(TileCache* cache);
     void setOverview(std::shared_ptr<const HeatmapOverview> overview);
     void setColouring(HeatmapColouring colouring);
-    [[nodiscard]] const HeatmapColouring& colouring() const { return colouring_; }
+    [[nodiscard]] const HeatmapColouring& colouring() const { return *colouring_; }
     [[nodiscard]] const std::shared_ptr<const HeatmapOverview>& overview() const { return overview_; }
     [[nodiscard]] MapShape shape() const;
     /// The part of the picture's width that is drawn, from 0 (left) to 1.
@@ -44,6 +47,9 @@ public:
         std::int64_t clipped = 0;
     };
     [[nodiscard]] ClipCount countClipped(const VisibleCells& visible) const;
+
+    /// Pixels that a drawing now covers with tiles that are there, whatever was below.
+    [[nodiscard]] QRegion coveredArea(double devicePixelRatio) const;
 
     double selectTest(const QPointF& pos, bool onlySelectable, QVariant* details = nullptr) const override;
     QCPRange getKeyRange(bool& foundRange, QCP::SignDomain inSignDomain = QCP::sdBoth) const override;
@@ -62,6 +68,8 @@ protected:
     void drawLegendIcon(QCPPainter* painter, const QRectF& rect) const override;
 
 private:
+    /// Where a tile's part of these cells stands; empty when it has none.
+    [[nodiscard]] QRectF targetOf(const HeatmapTile& tile, const CellRect& part, double devicePixelRatio) const;
     void drawTile(QCPPainter* painter, HeatmapTile& tile, const CellRect& cells, double devicePixelRatio) const;
     void drawFallback(QCPPainter* painter, const TileKey& key, double devicePixelRatio) const;
     void drawMarks(QCPPainter* painter, HeatmapTile& tile) const;
@@ -71,7 +79,7 @@ private:
 
     TileCache* cache_ = nullptr;
     std::shared_ptr<const HeatmapOverview> overview_;
-    HeatmapColouring colouring_;
+    std::shared_ptr<const HeatmapColouring> colouring_ = std::make_shared<const HeatmapColouring>();
     std::uint64_t versions_ = 0;
     double from_ = 0;
     double to_ = 1;

@@ -48,9 +48,8 @@ HeatmapTile::HeatmapTile(const CellBlock& block)
     }
 }
 
-std::size_t HeatmapTile::bytes() const {
-    return 4 * sizeof(float) * min_.size() + static_cast<std::size_t>(image_.sizeInBytes()) +
-           sizeof(QPoint) * marks_.size() + sizeof(HeatmapTile);
+std::size_t HeatmapTile::bytesWithPicture() const {
+    return (4 * sizeof(float) + sizeof(QRgb)) * min_.size() + sizeof(QPoint) * marks_.size() + sizeof(HeatmapTile);
 }
 
 float HeatmapTile::maxAbs(std::size_t index) const {
@@ -98,6 +97,11 @@ const QImage& HeatmapTile::image(const HeatmapColouring& colouring, const QRect&
     imageVersion_ = colouring.version;
     coloured_ = pixels;
     return image_;
+}
+
+void HeatmapTile::prepare(const HeatmapColouring& colouring) {
+    image(colouring, QRect(0, 0, static_cast<int>(rect_.columns), static_cast<int>(rect_.rows)));
+    marks(colouring);
 }
 
 void HeatmapTile::colour(const HeatmapColouring& colouring, const QRect& pixels) {

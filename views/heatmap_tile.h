@@ -42,7 +42,10 @@ public:
     [[nodiscard]] const CellRect& rect() const { return rect_; }
     [[nodiscard]] const CellStep& step() const { return step_; }
     [[nodiscard]] bool isExact() const { return exact_; }
-    [[nodiscard]] std::size_t bytes() const;
+    /// Whether its picture hides all that lies below.
+    [[nodiscard]] bool isOpaque() const { return opaque_; }
+    /// What the tile takes once its picture is made.
+    [[nodiscard]] std::size_t bytesWithPicture() const;
 
     /// The cells of the tile under a reduction, coded as ColourScale wants them. `scratch` is used where the reduction
     /// is not stored.
@@ -54,6 +57,8 @@ public:
     /// The picture, one pixel a cell, coloured at least where `needed` (of the tile's pixels) says; recoloured when
     /// `colouring` is another version than last time.
     const QImage& image(const HeatmapColouring& colouring, const QRect& needed);
+    /// Makes the picture and looks for the marks, so that the first drawing need not.
+    void prepare(const HeatmapColouring& colouring);
     /// Cells (column and row within the tile) to be marked as hiding an outlier, strongest first.
     const std::vector<QPoint>& marks(const HeatmapColouring& colouring);
 

@@ -99,12 +99,16 @@ void TileCache::start(const TileKey& key) {
         return;
     runAsync(
         document_->pool(), this,
-        [map = document_->map(), spec, rect, step = key.step, stop = running.stop.get_token()]() -> LoadedTile {
+        [map = document_->map(), spec, rect, step = key.step, colouring = colouring_,
+         stop = running.stop.get_token()]() -> LoadedTile {
             if (stop.stop_requested())
                 return cancelled();
             try {
                 KVSCOPE_ASSIGN(auto block, map->read(spec, rect, step, JobControl{stop, nullptr}));
-                return std::make_shared<HeatmapTile>(block);
+                auto tile = std::make_shared<HeatmapTile>(block);
+                if (colouring != nullptr)
+                    tile->prepare(*colouring);
+                return tile;
             } catch (const std::bad_alloc&) {
                 return fail("not enough memory for the picture", {}, "Close other dumps.", Error::Kind::System);
             }
@@ -129,9 +133,8 @@ void TileCache::finish(const TileKey& key, std::uint64_t ticket, int generation,
     entry->lastUse = ++clock_;
     if (tile) {
         entry->tile = std::move(*tile);
-        // Its picture is made when it is first drawn; count it from the start.
-        entry->bytes = entry->tile->bytes() +
-                       static_cast<std::size_t>(entry->tile->rect().columns * entry->tile->rect().rows) * sizeof(QRgb);
+        // A picture that is not made yet will be when the tile is first drawn; it counts from the start.
+        entry->bytes = entry->tile->bytesWithPicture();
     } else {
         entry->failed = true;
     }

@@ -46,6 +46,9 @@ public:
     void setByteLimit(std::size_t bytes);
     [[nodiscard]] std::size_t bytes() const { return bytes_; }
 
+    /// The colours in which tiles come, so that the window's thread need not colour them.
+    void setColouring(std::shared_ptr<const HeatmapColouring> colouring) { colouring_ = std::move(colouring); }
+
     /// The number by which keys name a map.
     int mapId(const MapSpec& spec);
     [[nodiscard]] const MapSpec& spec(int mapId) const { return specs_[static_cast<std::size_t>(mapId)]; }
@@ -88,6 +91,7 @@ private:
     void evict();
 
     Document* document_;
+    std::shared_ptr<const HeatmapColouring> colouring_;
     std::vector<MapSpec> specs_;
     QHash<TileKey, std::shared_ptr<Entry>> entries_;
     QHash<TileKey, Running> running_;

@@ -24,6 +24,7 @@ private slots:
     void showsTheNaivePicture();
     void hidesNoOutlier();
     void marksNonFiniteAndOutside();
+    void aFrameKeepsNothingOfTheLast();
     void readsOnlyOnWorkers();
     void recoloursWithoutReading();
     void draggingTheBarLocksTheRange();
@@ -104,6 +105,34 @@ void TestHeatmapPane::marksNonFiniteAndOutside() {
     QVERIFY(!near(shown.shown(64, 4), QColor(specialColours(ColourMapId::Viridis).nonFinite)));
     QVERIFY(near(shown.shown(190, 2), Theme::from(shown.pane.palette()).grid));
     QVERIFY(!near(shown.shown(100, 2), Theme::from(shown.pane.palette()).grid));
+}
+
+void TestHeatmapPane::aFrameKeepsNothingOfTheLast() {
+    Shown shown({.tokens = 3000, .raggedLayer = 2, .missingTokens = 2400});
+    QTRY_VERIFY(shown.pane.isReady());
+    HeatmapPlot& plot = shown.plot();
+    plot.setCrosshair(std::nullopt);
+    const QImage home = plot.grab().toImage();
+    // The crosshair goes over the picture without a trace.
+    plot.setCrosshair(MapCell{1500, 3});
+    QVERIFY(plot.grab().toImage() != home);
+    plot.setCrosshair(std::nullopt);
+    QCOMPARE(plot.grab().toImage(), home);
+    // Wider labels, other tiles and the ground right of the ragged layer's end come and go.
+    for (const QCPRange& columns : {QCPRange(400, 900), QCPRange(2000, 2010), QCPRange(0, 300)}) {
+        plot.setView({columns, plot.view().rows}, false);
+        plot.replot(QCustomPlot::rpImmediateRefresh);
+        QTRY_VERIFY(shown.pane.isReady());
+        QVERIFY(plot.grab().toImage() != home);
+    }
+    plot.goHome();
+    QTRY_VERIFY(shown.pane.isReady());
+    QTRY_COMPARE(plot.grab().toImage(), home);
+    const QSize size = shown.pane.size();
+    shown.pane.resize(size + QSize(120, 60));
+    QTRY_VERIFY(plot.grab().toImage().size() != home.size());
+    shown.pane.resize(size);
+    QTRY_COMPARE(plot.grab().toImage(), home);
 }
 
 void TestHeatmapPane::readsOnlyOnWorkers() {
