@@ -4,8 +4,10 @@
 #include "core/base/float_formats.h"
 #include "core/base/hash.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/stats/cell_codec.cpp"
@@ -213,7 +215,7 @@ std::optional<EncodedCells> EncodedCells::open(std::span<const std::byte> bytes,
     if (bytes.size() != static_cast<std::size_t>(encodedBytes(static_cast<std::int64_t>(cells))))
         return std::nullopt;
     std::memcpy(&head, bytes.data(), sizeof head);
-    if (checksum(bytes.subspan(sizeof head), head.unit) != head.check || !(head.unit > 0))
+    if (checksum(bytes.subspan(sizeof head), head.unit) != head.check || !std::isnormal(head.unit) || head.unit < 0)
         return std::nullopt;
     return EncodedCells(bytes.data() + sizeof head, cells, head.unit);
 }
@@ -223,15 +225,24 @@ CellSum EncodedCells::cell(std::size_t index, std::int64_t values) const {
     const float spread = decodeHalf(halves_, 3 * cells_ + index) * unit_;
     sum.nonFinite = std::signbit(spread);
     const float min = decodeHalf(halves_, index) * unit_;
-    if (std::isnan(min))
+    const float max = decodeHalf(halves_, cells_ + index) * unit_;
+    if (!(min <= max))
         return sum;
-    sum.min = min;
-    sum.max = decodeHalf(halves_, cells_ + index) * unit_;
-    const auto mean = static_cast<double>(decodeHalf(halves_, 2 * cells_ + index) * unit_);
+    // A bound near the end of float may have been rounded beyond it. Mean and squares lie within the bounds, whatever
+    // the file says.
+    constexpr float kMost = std::numeric_limits<float>::max();
+    sum.min = std::clamp(min, -kMost, kMost);
+    sum.max = std::clamp(max, -kMost, kMost);
+    const auto lower = static_cast<double>(sum.min);
+    const auto upper = static_cast<double>(sum.max);
+    const auto stored = static_cast<double>(decodeHalf(halves_, 2 * cells_ + index) * unit_);
+    const double mean = stored >= lower ? std::min(stored, upper) : lower;
+    const double squares = mean * mean + static_cast<double>(spread) * static_cast<double>(spread);
+    const double mostSquares = std::max(lower * lower, upper * upper);
     const auto n = static_cast<double>(values);
     sum.count = values;
     sum.sum = mean * n;
-    sum.squares = (mean * mean + static_cast<double>(spread) * static_cast<double>(spread)) * n;
+    sum.squares = (squares < mostSquares ? squares : mostSquares) * n;
     return sum;
 }
 

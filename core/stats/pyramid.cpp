@@ -4,6 +4,8 @@
 #include "core/base/hash.h"
 #include "core/stats/merge_cells.h"
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <new>
 
@@ -256,14 +258,16 @@ std::optional<PlaneSummary> Pyramid::summary(PlaneId plane) {
     std::uint64_t check = 0;
     if (const auto done = file_->read(layout.summaryOffset, bytes); done)
         std::memcpy(&check, bytes.data(), 8);
-    if (check != hashBytes(std::span(bytes).subspan(8))) {
-        damaged_.store(true, std::memory_order_relaxed);
-        return std::nullopt;
-    }
     PlaneSummary summary;
     std::memcpy(&summary.rms, bytes.data() + 8, 8);
     summary.channelMeans.resize(static_cast<std::size_t>(layout.channels()));
     std::memcpy(summary.channelMeans.data(), bytes.data() + 16, summary.channelMeans.size() * sizeof(float));
+    const bool plausible = std::isfinite(summary.rms) && summary.rms >= 0 &&
+                           std::ranges::all_of(summary.channelMeans, [](float mean) { return std::isfinite(mean); });
+    if (!plausible || check != hashBytes(std::span(bytes).subspan(8))) {
+        damaged_.store(true, std::memory_order_relaxed);
+        return std::nullopt;
+    }
     return summary;
 }
 

@@ -110,7 +110,8 @@ PyramidFile::~PyramidFile() {
 
 std::unique_ptr<PyramidFile> PyramidFile::openKept(const std::filesystem::path& folder, const PyramidKey& key) {
     const std::filesystem::path path = folder / fileName(key);
-    const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    // A pipe of that name would otherwise be waited for.
+    const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (descriptor < 0)
         return nullptr;
     std::unique_ptr<PyramidFile> file(new PyramidFile(descriptor, path, path, key));

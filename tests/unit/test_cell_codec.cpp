@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/base/hash.h"
 #include "core/stats/cell_codec.h"
 #include "core/stats/merge_cells.h"
 #include "core/stats/reduce_block.h"
@@ -7,8 +8,10 @@
 #include <QtTest>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <random>
 #include <vector>
 
@@ -26,6 +29,9 @@ private slots:
     void encodingRoundsOutward();
     void encodingMarksEmptyAndTaintedCells();
     void encodingFindsDamage();
+    void boundsAtTheEndOfFloatStayFinite();
+    void liesUnderARightChecksumBecomeSaneCells_data();
+    void liesUnderARightChecksumBecomeSaneCells();
 };
 
 void TestCellCodec::blockKernelEqualsPlainLoops_data() {
@@ -237,6 +243,74 @@ void TestCellCodec::encodingFindsDamage() {
         wrong[i] ^= std::byte{0x10};
         QVERIFY2(!EncodedCells::open(wrong, 5), qPrintable(QString("byte %1").arg(i)));
     }
+}
+
+void TestCellCodec::boundsAtTheEndOfFloatStayFinite() {
+    constexpr float kMost = std::numeric_limits<float>::max();
+    CellSums sums(1);
+    const CellSumsView view = sums.view();
+    view.min[0] = -kMost;
+    view.max[0] = kMost;
+    view.count[0] = 2;
+    view.squares[0] = 2 * static_cast<double>(kMost) * static_cast<double>(kMost);
+    std::vector<std::byte> bytes(static_cast<std::size_t>(encodedBytes(1)));
+    encodeCells(view, 1, bytes);
+    const auto cells = EncodedCells::open(bytes, 1);
+    QVERIFY(cells);
+    const Cell cell = cells->cell(0, 2).cell();
+    QCOMPARE(cell.min, -kMost);
+    QCOMPARE(cell.max, kMost);
+    QVERIFY(cell.rms > 0.999F * kMost && std::isfinite(cell.rms));
+}
+
+void TestCellCodec::liesUnderARightChecksumBecomeSaneCells_data() {
+    QTest::addColumn<float>("unit");
+    QTest::addColumn<QVector<int>>("halves");
+    QTest::addColumn<bool>("opens");
+    QTest::addColumn<bool>("hasValues");
+    constexpr float kInfinity = std::numeric_limits<float>::infinity();
+    constexpr int kOne = 0x3C00;
+    constexpr int kTwo = 0x4000;
+    constexpr int kEndless = 0x7C00;
+    constexpr int kNotANumber = 0x7E00;
+    using Halves = QVector<int>;
+    QTest::newRow("as it should be") << 1.0F << Halves{kOne, kTwo, kOne, 0} << true << true;
+    QTest::newRow("unit without end") << kInfinity << Halves{kOne, kTwo, kOne, 0} << false << false;
+    QTest::newRow("unit not normal") << 1e-44F << Halves{kOne, kTwo, kOne, 0} << false << false;
+    QTest::newRow("negative unit") << -1.0F << Halves{kOne, kTwo, kOne, 0} << false << false;
+    QTest::newRow("least above most") << 1.0F << Halves{kTwo, kOne, kOne, 0} << true << false;
+    QTest::newRow("most no number") << 1.0F << Halves{kOne, kNotANumber, kOne, 0} << true << false;
+    QTest::newRow("mean no number") << 1.0F << Halves{kOne, kTwo, kNotANumber, 0} << true << true;
+    QTest::newRow("mean above most") << 1.0F << Halves{kOne, kTwo, kEndless, 0} << true << true;
+    QTest::newRow("spread no number") << 1.0F << Halves{kOne, kTwo, kOne, kNotANumber} << true << true;
+    QTest::newRow("most without end") << 1.0F << Halves{kOne, kEndless, kOne, kEndless} << true << true;
+}
+
+void TestCellCodec::liesUnderARightChecksumBecomeSaneCells() {
+    QFETCH(float, unit);
+    QFETCH(QVector<int>, halves);
+    QFETCH(bool, opens);
+    QFETCH(bool, hasValues);
+    std::vector<std::byte> bytes(static_cast<std::size_t>(encodedBytes(1)));
+    std::memcpy(bytes.data(), &unit, sizeof unit);
+    for (int i = 0; i < 4; ++i) {
+        const auto half = static_cast<std::uint16_t>(halves[i]);
+        std::memcpy(bytes.data() + 8 + 2 * i, &half, sizeof half);
+    }
+    const auto check = static_cast<std::uint32_t>(
+        hashBytes(std::span<const std::byte>(bytes).subspan(8), std::bit_cast<std::uint32_t>(unit)));
+    std::memcpy(bytes.data() + 4, &check, sizeof check);
+    const auto cells = EncodedCells::open(bytes, 1);
+    QCOMPARE(cells.has_value(), opens);
+    if (!opens)
+        return;
+    const CellSum sum = cells->cell(0, 4);
+    QCOMPARE(sum.count > 0, hasValues);
+    if (!hasValues)
+        return;
+    const Cell cell = sum.cell();
+    QVERIFY(std::isfinite(cell.max) && cell.min <= cell.mean && cell.mean <= cell.max);
+    QVERIFY(std::isfinite(cell.rms) && cell.rms <= cell.maxAbs());
 }
 
 QTEST_APPLESS_MAIN(TestCellCodec)
