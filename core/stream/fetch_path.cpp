@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/stream/fetch_path.h"
 
+#include "core/base/duration_text.h"
 #include "core/base/hash.h"
 
 #include <asio/connect.hpp>
@@ -396,13 +397,9 @@ void FetchPath::watch() {
         const bool waits =
             state_ == State::Greeting || (state_ == State::Welcome && (!requests_.empty() || directorySize_ > 0));
         if (state_ == State::Connecting && silent > owner_.options().connectSeconds)
-            lose(gone("does not answer within " + std::to_string(std::lround(owner_.options().connectSeconds)) +
-                      " seconds"),
-                 true);
+            lose(gone("does not answer within " + durationText(owner_.options().connectSeconds)), true);
         else if (waits && silent > owner_.options().stallSeconds)
-            lose(gone("has sent nothing whole for " + std::to_string(std::lround(owner_.options().stallSeconds)) +
-                      " seconds"),
-                 true);
+            lose(gone("has sent nothing whole for " + durationText(owner_.options().stallSeconds)), true);
         if (state_ != State::Failed)
             watch();
     });

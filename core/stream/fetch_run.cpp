@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/stream/fetch_run.h"
 
+#include "core/base/duration_text.h"
 #include "core/base/hash.h"
 #include "core/codec/chunk_codec.h"
 
@@ -494,7 +495,7 @@ void FetchRun::tick() {
     if (job_.stopRequested())
         return end(Error{"cancelled", {}, {}, Error::Kind::Cancelled});
     if (now() > options_.totalSeconds)
-        return end(Error{"took longer than " + std::to_string(std::lround(options_.totalSeconds)) + " seconds", "fetch",
+        return end(Error{"took longer than " + durationText(options_.totalSeconds), "fetch",
                          "What had arrived is kept. Allow more time, or choose a smaller level", Error::Kind::System});
     if (book_ != nullptr && book_->nextComputed() <= now()) {
         updateLink();

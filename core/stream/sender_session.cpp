@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/stream/sender_session.h"
 
+#include "core/base/duration_text.h"
 #include "core/stream/timeline.h"
 
 #include <asio/post.hpp>
@@ -8,7 +9,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <limits>
 #include <new>
 #include <utility>
@@ -434,7 +434,7 @@ void SenderSession::check(double now) {
     if (!open_)
         return;
     if (writing_ > 0 && now - writeSince_ > host_.options().stallSeconds)
-        return close("took nothing for " + std::to_string(std::lround(host_.options().stallSeconds)) + " seconds");
+        return close("took nothing for " + durationText(host_.options().stallSeconds));
     if (!greeted_ && now - heardAt_ > kGreetingSeconds)
         return close("did not say what it wants");
     const bool isIdle = jobs_.empty() && outgoing_.empty() && travelling_.empty() && said_.empty();

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/base/duration_text.h"
 #include "core/stream/wire.h"
 #include "tests/unit/fetch_fixture.h"
 
@@ -369,8 +370,24 @@ private slots:
         clock.start();
         const auto fetched = fetchContext(fetch, pool_);
         QVERIFY(!fetched);
-        QVERIFY(fetched.error().message().find("sent nothing") != std::string::npos);
+        QVERIFY(fetched.error().message().find("sent nothing whole for 200 ms") != std::string::npos);
         QVERIFY(clock.elapsed() < 5000);
+    }
+
+    void theTimeOfTheWholeFetchIsBounded() {
+        SenderOptions options;
+        options.bitsPerSecond = 2e5;
+        const auto sender = serve(*encoded_, options);
+        FetchOptions fetch = fetchFrom({sender.get()}, "kvz-medium");
+        fetch.totalSeconds = 0.3;
+        const auto fetched = fetchContext(fetch, pool_);
+        const std::string why = fetched ? fetched->problem.value_or(Error{}).message() : fetched.error().message();
+        QVERIFY2(why.find("took longer than 300 ms") != std::string::npos, why.c_str());
+        QCOMPARE(durationText(0.8), std::string("800 ms"));
+        QCOMPARE(durationText(0.00025), std::string("0.25 ms"));
+        QCOMPARE(durationText(0.9999), std::string("1 second"));
+        QCOMPARE(durationText(2.5), std::string("2.5 seconds"));
+        QCOMPARE(durationText(600), std::string("600 seconds"));
     }
 
     void severalReceiversShareTheLink() {
