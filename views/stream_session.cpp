@@ -370,7 +370,7 @@ StreamSetup StreamSession::effectiveSetup() const {
     const ShownTransfer& real = *transfer_;
     // The receiver knows of the bandwidth what it has seen.
     setup.link.priorBitsPerSecond.reset();
-    setup.askAfterIds = true;
+    setup.receiverAsks = true;
     setup.text = real.text;
     LinkPath& path = setup.link.paths.front();
     if (!real.seen.empty()) {

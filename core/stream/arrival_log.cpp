@@ -18,22 +18,35 @@ void ArrivalLog::add(double seconds, double bytes) {
         begin_ = seconds;
     const double finest = std::max(kFinest, seconds / 1000);
     const double before = bins_.size() > 1 ? bins_[bins_.size() - 2].end : begin_;
-    if (!bins_.empty() && (seconds - before < finest || seconds <= bins_.back().end)) {
+    if (!bins_.empty() && bins_.back().idle) {
+        // What comes right after it was on its way for a while.
+        bins_.back().end = std::clamp(bins_.back().end, before, std::max(before, seconds - finest));
+    } else if (!bins_.empty() && (seconds - before < finest || seconds <= bins_.back().end)) {
         bins_.back().end = std::max(bins_.back().end, seconds);
         bins_.back().bytes += bytes;
         return;
     }
-    bins_.push_back({seconds, bytes});
+    bins_.push_back({seconds, bytes, false});
+}
+
+void ArrivalLog::idle(double until) {
+    if (!bins_.empty() && !bins_.back().idle && until > bins_.back().end)
+        bins_.push_back({until, 0, true});
 }
 
 std::shared_ptr<const BandwidthTrace> ArrivalLog::trace(double shift, const std::string& name) const {
     std::vector<TracePoint> points{{0, 0}};
     double from = 0;
+    double idle = 0;
     for (const Bin& bin : bins_) {
         const double end = bin.end - shift;
         if (!(end > from + 1e-9))
             continue;
-        const double rate = 8 * bin.bytes / (end - from);
+        if (bin.idle) {
+            idle = end - from;
+            continue;
+        }
+        const double rate = 8 * bin.bytes / (end - from - std::exchange(idle, 0));
         if (points.back().seconds == from)
             points.back().bitsPerSecond = rate;
         else
@@ -49,14 +62,14 @@ std::shared_ptr<const BandwidthTrace> ArrivalLog::trace(double shift, const std:
 
 double ArrivalLog::recentRate(double now, double window) const {
     double bytes = 0;
-    double from = now;
-    double to = 0;
+    double seconds = 0;
     for (auto bin = bins_.rbegin(); bin != bins_.rend() && bin->end > now - window; ++bin) {
+        if (bin->idle)
+            continue;
         bytes += bin->bytes;
-        from = std::next(bin) != bins_.rend() ? std::next(bin)->end : begin_;
-        to = std::max(to, bin->end);
+        seconds += bin->end - (std::next(bin) != bins_.rend() ? std::next(bin)->end : begin_);
     }
-    return to > from ? 8 * bytes / (to - from) : 0;
+    return seconds > 0 ? 8 * bytes / seconds : 0;
 }
 
 } // namespace kvscope

@@ -56,33 +56,18 @@ FetchBook::Order FetchBook::launch(std::size_t path, double now, std::size_t chu
     return {sent_.size() - 1, chunk, candidate};
 }
 
-std::optional<Choice> FetchBook::choose(std::size_t path, double now) {
-    // At the sender, when the request is there: by then the transfer before will have left.
-    const double then = now + link_.paths[path].rttSeconds / 2;
-    const std::size_t before = lastOn(path);
-    const bool isLeaving = before != kNoIndex && sent_[before].send.end == kNever;
-    if (isLeaving)
-        sent_[before].send.end = std::max(then, sent_[before].send.begin);
-    auto choice = asked_.nextSend(situationAt(then, path, false));
-    if (isLeaving)
-        sent_[before].send.end = kNever;
-    const std::size_t smallest = input_.candidateCount() - 1;
-    if (choice && (choice->chunk >= stages_.size() || stages_[choice->chunk] != ChunkStage::Open ||
-                   choice->candidate >= input_.candidateCount()))
-        choice.reset();
-    if (choice && !text_ && choice->candidate == StreamInput::textCandidate()) {
-        choice->candidate = smallest;
-        choice->reason = kNoTextReason;
-    }
+std::optional<Choice> FetchBook::choose(std::size_t path, double now, std::span<const AskedFor> asked) {
+    // At the sender, when the request is there: by then the transfers before will have left.
+    auto choice = chooseAhead(path, now + link_.paths[path].rttSeconds / 2, asked);
     const bool isIdle = running_ == kNoIndex && resends_.empty() &&
                         std::ranges::find(stages_, ChunkStage::Sent) == stages_.end() &&
                         std::ranges::find(stages_, ChunkStage::Text) == stages_.end();
     if (!choice && isIdle)
-        choice = Choice{firstOpen_, smallest, 0, "nothing else is under way: the smallest form"};
+        choice = Choice{firstOpen_, input_.candidateCount() - 1, 0, "nothing else is under way: the smallest form"};
     return choice;
 }
 
-std::optional<FetchBook::Order> FetchBook::next(std::size_t path, double now) {
+std::optional<FetchBook::Order> FetchBook::next(std::size_t path, double now, std::span<const AskedFor> asked) {
     const auto due = std::ranges::find_if(resends_, [&](const Resend& again) { return again.at <= now; });
     if (due != resends_.end()) {
         const Resend again = *due;
@@ -91,7 +76,7 @@ std::optional<FetchBook::Order> FetchBook::next(std::size_t path, double now) {
     }
     while (openCount_ > 0) {
         const std::size_t mark = timeline_.considered.size();
-        const auto choice = choose(path, now);
+        const auto choice = choose(path, now, asked);
         if (!choice) {
             timeline_.considered.resize(mark);
             break;

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -32,7 +33,10 @@ public:
     void idsCame(double now, double begin, double end, double wireBytes);
 
     /// Asks the policy what a path should bring next. Nothing: the path stays idle until something happens.
-    std::optional<Order> next(std::size_t path, double now);
+    /// `asked` is what it still has to bring, foreseen.
+    std::optional<Order> next(std::size_t path, double now, std::span<const AskedFor> asked);
+    /// What the transfers of a path are expected to do.
+    void foresaw(std::size_t path, std::span<const AskedFor> asked) { noteForeseen(path, asked); }
     /// The first byte (returns whether it was), a frame, and the last byte of a transfer.
     bool began(std::size_t transfer, double now);
     void bytesCame(std::size_t transfer, double wireBytes);
@@ -72,7 +76,7 @@ private:
         std::size_t abandoned = kNoIndex;
     };
     Order launch(std::size_t path, double now, std::size_t chunk, std::size_t candidate, std::size_t decision);
-    std::optional<Choice> choose(std::size_t path, double now);
+    std::optional<Choice> choose(std::size_t path, double now, std::span<const AskedFor> asked);
     void giveUp(std::size_t chunk, double now) override;
     double recomputeEnds(std::size_t chunk, double now) override;
     void noteAbandoned(std::size_t transfer, double now);

@@ -22,10 +22,7 @@ using asio::ip::tcp;
 constexpr auto kWatchEvery = std::chrono::milliseconds(50);
 constexpr double kFirstRetry = 0.05;
 constexpr double kLongestRetry = 2;
-/// Lateness that is reckoned with at most, and what is left of it with each request.
-constexpr double kMostLateness = 0.2;
-constexpr double kLatenessKept = 0.95;
-constexpr double kRateWindow = 0.1;
+constexpr double kLargestFrame = wire::kHeaderBytes + wire::kSegmentFields + wire::kPacedSegment;
 
 } // namespace
 
@@ -122,6 +119,8 @@ void FetchPath::read() {
 
 void FetchPath::received(std::size_t bytes) {
     const unsigned connection = connection_;
+    if (!requests_.empty() && !requests_.front().begun)
+        arrivals_.idle(requests_.front().since + rtt_);
     arrivals_.add(owner_.now(), static_cast<double>(bytes));
     parser_->filled(bytes);
     while (true) {
@@ -208,6 +207,7 @@ Result<void> FetchPath::takeDirectory(const wire::DirectoryPiece& piece) {
     if (directory_.size() < directorySize_)
         return {};
     directorySize_ = 0;
+    firstRate_ = AskAhead::firstRate(directoryWire_, owner_.now() - greetedAt_ - rtt_);
     if (hashBytes(directory_) != directoryHash_)
         return fail("sent a directory that is damaged", name(), "Try again", Error::Kind::System);
     return owner_.directoryCame(number_, std::exchange(directory_, {}), directoryHash_);
@@ -241,11 +241,12 @@ Result<void> FetchPath::takeSegment(const wire::Segment& segment) {
         owner_.began(number_, *request);
     const std::size_t frame = wire::kHeaderBytes + wire::kSegmentFields + segment.bytes.size();
     const double late = latenessOf(*request, static_cast<double>(frame));
+    partsCame_ = true;
     if (!std::exchange(request->begun, true))
-        lateBegin_ = std::clamp(late, kLatenessKept * lateBegin_, kMostLateness);
+        late_.began(late);
     request->bytesLeft = std::max(0.0, request->bytesLeft - static_cast<double>(frame));
     if (request->bytesLeft == 0)
-        lateEnd_ = std::clamp(late, kLatenessKept * lateEnd_, kMostLateness);
+        late_.ended(late);
     owner_.frameCame(number_, *request, frame);
     if (segment.part >= request->wire.endPart || segment.part < request->part)
         return lies("it sends a part that is not next");
@@ -274,9 +275,37 @@ Result<void> FetchPath::takeSegment(const wire::Segment& segment) {
 }
 
 double FetchPath::latenessOf(const OpenRequest& request, double frameBytes) const {
-    const double rate = arrivals_.recentRate(heardAt_, kRateWindow) / 8;
+    const double rate = arrivals_.recentRate(heardAt_, AskAhead::kRateWindow) / 8;
     const double expected = std::max(heardBefore_, request.since + rtt_) + (rate > 0 ? frameBytes / rate : 0);
     return heardAt_ - expected;
+}
+
+PathOutlook FetchPath::outlook() const {
+    PathOutlook path{owner_.now(), rtt_, firstRate_, late_.seconds()};
+    if (!partsCame_)
+        return path;
+    double& rate = path.bytesPerSecond;
+    rate = arrivals_.recentRate(heardAt_, AskAhead::kRateWindow) / 8;
+    if (requests_.empty() || !(rate > 0))
+        return path;
+    // Bytes that should long have come say that the link has become slower.
+    const double due = std::max(heardAt_, requests_.front().since + rtt_) + 2 * kLargestFrame / rate;
+    rate *= AskAhead::kRateWindow / (AskAhead::kRateWindow + std::max(0.0, path.now - due));
+    return path;
+}
+
+std::vector<AskedFor> FetchPath::foresee(const PathOutlook& outlook) const {
+    // A slow link brings a frame in longer than the round trip: part of the one under way has come, unseen.
+    double unseen = std::min(outlook.bytesPerSecond * std::max(0.0, outlook.now - heardAt_), kLargestFrame);
+    std::vector<AskedFor> asked;
+    for (const OpenRequest& open : requests_) {
+        if (open.cancelled)
+            continue;
+        const double hidden = open.begun ? std::exchange(unseen, 0) : 0;
+        asked.push_back({open.transfer, open.since, std::max(0.0, open.bytesLeft - hidden), open.begun});
+    }
+    AskAhead::foresee(outlook, asked);
+    return asked;
 }
 
 void FetchPath::damaged() {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "core/stream/arrival_log.h"
+#include "core/stream/ask_ahead.h"
 #include "core/stream/context_parts.h"
 #include "core/stream/fetch.h"
 #include "core/stream/receive_arena.h"
@@ -101,9 +102,10 @@ public:
     /// When a whole frame came last, seconds from the request.
     [[nodiscard]] double heardAt() const { return heardAt_; }
     [[nodiscard]] double rttSeconds() const { return rtt_; }
-    /// How much later than the round trip and the bandwidth explain transfers begin and end at times, seconds: what
-    /// jitter and lost packets cost.
-    [[nodiscard]] double lateness() const { return lateBegin_ + lateEnd_; }
+    /// What is known of it now, to ask for more in time.
+    [[nodiscard]] PathOutlook outlook() const;
+    /// What requests still bring, in their order, foreseen by that outlook.
+    [[nodiscard]] std::vector<AskedFor> foresee(const PathOutlook& outlook) const;
     [[nodiscard]] const ArrivalLog& arrivals() const { return arrivals_; }
     [[nodiscard]] std::string name() const { return address_.text(); }
     /// Bytes on the wire before the first request.
@@ -163,8 +165,10 @@ private:
     double heardAt_ = 0;
     double heardBefore_ = 0;
     double rtt_ = 0;
-    double lateBegin_ = 0;
-    double lateEnd_ = 0;
+    Lateness late_;
+    /// Bytes per second of the directory, until parts of chunks have come.
+    double firstRate_ = 0;
+    bool partsCame_ = false;
     bool greetedBefore_ = false;
     int failures_ = 0;
     ArrivalLog arrivals_;

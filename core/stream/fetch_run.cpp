@@ -19,17 +19,11 @@ namespace kvscope {
 
 namespace {
 
-/// How soon before a path runs dry the next chunk is asked for, beside the round trip.
-constexpr double kAskAhead = 3e-3;
-/// Over how long the rate is reckoned for that.
-constexpr double kRateWindow = 0.1;
-constexpr double kLongestTick = 0.05;
-constexpr double kShortestTick = 5e-4;
-constexpr double kLargestFrame = wire::kHeaderBytes + wire::kSegmentFields + wire::kPacedSegment;
 /// How much sooner another path must bring a chunk to take it over, and over how long its rate is reckoned.
 constexpr double kTakeOverGain = 0.7;
 constexpr double kTakeOverWindow = 1;
 constexpr double kFirstWait = 0.1;
+constexpr double kLongestTick = 0.05;
 
 std::int64_t memoryLimit(const FetchOptions& options) {
     if (options.maxCacheBytes > 0)
@@ -202,13 +196,18 @@ void FetchRun::askPaths() {
     askAt_ = kNever;
     for (std::size_t p = 0; p < paths_.size(); ++p) {
         FetchPath& path = paths_[p];
-        while (path.isWelcome() && path.requests().size() < wire::kMaxOpenRequests / 2) {
-            if (isBusy(path))
+        while (path.isWelcome() && path.requests().size() < AskAhead::kMostOpen) {
+            const PathOutlook outlook = path.outlook();
+            const auto asked = path.foresee(outlook);
+            book_->foresaw(p, asked);
+            if (const double at = AskAhead::askAt(outlook, asked); at > outlook.now) {
+                askAt_ = std::min(askAt_, std::max(at, outlook.now + AskAhead::kShortestPause));
                 break;
+            }
             if (!std::exchange(isFresh, true))
                 updateLink();
             const std::size_t decisions = book_->timeline().decisions.size();
-            const auto order = book_->next(p, now());
+            const auto order = book_->next(p, now(), asked);
             if (options_.observer != nullptr) {
                 for (std::size_t i = decisions; i < book_->timeline().decisions.size(); ++i)
                     options_.observer->decided(book_->timeline(), book_->timeline().decisions[i]);
@@ -222,20 +221,6 @@ void FetchRun::askPaths() {
     asking_ = false;
     dropGivenUp();
     schedule();
-}
-
-bool FetchRun::isBusy(const FetchPath& path) {
-    const double left = path.bytesLeft();
-    const double rate = path.arrivals().recentRate(path.heardAt(), kRateWindow) / 8;
-    if (!(rate > 0))
-        return left > 0;
-    // A slow link brings a frame in longer than the round trip: part of the one under way has come, unseen.
-    const double unseen = std::min(rate * std::max(0.0, now() - path.heardAt()), kLargestFrame);
-    const double wait = (left - unseen) / rate - path.rttSeconds() - path.lateness() - kAskAhead;
-    if (wait <= 0)
-        return false;
-    askAt_ = std::min(askAt_, now() + std::max(wait, kShortestTick));
-    return true;
 }
 
 void FetchRun::takeOver(std::size_t idle) {
@@ -258,7 +243,7 @@ void FetchRun::takeOver(std::size_t idle) {
         const std::size_t transfer = last.transfer;
         other.cancel(transfer);
         book_->lost(transfer, now(), now());
-        if (const auto order = book_->next(idle, now()))
+        if (const auto order = book_->next(idle, now(), {}))
             request(idle, *order);
         return;
     }

@@ -70,8 +70,6 @@ private:
 
     void updateLink();
     void askPaths();
-    /// Whether what a path has still to bring will take longer than asking for more does. Says when that will be over.
-    [[nodiscard]] bool isBusy(const FetchPath& path);
     /// Lets an idle path bring what another one will bring much later.
     void takeOver(std::size_t idle);
     void request(std::size_t path, const FetchBook::Order& order);

@@ -70,8 +70,9 @@ double KvScopePolicy::finishAsText(const Situation& situation, const Remaining& 
 
 double KvScopePolicy::arrival(const Situation& situation, const SentChunk& sent, const Rates& rates) {
     const double left = sent.payload - situation.arrivedBytes(sent);
-    return situation.observedUntil(sent.path) + situation.link.paths[sent.path].rttSeconds / 2 +
-           8.0 * left / rates.path + situation.decodeTail(sent.chunk, sent.candidate);
+    return std::max(situation.observedUntil(sent.path), sent.send.begin) +
+           situation.link.paths[sent.path].rttSeconds / 2 + 8.0 * left / rates.path +
+           situation.decodeTail(sent.chunk, sent.candidate);
 }
 
 std::optional<Choice> KvScopePolicy::nextSend(const Situation& situation) {
@@ -79,7 +80,7 @@ std::optional<Choice> KvScopePolicy::nextSend(const Situation& situation) {
     if (situation.openCount == 0)
         return std::nullopt;
     const StreamInput& input = situation.input;
-    const Remaining rest{situation.firstOpen, situation.lastOpen, situation.now, situation.computeFree};
+    const Remaining rest{situation.firstOpen, situation.lastOpen, situation.pathFree, situation.computeFree};
     const auto expected = rates(situation, situation.path, false);
     const auto cautious = rates(situation, situation.path, true);
     const double asText = finishAsText(situation, rest);

@@ -29,7 +29,8 @@ struct SentChunk {
     std::size_t chunk = 0;
     std::size_t candidate = 0;
     std::size_t path = 0;
-    /// Sender's times; `end` counts as known only once it has passed.
+    /// Sender's times; `end` counts as known only once it has passed. A transfer that waits behind others begins when
+    /// they are expected to have left.
     Interval send;
     /// Without and with what was sent again.
     double payload = 0;
@@ -55,8 +56,10 @@ public:
     double sloSeconds = 0;
     /// Now; at the sender when a path is free, at the receiver when the compute lane is.
     double now = 0;
-    /// The path that is free.
+    /// The path that is free, or will be.
     std::size_t path = 0;
+    /// When all that it was asked for will have left it; not before now.
+    double pathFree = 0;
     std::span<const ChunkStage> stages;
     std::span<const SentChunk> sent;
     /// Chunks that are open, and the first and last of them.

@@ -13,21 +13,29 @@ namespace kvscope {
 namespace {
 
 /// What comes next, in the order in which events of the same moment are handled.
-enum class Event { IdsArrived, Ready, Computed, Arrived, Resend, PathFree, None };
+enum class Event { IdsArrived, Ready, Computed, Arrived, Resend, PathFree, Look, None };
 
 class Simulation {
 public:
     Simulation(std::span<const SharedContext> contexts, const StreamSetup& setup)
-        : setup_(setup) {
+        : setup_(setup)
+        , asks_(setup.receiverAsks && contexts.size() == 1) {
         const auto faults = contexts.size() == 1 ? std::span<const Fault>(setup.faults) : std::span<const Fault>();
         for (std::size_t i = 0; i < setup.link.paths.size(); ++i)
             paths_[i].freeAt = setup.link.paths[i].rttSeconds / 2;
         for (const SharedContext& context : contexts)
-            runs_.emplace_back(*context.input, setup, *context.policy, context.name, runs_.size(), faults, paths());
+            runs_.emplace_back(*context.input, setup, *context.policy, context.name, runs_.size(), faults, paths(),
+                               asks_);
         for (StreamRun& run : runs_) {
             run.sendIds(paths_[0]);
-            for (std::size_t i = 0; setup.askAfterIds && i < setup.link.paths.size(); ++i)
-                paths_[i].freeAt = std::max(paths_[i].freeAt, run.nextIds() + setup.link.paths[i].rttSeconds / 2);
+            for (std::size_t i = 0; setup.receiverAsks && i < setup.link.paths.size(); ++i) {
+                const double rtt = setup.link.paths[i].rttSeconds;
+                if (asks_)
+                    // All senders but the first are greeted when it is known what there is.
+                    paths_[i].lookAt = run.nextIds() + (i > 0 ? rtt : 0);
+                else
+                    paths_[i].freeAt = std::max(paths_[i].freeAt, run.nextIds() + rtt / 2);
+            }
         }
     }
 
@@ -70,14 +78,25 @@ private:
         if (!unfinished)
             return false;
         for (std::size_t p = 0; p < paths().size(); ++p) {
-            if (!paths_[p].waiting)
+            if (asks_) {
+                offer(paths_[p].nextBegin(), Event::PathFree, p);
+                offer(paths_[p].lookAt, Event::Look, p);
+            } else if (!paths_[p].waiting) {
                 offer(paths_[p].freeAt, Event::PathFree, p);
+            }
         }
         switch (event) {
         case Event::None:
             return false;
         case Event::PathFree:
-            serve(index, at);
+            if (asks_)
+                runs_.front().beginAsked(index, at);
+            else
+                serve(index, at);
+            break;
+        case Event::Look:
+            paths_[index].lookAt = runs_.front().look(index, at);
+            paths_[index].waiting = paths_[index].lookAt == kNever;
             break;
         case Event::IdsArrived:
             runs_[index].noteIds(at);
@@ -92,6 +111,8 @@ private:
             break;
         case Event::Arrived:
             runs_[index].arrive(at);
+            if (asks_)
+                wakePaths(at);
             break;
         case Event::Resend:
             runs_[index].makeResendDue(at);
@@ -101,13 +122,16 @@ private:
         return true;
     }
 
-    /// Paths that found nothing to send ask again; the sender hears of it half a round trip later.
+    /// Paths that found nothing to send ask again; a sender that decides hears of it half a round trip later.
     void wakePaths(double now) {
         for (std::size_t p = 0; p < paths().size(); ++p) {
-            if (paths_[p].waiting) {
-                paths_[p].waiting = false;
+            if (!paths_[p].waiting)
+                continue;
+            paths_[p].waiting = false;
+            if (asks_)
+                paths_[p].lookAt = now;
+            else
                 paths_[p].freeAt = std::max(paths_[p].freeAt, now + setup_.link.paths[p].rttSeconds / 2);
-            }
         }
     }
 
@@ -134,6 +158,8 @@ private:
     }
 
     const StreamSetup& setup_;
+    /// The receiver asks for chunks.
+    const bool asks_;
     std::deque<StreamRun> runs_;
     std::array<PathState, 2> paths_;
     std::vector<std::size_t> order_;

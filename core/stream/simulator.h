@@ -32,9 +32,10 @@ struct StreamSetup {
     /// Target for the first token, seconds from the request.
     double sloSeconds = 2.0;
     std::vector<Fault> faults;
-    /// The receiver asks for each chunk itself and learns what there is only from the ids and sizes, so that the first
-    /// chunk is sent a round trip after them: what fetchContext() does. Otherwise the sender goes on at once.
-    bool askAfterIds = false;
+    /// The receiver asks for each chunk itself, ahead as AskAhead says, and learns what there is only from the ids and
+    /// sizes: what fetchContext() does. Otherwise the sender goes on at once whenever a path is free. Not for several
+    /// contexts: there the first chunk is sent a round trip after the ids.
+    bool receiverAsks = false;
     /// Whether text can be recomputed. Where it cannot, what a policy wants as text comes in the smallest form, as
     /// fetchContext() does it; the compute model should then have kNoPrefill.
     bool text = true;
@@ -46,8 +47,8 @@ Result<void> validate(const StreamSetup& setup);
 /// Simulates one strategy. Pure: equal arguments give equal timelines. The setup must be valid.
 ///
 /// The request is made at 0 and reaches the sender after half a round trip. Token ids and sizes come first on the first
-/// path, then chunks one after another on each path, each asked for in time to keep its path busy. Chunks are decoded
-/// in order of arrival; text is recomputed once all chunks before it are ready.
+/// path, then chunks one after another on each path. Chunks are decoded in order of arrival; text is recomputed once
+/// all chunks before it are ready.
 Timeline simulate(const StreamInput& input, const StreamSetup& setup, Policy& policy, std::string name);
 
 /// One of several contexts that are requested over the same link.

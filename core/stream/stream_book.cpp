@@ -52,6 +52,7 @@ Situation& StreamBook::situationAt(double now, std::size_t path, bool atReceiver
     situation_.sent = sent_;
     situation_.now = now;
     situation_.path = path;
+    situation_.pathFree = now;
     situation_.openCount = openCount_;
     situation_.firstOpen = firstOpen_;
     situation_.lastOpen = lastOpen_;
@@ -59,6 +60,45 @@ Situation& StreamBook::situationAt(double now, std::size_t path, bool atReceiver
     situation_.computeFree = std::max(busyUntil, timeline_.idsArrived) + boundSeconds_;
     situation_.atReceiver = atReceiver;
     return situation_;
+}
+
+bool StreamBook::isSensible(const Choice& choice) const {
+    return choice.chunk < stages_.size() && stages_[choice.chunk] == ChunkStage::Open &&
+           choice.candidate < input_.candidateCount();
+}
+
+void StreamBook::noteForeseen(std::size_t path, std::span<const AskedFor> asked) {
+    const double half = situation_.link.paths[path].rttSeconds / 2;
+    double free = 0;
+    for (const AskedFor& one : asked) {
+        Interval& send = sent_[one.transfer].send;
+        if (!one.begun && free < kNever)
+            send.begin = std::max(one.since + half, free);
+        free = one.arrives - half;
+    }
+}
+
+std::optional<Choice> StreamBook::chooseAhead(std::size_t path, double then, std::span<const AskedFor> asked) {
+    noteForeseen(path, asked);
+    const double half = situation_.link.paths[path].rttSeconds / 2;
+    // What will have left by then is to be reckoned with as if it had: it says how fast the path is.
+    for (const AskedFor& one : asked) {
+        Interval& send = sent_[one.transfer].send;
+        send.end = std::max(std::min(then, one.arrives - half), send.begin);
+    }
+    Situation& situation = situationAt(then, path, false);
+    if (!asked.empty())
+        situation.pathFree = std::max(then, asked.back().arrives - half);
+    auto choice = asked_.nextSend(situation);
+    for (const AskedFor& one : asked)
+        sent_[one.transfer].send.end = kNever;
+    if (choice && !isSensible(*choice))
+        choice.reset();
+    if (choice && !text_ && choice->candidate == StreamInput::textCandidate()) {
+        choice->candidate = input_.candidateCount() - 1;
+        choice->reason = kNoTextReason;
+    }
+    return choice;
 }
 
 std::size_t StreamBook::record(const Choice& choice, double now) {

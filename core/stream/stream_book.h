@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include "core/stream/ask_ahead.h"
 #include "core/stream/policy.h"
 #include "core/stream/timeline.h"
 
 #include <cstddef>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -49,6 +51,13 @@ protected:
     virtual double recomputeEnds(std::size_t chunk, double now) = 0;
 
     Situation& situationAt(double now, std::size_t path, bool atReceiver);
+    /// What a receiver should ask a path for, when `asked` (foreseen, on that path) is on its way; `then` is when the
+    /// request will be at the sender. A policy that wants text where there is none gets the smallest form. Nothing also
+    /// where the policy's choice makes no sense.
+    std::optional<Choice> chooseAhead(std::size_t path, double then, std::span<const AskedFor> asked);
+    /// Says of transfers of a path that wait behind others when they are expected to begin.
+    void noteForeseen(std::size_t path, std::span<const AskedFor> asked);
+    [[nodiscard]] bool isSensible(const Choice& choice) const;
     std::size_t record(const Choice& choice, double now);
     /// Takes a choice of text: the compute lane is bound to the chunk.
     void bindText(const Choice& choice, double now);

@@ -9,6 +9,13 @@
 
 namespace kvscope {
 
+namespace {
+
+/// Between two looks of a receiver at what has come: bytes arrive all the time.
+constexpr double kLongestPause = 5e-3;
+
+} // namespace
+
 Throughput Situation::observed(std::size_t onPath, double begin, double end) const {
     end = std::min(end, observedUntil(onPath));
     const LinkPath& way = link.paths[onPath];
@@ -50,9 +57,10 @@ double Situation::decodeSeconds(std::size_t chunk, std::size_t candidate) const 
 }
 
 StreamRun::StreamRun(const StreamInput& input, const StreamSetup& setup, Policy& policy, std::string name,
-                     std::size_t number, std::span<const Fault> faults, std::span<PathState> paths)
+                     std::size_t number, std::span<const Fault> faults, std::span<PathState> paths, bool asks)
     : StreamBook(input, setup.compute, setup.link, setup.sloSeconds, setup.text, policy, std::move(name))
     , setup_(&setup)
+    , asks_(asks)
     , number_(number)
     , faults_(faults.begin(), faults.end())
     , paths_(paths) {
@@ -77,15 +85,10 @@ bool StreamRun::sendNext(std::size_t path, double now) {
         launch(path, now, again.chunk, again.candidate, again.decision);
         return true;
     }
-    while (true) {
+    while (openCount_ > 0) {
         const std::size_t mark = timeline_.considered.size();
-        auto choice = openCount_ > 0 ? asked_.nextSend(situationAt(now, path, false)) : std::nullopt;
-        if (choice && !text_ && choice->candidate == StreamInput::textCandidate()) {
-            choice->candidate = input_.candidateCount() - 1;
-            choice->reason = kNoTextReason;
-        }
-        if (!choice || choice->chunk >= stages_.size() || stages_[choice->chunk] != ChunkStage::Open ||
-            choice->candidate >= input_.candidateCount()) {
+        const auto choice = chooseAhead(path, now, {});
+        if (!choice) {
             timeline_.considered.resize(mark);
             break;
         }
@@ -100,6 +103,132 @@ bool StreamRun::sendNext(std::size_t path, double now) {
     return false;
 }
 
+double StreamRun::rateSeen(std::size_t path, double now) const {
+    const LinkPath& way = setup_->link.paths[path];
+    const Asking& asking = asking_[path];
+    double until = now - way.rttSeconds / 2;
+    double bytes = 0;
+    double seconds = 0;
+    for (std::size_t i = asking.transfers.size(); i-- > 0;) {
+        const Flight& flight = transfers_[asking.transfers[i]];
+        if (!flight.begun || flight.transfer.sendBegin >= until)
+            continue;
+        if (seconds == 0)
+            until = std::min(until, flight.transfer.sendEnd);
+        const double from = std::max(until - AskAhead::kRateWindow, flight.transfer.sendBegin);
+        const double to = std::min(until, flight.transfer.sendEnd);
+        if (flight.transfer.sendEnd < until - AskAhead::kRateWindow)
+            break;
+        if (!(to > from))
+            continue;
+        const double useful =
+            flight.transfer.wireBytes > 0 ? sent_[asking.transfers[i]].payload / flight.transfer.wireBytes : 1;
+        bytes += std::min(1.0, useful) * way.trace->bytesBetween(from + way.traceStart, to + way.traceStart);
+        seconds += to - from;
+    }
+    if (seconds > 0)
+        return bytes / seconds;
+    // What the ids and sizes took tells something of the path on which they came.
+    return path == 0 ? AskAhead::firstRate(timeline_.wireBytes, timeline_.idsArrived - way.rttSeconds) : 0;
+}
+
+PathOutlook StreamRun::outlook(std::size_t path, double now) {
+    Asking& asking = asking_[path];
+    const double rtt = setup_->link.paths[path].rttSeconds;
+    // How late transfers were, as far as they have come.
+    for (; asking.begunNoted < asking.transfers.size(); ++asking.begunNoted) {
+        const Flight& flight = transfers_[asking.transfers[asking.begunNoted]];
+        if (flight.begun && flight.transfer.receiveBegin > now)
+            break;
+        if (!flight.begun && flight.stopAt == kNever)
+            break;
+        if (!flight.begun)
+            continue;
+        double expected = flight.asked + rtt;
+        if (asking.begunNoted > 0)
+            expected = std::max(expected, transfers_[asking.transfers[asking.begunNoted - 1]].transfer.receiveEnd);
+        asking.late.began(flight.transfer.receiveBegin - expected);
+    }
+    for (; asking.endedNoted < asking.begunNoted; ++asking.endedNoted) {
+        const Transfer& transfer = transfers_[asking.transfers[asking.endedNoted]].transfer;
+        if (transfer.receiveEnd > now)
+            break;
+        asking.late.ended(transfer.receiveEnd - transfer.receiveBegin - (transfer.sendEnd - transfer.sendBegin));
+    }
+    return {now, rtt, rateSeen(path, now), asking.late.seconds()};
+}
+
+void StreamRun::listAsked(const PathOutlook& outlook, std::size_t path) {
+    Asking& asking = asking_[path];
+    const LinkPath& way = setup_->link.paths[path];
+    const auto hasEnded = [&](std::size_t index) {
+        return sent_[index].abandoned ||
+               (transfers_[index].begun && transfers_[index].transfer.receiveEnd <= outlook.now);
+    };
+    while (asking.head < asking.transfers.size() && hasEnded(asking.transfers[asking.head]))
+        ++asking.head;
+    open_.clear();
+    for (std::size_t i = asking.head; i < asking.transfers.size(); ++i) {
+        const std::size_t index = asking.transfers[i];
+        if (hasEnded(index))
+            continue;
+        const Flight& flight = transfers_[index];
+        AskedFor one{index, flight.asked, sent_[index].payload,
+                     flight.begun && flight.transfer.receiveBegin <= outlook.now};
+        if (one.begun) {
+            const double until = outlook.now - (flight.transfer.receiveBegin - flight.transfer.sendBegin);
+            const double share = flight.transfer.wireBytes > 0 ? one.bytesLeft / flight.transfer.wireBytes : 1;
+            const double came = way.trace->bytesBetween(flight.transfer.sendBegin + way.traceStart,
+                                                        std::max(until, flight.transfer.sendBegin) + way.traceStart);
+            one.bytesLeft = std::max(0.0, one.bytesLeft - std::min(1.0, share) * came);
+        }
+        open_.push_back(one);
+    }
+    AskAhead::foresee(outlook, open_);
+    noteForeseen(path, open_);
+}
+
+bool StreamRun::willArrive(std::size_t path) const {
+    return std::ranges::any_of(open_, [&](const AskedFor& one) {
+        const Flight& flight = transfers_[one.transfer];
+        return flight.begun ? flight.transfer.receiveEnd < kNever : paths_[path].freeAt < kNever;
+    });
+}
+
+double StreamRun::look(std::size_t path, double now) {
+    const double half = setup_->link.paths[path].rttSeconds / 2;
+    while (true) {
+        const PathOutlook seen = outlook(path, now);
+        listAsked(seen, path);
+        const double at = AskAhead::askAt(seen, open_);
+        if (at == kNever && !willArrive(path))
+            return kNever;
+        if (at > now) {
+            const double pause = std::clamp((at - now) / 4, AskAhead::kShortestPause, kLongestPause);
+            return now + pause;
+        }
+        if (!resendsDue_.empty()) {
+            const Resend again = resendsDue_.front();
+            resendsDue_.erase(resendsDue_.begin());
+            launch(path, now, again.chunk, again.candidate, again.decision);
+            continue;
+        }
+        const std::size_t mark = timeline_.considered.size();
+        const auto choice = openCount_ > 0 ? chooseAhead(path, now + half, open_) : std::nullopt;
+        if (!choice) {
+            timeline_.considered.resize(mark);
+            return kNever;
+        }
+        if (choice->candidate == StreamInput::textCandidate()) {
+            bindText(*choice, now);
+            continue;
+        }
+        const std::size_t decision = record(*choice, now);
+        leaveOpen(choice->chunk, ChunkStage::Sent);
+        launch(path, now, choice->chunk, choice->candidate, decision);
+    }
+}
+
 const Fault* StreamRun::takeFault(std::size_t chunk) {
     const auto found = std::ranges::find(faults_, chunk, &Fault::chunk);
     if (found == faults_.end())
@@ -111,14 +240,30 @@ const Fault* StreamRun::takeFault(std::size_t chunk) {
 }
 
 void StreamRun::launch(std::size_t path, double now, std::size_t chunk, std::size_t candidate, std::size_t decision) {
-    PathState& state = paths_[path];
     const double payload = input_.option(chunk, candidate).bytes;
-    const std::uint64_t draw = (number_ << 32U) + transfers_.size() + 1;
+    const std::size_t index = transfers_.size();
     Flight flight;
-    flight.transfer = transferBytes(setup_->link.paths[path], setup_->link.seed, draw, now, payload, state.lastReceive);
     flight.decision = decision;
     flight.queued = timeline_.decisions[decision].seconds;
-    if (const Fault* fault = faults_.empty() ? nullptr : takeFault(chunk)) {
+    flight.asked = now;
+    transfers_.push_back(flight);
+    const double half = setup_->link.paths[path].rttSeconds / 2;
+    sent_.push_back({chunk, candidate, path, {asks_ ? now + half : now, kNever}, payload, payload, false});
+    if (!asks_)
+        return begin(index, now);
+    asking_[path].transfers.push_back(index);
+    paths_[path].queue.push_back({index, now + half});
+}
+
+void StreamRun::begin(std::size_t index, double now) {
+    Flight& flight = transfers_[index];
+    SentChunk& sent = sent_[index];
+    PathState& state = paths_[sent.path];
+    const std::uint64_t draw = (number_ << 32U) + index + 1;
+    flight.begun = true;
+    flight.transfer =
+        transferBytes(setup_->link.paths[sent.path], setup_->link.seed, draw, now, sent.payload, state.lastReceive);
+    if (const Fault* fault = faults_.empty() ? nullptr : takeFault(sent.chunk)) {
         flight.lost = fault->kind == Fault::Kind::Lose;
         flight.corrupt = fault->kind == Fault::Kind::Corrupt;
         if (fault->kind == Fault::Kind::Delay) {
@@ -126,13 +271,28 @@ void StreamRun::launch(std::size_t path, double now, std::size_t chunk, std::siz
             flight.transfer.receiveEnd += fault->seconds;
         }
     }
+    sent.wireBytes = flight.transfer.wireBytes;
+    sentBytes_ += flight.transfer.wireBytes;
     state.freeAt = flight.transfer.sendEnd;
     state.lastReceive = flight.transfer.receiveEnd;
-    state.lastSent = transfers_.size();
-    arriving_[path].push_back(transfers_.size());
-    sent_.push_back({chunk, candidate, path, {now, kNever}, payload, flight.transfer.wireBytes, false});
-    sentBytes_ += flight.transfer.wireBytes;
-    transfers_.push_back(flight);
+    state.lastSent = index;
+    arriving_[sent.path].push_back(index);
+}
+
+void StreamRun::beginAsked(std::size_t path, double now) {
+    const std::size_t index = paths_[path].queue.front().sent;
+    paths_[path].queue.pop_front();
+    Flight& flight = transfers_[index];
+    if (now >= flight.stopAt)
+        return;
+    begin(index, now);
+    // It was given up, but the sender does not know it yet.
+    if (!sent_[index].abandoned)
+        return;
+    cut(index, flight.stopAt);
+    AbandonedTransfer& gone = timeline_.abandoned[flight.abandoned];
+    gone.send = {flight.transfer.sendBegin, flight.transfer.sendEnd};
+    gone.wireBytes = flight.transfer.wireBytes;
 }
 
 void StreamRun::noteSent(std::size_t sent, double now) {
@@ -173,6 +333,14 @@ void StreamRun::arrive(double now) {
     Flight& flight = transfers_[index];
     if (sent.abandoned)
         return;
+    if (asks_) {
+        sent.send.end = std::max(sent.send.begin, now - setup_->link.paths[path].rttSeconds / 2);
+        // What follows on the path could not begin before.
+        if (arrivingHead_[path] < arriving_[path].size()) {
+            Interval& next = sent_[arriving_[path][arrivingHead_[path]]].send;
+            next.begin = std::max(next.begin, sent.send.end);
+        }
+    }
     if (flight.lost || flight.corrupt) {
         const double rtt = setup_->link.paths[path].rttSeconds;
         resends_.push_back({now + (flight.lost ? rtt : 0), sent.chunk, sent.candidate, flight.decision});
@@ -267,33 +435,44 @@ void StreamRun::giveUp(std::size_t chunk, double now) {
         return;
     SentChunk& sent = sent_[index];
     Flight& flight = transfers_[index];
-    const LinkPath& way = setup_->link.paths[sent.path];
     // The sender hears of it half a round trip later and stops, unless all has been sent by then.
-    const double stop = std::max(now + way.rttSeconds / 2, flight.transfer.sendBegin);
-    if (stop < flight.transfer.sendEnd) {
-        PathState& state = paths_[sent.path];
-        const double bytes = way.trace->bytesBetween(flight.transfer.sendBegin + way.traceStart, stop + way.traceStart);
-        sentBytes_ -= flight.transfer.wireBytes - bytes;
-        flight.transfer.wireBytes = bytes;
-        flight.transfer.sendEnd = stop;
-        flight.transfer.receiveEnd = std::max(stop + way.rttSeconds / 2, flight.transfer.receiveBegin);
-        state.freeAt = stop;
-        state.lastReceive = flight.transfer.receiveEnd;
-    }
+    flight.stopAt = now + setup_->link.paths[sent.path].rttSeconds / 2;
+    if (flight.begun)
+        cut(index, flight.stopAt);
     // A decoder at work stops; one that would have begun later does not begin.
     if (!flight.decode.empty()) {
         flight.decode.end = std::clamp(now, flight.decode.begin, flight.decode.end);
         if (decoded_.back() == index)
             decodeFree_ = flight.decode.end;
     }
+    if (!flight.begun)
+        flight.transfer.sendBegin = flight.transfer.sendEnd = flight.stopAt;
     sent.abandoned = true;
-    sent.send.end = flight.transfer.sendEnd;
+    sent.send.end = std::max(sent.send.begin, flight.transfer.sendEnd);
+    flight.abandoned = timeline_.abandoned.size();
     timeline_.abandoned.push_back({sent.chunk,
                                    sent.candidate,
                                    sent.path,
                                    {flight.transfer.sendBegin, flight.transfer.sendEnd},
                                    flight.decode,
                                    flight.transfer.wireBytes});
+}
+
+void StreamRun::cut(std::size_t index, double at) {
+    SentChunk& sent = sent_[index];
+    Flight& flight = transfers_[index];
+    const LinkPath& way = setup_->link.paths[sent.path];
+    const double stop = std::max(at, flight.transfer.sendBegin);
+    if (stop >= flight.transfer.sendEnd)
+        return;
+    PathState& state = paths_[sent.path];
+    const double bytes = way.trace->bytesBetween(flight.transfer.sendBegin + way.traceStart, stop + way.traceStart);
+    sentBytes_ -= flight.transfer.wireBytes - bytes;
+    flight.transfer.wireBytes = bytes;
+    flight.transfer.sendEnd = stop;
+    flight.transfer.receiveEnd = std::max(stop + way.rttSeconds / 2, flight.transfer.receiveBegin);
+    state.freeAt = stop;
+    state.lastReceive = flight.transfer.receiveEnd;
 }
 
 void StreamRun::makeResendDue(double now) {
@@ -314,6 +493,10 @@ Timeline StreamRun::finish() {
         chunk.decision = transfers_[i].decision;
         chunk.path = sent_[i].path;
         chunk.queued = transfers_[i].queued;
+        if (!transfers_[i].begun) {
+            chunk.send = chunk.receive = {kNever, kNever};
+            continue;
+        }
         chunk.send = {transfer.sendBegin, transfer.sendEnd};
         chunk.receive = {transfer.receiveBegin, transfer.receiveEnd};
         chunk.wireBytes = way.trace->bytesBetween(transfer.sendBegin + way.traceStart, 2 * BandwidthTrace::kMaxSeconds);
