@@ -59,12 +59,15 @@ LoopbackRun::LoopbackRun(StreamSession& session)
     : QObject(&session)
     , session_(session)
     , server_(session.pool())
+    , beside_(session.pool())
     , fetch_(session.pool()) {
     ticker_.setInterval(kFrameMs);
     ticker_.setTimerType(Qt::PreciseTimer);
     connect(&ticker_, &QTimer::timeout, this, &LoopbackRun::tick);
-    connect(&server_, &LiveServer::serving, this, &LoopbackRun::fetch);
-    connect(&server_, &LiveServer::failed, this, [this](const Error& error) { end(error); });
+    connect(&server_, &LiveServer::serving, this, &LoopbackRun::serveBeside);
+    connect(&beside_, &LiveServer::serving, this, &LoopbackRun::fetch);
+    for (LiveServer* server : {&server_, &beside_})
+        connect(server, &LiveServer::failed, this, [this](const Error& error) { end(error); });
     connect(&fetch_, &LiveFetch::begun, this, &LoopbackRun::show);
     connect(&fetch_, &LiveFetch::moved, this, [this] {
         if (state_ == State::Streaming && session_.transfer() != nullptr)
@@ -97,10 +100,22 @@ void LoopbackRun::say(const QString& text) {
     emit changed();
 }
 
-std::shared_ptr<const BandwidthTrace> LoopbackRun::scaledCurve() const {
-    const BandwidthTrace& curve = session_.bandwidthCurve();
-    const auto scaled = curve.scaledToMean(curve.meanBitsPerSecond() * transfer_.bandwidthScale);
-    return std::make_shared<const BandwidthTrace>(scaled ? *scaled : curve);
+std::shared_ptr<const BandwidthTrace> LoopbackRun::scaled(const BandwidthTrace& curve) const {
+    const auto trace = curve.scaledToMean(curve.meanBitsPerSecond() * transfer_.bandwidthScale);
+    return std::make_shared<const BandwidthTrace>(trace ? *trace : curve);
+}
+
+SenderOptions LoopbackRun::senderOptions(const BandwidthTrace& curve, double rttSeconds) const {
+    const StreamSettings& settings = session_.settings();
+    SenderOptions options;
+    options.trace = scaled(curve);
+    options.rttSeconds = rttSeconds;
+    options.lossRate = settings.lossRate;
+    options.jitterSeconds = settings.jitterSeconds;
+    options.seed = settings.seed;
+    for (const Fault& fault : settings.faults)
+        options.faults.push_back(faultOf(fault));
+    return options;
 }
 
 void LoopbackRun::start() {
@@ -136,17 +151,8 @@ void LoopbackRun::start() {
 }
 
 void LoopbackRun::serve() {
-    const StreamSettings& settings = session_.settings();
-    SenderOptions options;
     toldCurve_ = pointsOf(session_.bandwidthCurve());
-    toldFaults_ = settings.faults;
-    options.trace = scaledCurve();
-    options.rttSeconds = settings.rttSeconds;
-    options.lossRate = settings.lossRate;
-    options.jitterSeconds = settings.jitterSeconds;
-    options.seed = settings.seed;
-    for (const Fault& fault : settings.faults)
-        options.faults.push_back(faultOf(fault));
+    toldFaults_ = session_.settings().faults;
     const OwnLevelsRequest request = ownLevelsFor(session_);
     if (levels_ == nullptr || !(request == encoded_))
         levels_ = std::make_shared<OwnLevels>();
@@ -160,7 +166,17 @@ void LoopbackRun::serve() {
             }
             return levels->shelf;
         },
-        options);
+        senderOptions(session_.bandwidthCurve(), session_.settings().rttSeconds));
+}
+
+void LoopbackRun::serveBeside() {
+    const auto& second = session_.settings().second;
+    const BandwidthTrace* curve = session_.secondCurve();
+    if (!second || curve == nullptr)
+        return fetch();
+    toldSecond_ = pointsOf(*curve);
+    beside_.start([levels = levels_](const JobControl&) -> Result<ContextShelfPtr> { return levels->shelf; },
+                  senderOptions(*curve, second->rttSeconds));
 }
 
 void LoopbackRun::fetch() {
@@ -175,6 +191,8 @@ void LoopbackRun::fetch() {
     transfer_.decodePieces = static_cast<int>(std::clamp<std::int64_t>(parts, 1, 1024));
     FetchOptions options;
     options.senders = {{"127.0.0.1", server_.port()}};
+    if (beside_.port() != 0)
+        options.senders.push_back({"127.0.0.1", beside_.port()});
     options.policy = policy_;
     options.sloSeconds = settings.sloSeconds;
     options.chunkTokens = chunkTokens_;
@@ -199,10 +217,11 @@ void LoopbackRun::show() {
     session_.showTransfer(transfer_);
     session_.setMeasured(policy_, fetch_.timeline(), true);
     session_.setFocus(policy_, true);
-    say(tr("%1: receiving from 127.0.0.1:%2%3")
+    const QString beside = beside_.port() != 0 ? tr(" and :%1").arg(beside_.port()) : QString();
+    say(tr("%1: receiving from 127.0.0.1:%2%3%4")
             .arg(QString::fromStdString(policy_))
             .arg(server_.port())
-            .arg(leftOut()));
+            .arg(beside, leftOut()));
 }
 
 QString LoopbackRun::leftOut() const {
@@ -233,20 +252,29 @@ void LoopbackRun::follow() {
         return;
     const StreamSettings& settings = session_.settings();
     if (settings.model != began_.model || settings.contextTokens != began_.contextTokens ||
-        settings.chunkTokens != began_.chunkTokens)
+        settings.chunkTokens != began_.chunkTokens || settings.second.has_value() != began_.second.has_value())
         return cancel();
     if (state_ != State::Streaming)
         return;
     std::vector<TracePoint> curve = pointsOf(session_.bandwidthCurve());
     if (curve != toldCurve_) {
         toldCurve_ = std::move(curve);
-        server_.setTrace(scaledCurve(), fetch_.elapsed().value_or(0));
+        server_.setTrace(scaled(session_.bandwidthCurve()), fetch_.elapsed().value_or(0));
     }
     server_.setDelays(settings.rttSeconds, settings.lossRate, settings.jitterSeconds, settings.seed);
+    if (const BandwidthTrace* second = session_.secondCurve(); second != nullptr && settings.second) {
+        std::vector<TracePoint> points = pointsOf(*second);
+        if (points != toldSecond_) {
+            toldSecond_ = std::move(points);
+            beside_.setTrace(scaled(*second), fetch_.elapsed().value_or(0));
+        }
+        beside_.setDelays(settings.second->rttSeconds, settings.lossRate, settings.jitterSeconds, settings.seed);
+    }
     for (const Fault& fault : settings.faults) {
         const auto told = [&fault](const Fault& other) { return sameFault(fault, other); };
         if (std::ranges::none_of(toldFaults_, told))
-            server_.inject(faultOf(fault));
+            for (LiveServer* server : {&server_, &beside_})
+                server->inject(faultOf(fault));
     }
     toldFaults_ = settings.faults;
 }
@@ -264,6 +292,7 @@ void LoopbackRun::end(std::optional<Error> problem) {
     const bool wasStreaming = state_ == State::Streaming;
     ticker_.stop();
     server_.stop();
+    beside_.stop();
     state_ = State::Idle;
     problem_ = std::move(problem);
     // A preparation that was given up leaves nothing to serve.

@@ -54,8 +54,11 @@ signals:
     void finished();
 
 private:
-    [[nodiscard]] std::shared_ptr<const BandwidthTrace> scaledCurve() const;
+    [[nodiscard]] std::shared_ptr<const BandwidthTrace> scaled(const BandwidthTrace& curve) const;
+    [[nodiscard]] SenderOptions senderOptions(const BandwidthTrace& curve, double rttSeconds) const;
     void serve();
+    /// Starts the second path's sender, which serves the same; goes on where there is no second path.
+    void serveBeside();
     void fetch();
     void show();
     void tick();
@@ -67,6 +70,8 @@ private:
 
     StreamSession& session_;
     LiveServer server_;
+    /// Of the second path.
+    LiveServer beside_;
     LiveFetch fetch_;
     QTimer ticker_;
     State state_ = State::Idle;
@@ -84,6 +89,7 @@ private:
     ShownTransfer transfer_;
     /// What the sender has been told.
     std::vector<TracePoint> toldCurve_;
+    std::vector<TracePoint> toldSecond_;
     std::vector<Fault> toldFaults_;
 };
 

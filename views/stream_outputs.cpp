@@ -32,7 +32,10 @@ QString textOf(std::string_view name) {
 
 /// The mean of the bandwidth over the time that matters, bits per second.
 double meanRate(const StreamSetup& setup) {
-    return setup.link.paths.front().trace->bytesBetween(0, setup.sloSeconds) * 8 / setup.sloSeconds;
+    double bytes = 0;
+    for (const LinkPath& path : setup.link.paths)
+        bytes += path.trace->bytesBetween(path.traceStart, path.traceStart + setup.sloSeconds);
+    return bytes * 8 / setup.sloSeconds;
 }
 
 } // namespace

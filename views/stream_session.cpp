@@ -215,6 +215,12 @@ void StreamSession::setTrace(const QString& what, BandwidthTrace trace) {
     (void)edit(what, next);
 }
 
+const BandwidthTrace* StreamSession::secondCurve() const {
+    if (transfer_ != nullptr && !transfer_->seen.empty())
+        return transfer_->seen.size() > 1 ? transfer_->seen[1].trace.get() : nullptr;
+    return setup_.link.paths.size() > 1 ? setup_.link.paths[1].trace.get() : nullptr;
+}
+
 void StreamSession::editCurve(const QString& what, const Result<BandwidthTrace>& curve) {
     if (!curve) {
         emit failed(curve.error());
@@ -372,14 +378,16 @@ StreamSetup StreamSession::effectiveSetup() const {
     setup.link.priorBitsPerSecond.reset();
     setup.receiverAsks = true;
     setup.text = real.text;
-    LinkPath& path = setup.link.paths.front();
     if (!real.seen.empty()) {
         // What another sender's link lost and delayed is in what was seen of it.
         setup.link.paths.clear();
         for (const SeenPath& seen : real.seen)
             setup.link.paths.push_back({.trace = seen.trace, .rttSeconds = seen.rttSeconds});
-    } else if (auto scaled = path.trace->scaledToMean(path.trace->meanBitsPerSecond() * real.bandwidthScale)) {
-        path.trace = std::make_shared<const BandwidthTrace>(std::move(*scaled));
+    } else {
+        for (LinkPath& path : setup.link.paths) {
+            if (auto scaled = path.trace->scaledToMean(path.trace->meanBitsPerSecond() * real.bandwidthScale))
+                path.trace = std::make_shared<const BandwidthTrace>(std::move(*scaled));
+        }
     }
     setup.compute = real.compute(setup.compute);
     const auto chunks = real.input->chunkCount();

@@ -109,7 +109,9 @@ public:
     [[nodiscard]] const BandwidthTrace& bandwidthCurve() const {
         return transfer_ != nullptr && !transfer_->seen.empty() ? *transfer_->seen.front().trace : *curve_;
     }
-    /// The same as the shape to be edited: pulls and start become part of it.
+    /// That of the link's second path, or of the second sender; null without one.
+    [[nodiscard]] const BandwidthTrace* secondCurve() const;
+    /// bandwidthCurve() as the shape to be edited: pulls and start become part of it.
     void editCurve(const QString& what, const Result<BandwidthTrace>& curve);
 
     /// Codec presets that contexts stream in, the finest first.

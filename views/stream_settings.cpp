@@ -6,6 +6,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <span>
+#include <utility>
 
 namespace kvscope::views {
 
@@ -27,34 +29,14 @@ bool sameFault(const Fault& a, const Fault& b) {
     return a.kind == b.kind && a.chunk == b.chunk && a.seconds == b.seconds;
 }
 
-} // namespace
-
-bool StreamSettings::operator==(const StreamSettings& other) const {
-    return model == other.model && contextTokens == other.contextTokens && chunkTokens == other.chunkTokens &&
-           sameTrace(trace, other.trace) && pulls == other.pulls && traceStart == other.traceStart &&
-           rttSeconds == other.rttSeconds && lossRate == other.lossRate && jitterSeconds == other.jitterSeconds &&
-           seed == other.seed && bandwidthKnown == other.bandwidthKnown && compute == other.compute &&
-           sloSeconds == other.sloSeconds && std::ranges::equal(faults, other.faults, sameFault);
-}
-
-StreamSettings defaultStreamSettings() {
-    StreamSettings settings;
-    if (const auto trace = constantTrace(kFirstBitsPerSecond))
-        settings.trace = std::make_shared<const BandwidthTrace>(*trace);
-    settings.compute.attentionShare = modelGeometries().front().attentionShare;
-    return settings;
-}
-
-Result<BandwidthTrace> bandwidthFromRequest(const StreamSettings& settings) {
-    const BandwidthTrace& trace = *settings.trace;
-    const double start = settings.traceStart;
-    if (settings.pulls.empty() && start == 0)
+Result<BandwidthTrace> fromRequest(const BandwidthTrace& trace, double start, std::span<const BandwidthPull> pulls) {
+    if (pulls.empty() && start == 0)
         return trace;
     // The trace unrolled over as many rounds as are needed, with a point wherever it or a pull changes the rate.
     const double duration = trace.duration();
     const double length = std::max(kPulledSeconds, duration);
     std::vector<double> times{0.0};
-    for (const BandwidthPull& pull : settings.pulls)
+    for (const BandwidthPull& pull : pulls)
         times.push_back(pull.seconds);
     const double firstRound = trace.end() == TraceEnd::Loop ? std::floor(start / duration) : 0.0;
     for (double round = firstRound; times.size() < kMostPoints; ++round) {
@@ -71,7 +53,7 @@ Result<BandwidthTrace> bandwidthFromRequest(const StreamSettings& settings) {
     std::vector<TracePoint> points;
     for (const double seconds : times) {
         double factor = 1;
-        for (const BandwidthPull& pull : settings.pulls) {
+        for (const BandwidthPull& pull : pulls) {
             if (pull.seconds <= seconds)
                 factor = pull.factor;
         }
@@ -82,6 +64,37 @@ Result<BandwidthTrace> bandwidthFromRequest(const StreamSettings& settings) {
     return BandwidthTrace::make(std::move(points), end, TraceEnd::Hold, trace.name());
 }
 
+} // namespace
+
+bool SecondPath::operator==(const SecondPath& other) const {
+    return sameTrace(trace, other.trace) && rttSeconds == other.rttSeconds;
+}
+
+bool StreamSettings::operator==(const StreamSettings& other) const {
+    return model == other.model && contextTokens == other.contextTokens && chunkTokens == other.chunkTokens &&
+           sameTrace(trace, other.trace) && pulls == other.pulls && traceStart == other.traceStart &&
+           rttSeconds == other.rttSeconds && lossRate == other.lossRate && jitterSeconds == other.jitterSeconds &&
+           second == other.second && seed == other.seed && bandwidthKnown == other.bandwidthKnown &&
+           compute == other.compute && sloSeconds == other.sloSeconds &&
+           std::ranges::equal(faults, other.faults, sameFault);
+}
+
+StreamSettings defaultStreamSettings() {
+    StreamSettings settings;
+    if (const auto trace = constantTrace(kFirstBitsPerSecond))
+        settings.trace = std::make_shared<const BandwidthTrace>(*trace);
+    settings.compute.attentionShare = modelGeometries().front().attentionShare;
+    return settings;
+}
+
+Result<BandwidthTrace> bandwidthFromRequest(const StreamSettings& settings) {
+    return fromRequest(*settings.trace, settings.traceStart, settings.pulls);
+}
+
+Result<BandwidthTrace> secondBandwidthFromRequest(const StreamSettings& settings) {
+    return fromRequest(*settings.second->trace, settings.traceStart, {});
+}
+
 Result<StreamSetup> makeStreamSetup(const StreamSettings& settings) {
     KVSCOPE_ASSIGN(BandwidthTrace trace, bandwidthFromRequest(settings));
     StreamSetup setup;
@@ -90,6 +103,13 @@ Result<StreamSetup> makeStreamSetup(const StreamSettings& settings) {
     setup.link.seed = settings.seed;
     setup.link.paths.front().lossRate = settings.lossRate;
     setup.link.paths.front().jitterSeconds = settings.jitterSeconds;
+    if (settings.second) {
+        KVSCOPE_ASSIGN(BandwidthTrace other, secondBandwidthFromRequest(settings));
+        LinkPath path = setup.link.paths.front();
+        path.trace = std::make_shared<const BandwidthTrace>(std::move(other));
+        path.rttSeconds = settings.second->rttSeconds;
+        setup.link.paths.push_back(std::move(path));
+    }
     if (settings.bandwidthKnown && first > 0)
         setup.link.priorBitsPerSecond = first;
     setup.compute = settings.compute;

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,15 @@ struct BandwidthPull {
     double factor = 1;
 
     bool operator==(const BandwidthPull&) const = default;
+};
+
+/// Another way from the sender, or from a second sender that holds the same context. It is taken beside the first: each
+/// chunk comes on the path that is free. Loss and jitter are those of the first.
+struct SecondPath {
+    std::shared_ptr<const BandwidthTrace> trace;
+    double rttSeconds = 0.04;
+
+    bool operator==(const SecondPath& other) const;
 };
 
 /// Everything that a simulated run depends on beside the dump: one value, an undo step.
@@ -36,6 +46,7 @@ struct StreamSettings {
     double rttSeconds = 0.02;
     double lossRate = 0;
     double jitterSeconds = 0;
+    std::optional<SecondPath> second;
     /// Draws loss, jitter and random traces.
     std::uint64_t seed = 1;
     /// Strategies know the bandwidth at the request before anything has arrived.
@@ -53,6 +64,8 @@ StreamSettings defaultStreamSettings();
 /// The bandwidth from the request on (its time 0 is the request), pulls and traceStart applied. Errors: pulls that
 /// leave nothing but zeros.
 Result<BandwidthTrace> bandwidthFromRequest(const StreamSettings& settings);
+/// That of the second path, which there must be; nobody pulls it.
+Result<BandwidthTrace> secondBandwidthFromRequest(const StreamSettings& settings);
 
 /// The surroundings of a run. Errors: those of bandwidthFromRequest and validate().
 Result<StreamSetup> makeStreamSetup(const StreamSettings& settings);

@@ -86,6 +86,7 @@ TimelineScene TimelineCanvas::scene() const {
     scene.rows = &session.rows();
     scene.input = session.input();
     scene.curve = &session.bandwidthCurve();
+    scene.second = session.secondCurve();
     scene.sloSeconds = session.settings().sloSeconds;
     for (std::size_t i = 0; i < session.rows().size(); ++i) {
         const StreamRow& row = session.rows()[i];
@@ -145,10 +146,14 @@ void TimelineCanvas::fitRates() {
     const bool seen = session_->transfer() != nullptr && !session_->transfer()->seen.empty();
     double least = seen ? StreamSession::kMostRate : StreamSession::kLeastRate;
     double most = seen ? 0 : 10e9;
-    for (const TracePoint& point : session_->bandwidthCurve().points()) {
-        if (point.bitsPerSecond > 0)
-            least = std::min(least, point.bitsPerSecond);
-        most = std::max(most, point.bitsPerSecond * 1.3);
+    for (const BandwidthTrace* curve : {&session_->bandwidthCurve(), session_->secondCurve()}) {
+        if (curve == nullptr)
+            continue;
+        for (const TracePoint& point : curve->points()) {
+            if (point.bitsPerSecond > 0)
+                least = std::min(least, point.bitsPerSecond);
+            most = std::max(most, point.bitsPerSecond * 1.3);
+        }
     }
     leastRate_ = std::max(std::pow(10.0, std::floor(std::log10(least) + 1e-9)), seen ? 1e4 : 1e6);
     mostRate_ = std::max(most, leastRate_ * 10);

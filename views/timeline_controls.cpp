@@ -35,6 +35,8 @@ namespace kvscope::views {
 namespace {
 
 constexpr double kTraceSeconds = 600;
+/// Added to the seed for what is drawn for the second path.
+constexpr std::uint64_t kSecondDraw = 1000;
 const QString kFileEntry = QStringLiteral("file");
 const QString kDrawnEntry = QStringLiteral("drawn");
 
@@ -295,7 +297,7 @@ void TimelineControls::makeNetwork() {
     action->setDefaultWidget(makeMore());
     menu->addAction(action);
     more->setMenu(menu);
-    add(more, tr("Link and computer: round trip, loss, jitter, speeds of prefill and of decoding"));
+    add(more, tr("Link and computer: round trip, loss, jitter, a second path, speeds of prefill and of decoding"));
 }
 
 QWidget* TimelineControls::makeMore() {
@@ -321,6 +323,7 @@ QWidget* TimelineControls::makeMore() {
     jitter_ = makeBox("jitter", 0, 10000, 1, 1, tr(" ms"));
     onBox(jitter_, tr("jitter"), [](StreamSettings& s, double value) { s.jitterSeconds = value / 1e3; });
     row(tr("Jitter"), jitter_, tr("Standard deviation of the extra delay of a chunk"));
+    makeSecondPath(*form);
     start_ = makeBox("start", 0, 1e6, 2, 1, tr(" s"));
     onBox(start_, tr("start"), [](StreamSettings& s, double value) { s.traceStart = value; });
     row(tr("Start in the trace"), start_, tr("Where in the trace the request is made"));
@@ -354,6 +357,91 @@ QWidget* TimelineControls::makeMore() {
     known_->setToolTip(tr("Strategies know the bandwidth at the request, as from a transfer before"));
     form->addRow(known_);
     return panel;
+}
+
+void TimelineControls::makeSecondPath(QFormLayout& form) {
+    second_ = new QCheckBox(tr("Second pa&th"));
+    second_->setObjectName(QStringLiteral("secondPath"));
+    second_->setToolTip(tr("Another network beside the first, or a second sender that holds the same context: each "
+                           "chunk comes on the path that is free. Loss and jitter are the same on both"));
+    connect(second_, &QCheckBox::toggled, this, [this](bool on) {
+        change(on ? tr("second path") : tr("one path"), [this, on](StreamSettings& settings) {
+            settings.second.reset();
+            if (on) {
+                settings.second.emplace();
+                settings.second->rttSeconds = secondRtt_->value() / 1e3;
+                if (const auto trace = constantTrace(secondRate_->value() * 1e9))
+                    settings.second->trace = std::make_shared<const BandwidthTrace>(*trace);
+            }
+        });
+    });
+    form.addRow(second_);
+    const auto row = [&form](const QString& label, QWidget* control, const QString& help) {
+        control->setToolTip(help);
+        control->setAccessibleName(tr("Second path: %1").arg(label));
+        form.addRow(label, control);
+        form.labelForField(control)->setToolTip(help);
+        form.labelForField(control)->setContentsMargins(20, 0, 0, 0);
+    };
+    secondRate_ = makeBox("secondBandwidth", StreamSession::kLeastRate / 1e9, StreamSession::kMostRate / 1e9, 3, 0.5,
+                          tr(" Gbit/s"));
+    secondRate_->setValue(2);
+    connect(secondRate_, &QDoubleSpinBox::valueChanged, this, [this](double rate) {
+        setSecond(tr("bandwidth of the second path"), [rate](SecondPath& second) {
+            if (const auto scaled = second.trace->scaledToMean(rate * 1e9))
+                second.trace = std::make_shared<const BandwidthTrace>(*scaled);
+        });
+    });
+    row(tr("its bandwidth"), secondRate_, tr("Mean bandwidth of the second path; the slider sets the first one's"));
+    secondNetwork_ = new QComboBox;
+    secondNetwork_->setObjectName(QStringLiteral("secondNetwork"));
+    secondNetwork_->addItem(tr("constant"), QStringLiteral("constant"));
+    for (const TracePreset& preset : tracePresets())
+        secondNetwork_->addItem(fromView(preset.name), fromView(preset.id));
+    connect(secondNetwork_, &QComboBox::activated, this, [this] {
+        const QString id = secondNetwork_->currentData().toString();
+        setSecond(tr("network of the second path"), [&](SecondPath& second) {
+            const double mean = second.trace->meanBitsPerSecond();
+            const TracePreset* preset = findTracePreset(id.toStdString());
+            // Another draw than that of the first path.
+            const auto trace = preset == nullptr
+                                   ? constantTrace(mean)
+                                   : presetTrace(*preset, mean, kTraceSeconds, session_->settings().seed + kSecondDraw);
+            if (trace)
+                second.trace = std::make_shared<const BandwidthTrace>(*trace);
+        });
+    });
+    row(tr("its network"), secondNetwork_, tr("Shape of the second path's bandwidth over time"));
+    secondRtt_ = makeBox("secondRtt", 0, 10000, 1, 5, tr(" ms"));
+    secondRtt_->setValue(SecondPath{}.rttSeconds * 1e3);
+    connect(secondRtt_, &QDoubleSpinBox::valueChanged, this, [this](double value) {
+        setSecond(tr("round trip of the second path"),
+                  [value](SecondPath& second) { second.rttSeconds = value / 1e3; });
+    });
+    row(tr("its round trip"), secondRtt_, tr("Time for a packet to the second sender and back"));
+}
+
+void TimelineControls::setSecond(const QString& what, const std::function<void(SecondPath&)>& set) {
+    change(what, [&set](StreamSettings& settings) {
+        if (settings.second)
+            set(*settings.second);
+    });
+}
+
+void TimelineControls::showSecond(const std::optional<SecondPath>& second) {
+    {
+        const QSignalBlocker quiet(second_);
+        second_->setChecked(second.has_value());
+    }
+    for (QWidget* control : std::initializer_list<QWidget*>{secondRate_, secondNetwork_, secondRtt_})
+        control->setEnabled(second.has_value());
+    if (!second)
+        return;
+    put(*secondRate_, second->trace->meanBitsPerSecond() / 1e9);
+    put(*secondRtt_, second->rttSeconds * 1e3);
+    const QSignalBlocker quiet(secondNetwork_);
+    secondNetwork_->setCurrentIndex(
+        std::max(0, secondNetwork_->findText(QString::fromStdString(second->trace->name()))));
 }
 
 void TimelineControls::chooseNetwork(const QString& id) {
@@ -458,6 +546,7 @@ void TimelineControls::showSettings() {
     put(*rtt_, settings.rttSeconds * 1e3);
     put(*loss_, settings.lossRate * 100);
     put(*jitter_, settings.jitterSeconds * 1e3);
+    showSecond(settings.second);
     put(*start_, settings.traceStart);
     put(*seed_, static_cast<std::int64_t>(settings.seed));
     put(*prefill_, settings.compute.prefillTokensPerSecond);

@@ -6,11 +6,13 @@
 #include <QPointer>
 #include <QWidget>
 
+#include <functional>
 #include <optional>
 
 class QCheckBox;
 class QComboBox;
 class QDoubleSpinBox;
+class QFormLayout;
 class QLabel;
 class QSlider;
 class QSpinBox;
@@ -48,6 +50,9 @@ private:
     void makeContext();
     void makeNetwork();
     QWidget* makeMore();
+    void makeSecondPath(QFormLayout& form);
+    void setSecond(const QString& what, const std::function<void(SecondPath&)>& set);
+    void showSecond(const std::optional<SecondPath>& second);
     void chooseNetwork(const QString& id);
     void change(const QString& what, const std::function<void(StreamSettings&)>& set);
     void showSettings();
@@ -71,6 +76,10 @@ private:
     QDoubleSpinBox* rtt_;
     QDoubleSpinBox* loss_;
     QDoubleSpinBox* jitter_;
+    QCheckBox* second_;
+    QDoubleSpinBox* secondRate_;
+    QComboBox* secondNetwork_;
+    QDoubleSpinBox* secondRtt_;
     QDoubleSpinBox* start_;
     QSpinBox* seed_;
     QDoubleSpinBox* prefill_;

@@ -159,13 +159,25 @@ void TimelinePicture::addItem(std::size_t row, std::size_t chunk, std::size_t ca
                       when.begin, when.end, abandoned, simulated});
 }
 
+void TimelinePicture::addTransfer(std::size_t row, std::size_t chunk, std::size_t candidate, std::size_t path,
+                                  const Interval& when, bool abandoned, bool simulated) {
+    const std::size_t before = items_.size();
+    addItem(row, chunk, candidate, TimelineLane::Network, when, abandoned, simulated);
+    if (items_.size() == before || scene_.second == nullptr)
+        return;
+    QRectF& rect = items_.back().rect;
+    rect.setHeight(std::max(1.5, rect.height() / 2 - 0.5));
+    if (path == 1)
+        rect.moveBottom(laneArea(row, TimelineLane::Network).bottom());
+}
+
 void TimelinePicture::addRun(std::size_t row, const Timeline& run, bool simulated, double until) {
     const auto cut = [until](const Interval& when) { return Interval{when.begin, std::min(when.end, until)}; };
     for (const AbandonedTransfer& transfer : run.abandoned)
-        addItem(row, transfer.chunk, transfer.candidate, TimelineLane::Network, transfer.send, true, simulated);
+        addTransfer(row, transfer.chunk, transfer.candidate, transfer.path, transfer.send, true, simulated);
     for (std::size_t i = 0; i < run.chunks.size(); ++i) {
         const ChunkTimes& chunk = run.chunks[i];
-        addItem(row, i, chunk.candidate, TimelineLane::Network, cut(chunk.send), false, simulated);
+        addTransfer(row, i, chunk.candidate, chunk.path, cut(chunk.send), false, simulated);
         addItem(row, i, chunk.candidate, TimelineLane::Decode, cut(chunk.decode), false, simulated);
         addItem(row, i, chunk.candidate, TimelineLane::Recompute, cut(chunk.recompute), false, simulated);
         if (chunk.ready < kNever && chunk.ready >= scene_.begin && chunk.ready <= scene_.end &&

@@ -18,6 +18,7 @@
 #include <vector>
 
 class QPainter;
+class QPainterPath;
 
 namespace kvscope::views {
 
@@ -50,6 +51,8 @@ struct TimelineScene {
     const std::vector<StreamRow>* rows = nullptr;
     const StreamInput* input = nullptr;
     const BandwidthTrace* curve = nullptr;
+    /// Bandwidth of the second path; null without one.
+    const BandwidthTrace* second = nullptr;
     double sloSeconds = 2;
     std::optional<std::size_t> focusRow;
     std::optional<std::size_t> chunk;
@@ -108,6 +111,11 @@ private:
     void addRun(std::size_t row, const Timeline& run, bool simulated, double until);
     void addItem(std::size_t row, std::size_t chunk, std::size_t candidate, TimelineLane lane, const Interval& when,
                  bool abandoned, bool simulated);
+    /// The network's lane, or of two paths the one's half of it.
+    void addTransfer(std::size_t row, std::size_t chunk, std::size_t candidate, std::size_t path, const Interval& when,
+                     bool abandoned, bool simulated);
+    [[nodiscard]] QPainterPath stepsOf(const BandwidthTrace& curve) const;
+    void paintPathNames(QPainter& painter) const;
 
     void paintCurve(QPainter& painter) const;
     void paintEstimates(QPainter& painter) const;

@@ -9,7 +9,9 @@
 #include <QPainterPath>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <utility>
 
 namespace kvscope::views {
 
@@ -33,6 +35,11 @@ double tickStep(double span, double width, double pixels) {
             return step * power;
     }
     return 10 * power;
+}
+
+/// The second path's curve: another hue, dots between dashes.
+QPen secondPen(const Theme& theme) {
+    return {theme.kind(PlaneKind::Value), 2, Qt::DashDotLine};
 }
 
 } // namespace
@@ -76,26 +83,9 @@ void TimelinePicture::paintCurve(QPainter& painter) const {
     }
     if (scene_.curve != nullptr) {
         painter.setClipRect(curve_, Qt::IntersectClip);
-        QPainterPath path;
         const auto points = scene_.curve->points();
+        const QPainterPath path = stepsOf(*scene_.curve);
         const double first = std::max(scene_.begin, 0.0);
-        path.moveTo(xOf(first), yOf(scene_.curve->bitsPerSecondAt(first)));
-        // Looping traces go round; a step for every point that the eye can tell apart.
-        const double duration = scene_.curve->duration();
-        const double rounds = scene_.curve->end() == TraceEnd::Loop ? std::ceil(scene_.end / duration) : 1;
-        const double pixel = (scene_.end - scene_.begin) / std::max(1.0, curve_.width());
-        double last = first - 1;
-        for (double round = std::floor(first / duration); round < std::min(rounds, first / duration + 4000); ++round) {
-            for (const TracePoint& point : points) {
-                const double seconds = point.seconds + round * duration;
-                if (seconds <= first || seconds > scene_.end || seconds - last < pixel / 4)
-                    continue;
-                last = seconds;
-                path.lineTo(xOf(seconds), path.currentPosition().y());
-                path.lineTo(xOf(seconds), yOf(point.bitsPerSecond));
-            }
-        }
-        path.lineTo(xOf(scene_.end), path.currentPosition().y());
         QPainterPath under = path;
         under.lineTo(xOf(scene_.end), curve_.bottom());
         under.lineTo(xOf(first), curve_.bottom());
@@ -105,6 +95,10 @@ void TimelinePicture::paintCurve(QPainter& painter) const {
         painter.fillPath(under, fill);
         painter.setPen(QPen(theme_.kind(PlaneKind::Key), 2));
         painter.drawPath(path);
+        if (scene_.second != nullptr) {
+            painter.setPen(secondPen(theme_));
+            painter.drawPath(stepsOf(*scene_.second));
+        }
         if (scene_.handles) {
             painter.setRenderHint(QPainter::Antialiasing);
             for (std::size_t i = 0; i < points.size(); ++i) {
@@ -119,29 +113,83 @@ void TimelinePicture::paintCurve(QPainter& painter) const {
         }
         if (scene_.estimates)
             paintEstimates(painter);
+        if (scene_.second != nullptr)
+            paintPathNames(painter);
     }
     painter.restore();
+}
+
+QPainterPath TimelinePicture::stepsOf(const BandwidthTrace& curve) const {
+    QPainterPath path;
+    const double first = std::max(scene_.begin, 0.0);
+    path.moveTo(xOf(first), yOf(curve.bitsPerSecondAt(first)));
+    // Looping traces go round; a step for every point that the eye can tell apart.
+    const double duration = curve.duration();
+    const double rounds = curve.end() == TraceEnd::Loop ? std::ceil(scene_.end / duration) : 1;
+    const double pixel = (scene_.end - scene_.begin) / std::max(1.0, curve_.width());
+    double last = first - 1;
+    for (double round = std::floor(first / duration); round < std::min(rounds, first / duration + 4000); ++round) {
+        for (const TracePoint& point : curve.points()) {
+            const double seconds = point.seconds + round * duration;
+            if (seconds <= first || seconds > scene_.end || seconds - last < pixel / 4)
+                continue;
+            last = seconds;
+            path.lineTo(xOf(seconds), path.currentPosition().y());
+            path.lineTo(xOf(seconds), yOf(point.bitsPerSecond));
+        }
+    }
+    path.lineTo(xOf(scene_.end), path.currentPosition().y());
+    return path;
+}
+
+void TimelinePicture::paintPathNames(QPainter& painter) const {
+    const QFontMetricsF metrics(font_);
+    const std::array<std::pair<QString, QPen>, 2> names{
+        std::pair{tr("first path"), QPen(theme_.kind(PlaneKind::Key), 2)},
+        std::pair{tr("second path"), secondPen(theme_)}};
+    constexpr double kLine = 26;
+    const double width = metrics.horizontalAdvance(names[1].first) + kLine + 16;
+    const double height = metrics.height() + 1;
+    QRectF box(curve_.right() - width - 6, curve_.top() + 2, width, 2 * height + 4);
+    QColor veil = theme_.background;
+    veil.setAlpha(215);
+    painter.fillRect(box, veil);
+    for (std::size_t i = 0; i < names.size(); ++i) {
+        const double middle = box.top() + 2 + (static_cast<double>(i) + 0.5) * height;
+        painter.setPen(names[i].second);
+        painter.drawLine(QPointF(box.left() + 6, middle), QPointF(box.left() + 6 + kLine, middle));
+        painter.setPen(theme_.text);
+        painter.drawText(QRectF(box.left() + kLine + 12, middle - height / 2, width - kLine - 12, height),
+                         Qt::AlignLeft | Qt::AlignVCenter, names[i].first);
+    }
 }
 
 void TimelinePicture::paintEstimates(QPainter& painter) const {
     if (scene_.rows == nullptr || !scene_.focusRow || *scene_.focusRow >= scene_.rows->size())
         return;
-    std::vector<QPointF> points;
-    for (const Decision& decision : (*scene_.rows)[*scene_.focusRow].timeline.decisions) {
-        if (decision.estimate > 0 && !isFuture(decision.seconds))
-            points.emplace_back(xOf(decision.seconds), yOf(decision.estimate));
+    const Timeline& run = (*scene_.rows)[*scene_.focusRow].timeline;
+    // Each path is estimated by itself.
+    std::array<std::vector<QPointF>, 2> paths;
+    for (std::size_t i = 0; i < run.decisions.size(); ++i) {
+        const Decision& decision = run.decisions[i];
+        if (!(decision.estimate > 0) || isFuture(decision.seconds))
+            continue;
+        const ChunkTimes& chunk = run.chunks[decision.chunk];
+        const bool isSecond = scene_.second != nullptr && chunk.decision == i && chunk.path == 1;
+        paths[isSecond ? 1 : 0].emplace_back(xOf(decision.seconds), yOf(decision.estimate));
     }
-    std::ranges::stable_sort(points, {}, [](const QPointF& point) { return point.x(); });
     painter.setRenderHint(QPainter::Antialiasing);
-    painter.setPen(QPen(theme_.accent, 1.5, Qt::DashLine));
-    painter.setBrush(theme_.accent);
-    for (std::size_t i = 0; i < points.size(); ++i) {
-        if (i > 0)
+    for (std::size_t path = 0; path < paths.size(); ++path) {
+        auto& points = paths[path];
+        std::ranges::stable_sort(points, {}, [](const QPointF& point) { return point.x(); });
+        painter.setPen(QPen(theme_.accent, 1.5, Qt::DashLine));
+        for (std::size_t i = 1; i < points.size(); ++i)
             painter.drawLine(points[i - 1], points[i]);
+        painter.setPen(path == 0 ? QPen(Qt::NoPen) : QPen(theme_.accent, 1.5));
+        painter.setBrush(path == 0 ? theme_.accent : theme_.background);
+        for (const QPointF& point : points)
+            painter.drawEllipse(point, 2.5, 2.5);
     }
-    painter.setPen(Qt::NoPen);
-    for (const QPointF& point : points)
-        painter.drawEllipse(point, 2.5, 2.5);
 }
 
 void TimelinePicture::paintAxis(QPainter& painter) const {

@@ -88,6 +88,9 @@ QString sentence(const StreamSession& session, const StreamRow& run, std::size_t
     const auto transfers = std::ranges::count(timeline.abandoned, chunk, &AbandonedTransfer::chunk);
     if (transfers > 0)
         lines << TimelineWhy::tr("A transfer of it was given up before.");
+    if (session.secondCurve() != nullptr && timeline.chunks[chunk].path < 2)
+        lines << (timeline.chunks[chunk].path == 0 ? TimelineWhy::tr("It came on the first path.")
+                                                   : TimelineWhy::tr("It came on the second path."));
     if (timeline.chunks[chunk].ready < kNever)
         lines << TimelineWhy::tr("It was ready at %1.").arg(formatSeconds(timeline.chunks[chunk].ready));
     else

@@ -12,6 +12,7 @@
 #include "views/transfer_bar.h"
 
 #include <QAction>
+#include <QCheckBox>
 #include <QContextMenuEvent>
 #include <QDoubleSpinBox>
 #include <QMenu>
@@ -82,6 +83,21 @@ private slots:
         }
         std::ranges::sort(differences);
         QVERIFY((differences[1] + differences[2]) / 2 <= 0.05);
+    }
+
+    void twoSendersServeTheTwoPaths() {
+        view_->findChild<QCheckBox*>(QStringLiteral("secondPath"))->click();
+        view_->findChild<QDoubleSpinBox*>(QStringLiteral("secondBandwidth"))->setValue(4);
+        session_->setFocus("kvz-high");
+        runForReal();
+        QVERIFY2(run().problem() == nullptr, qPrintable(run().text()));
+        const Timeline& measured = session_->row("kvz-high", true)->timeline;
+        const Timeline& simulated = session_->row("kvz-high")->timeline;
+        const auto onSecond = std::ranges::count(measured.chunks, 1U, &ChunkTimes::path);
+        qInfo("%td of %zu chunks on the second path; simulated %.4f s, measured %.4f s", onSecond,
+              measured.chunks.size(), simulated.ttft, measured.ttft);
+        QVERIFY(onSecond >= 5 && onSecond <= 11);
+        QVERIFY(std::abs(measured.ttft / simulated.ttft - 1) <= 0.1);
     }
 
     void lossAndJitterHoldForRealTransfersToo() {

@@ -16,17 +16,22 @@
 
 #include <QCheckBox>
 #include <QComboBox>
+#include <QDoubleSpinBox>
 #include <QFile>
+#include <QMenu>
 #include <QPainter>
 #include <QSettings>
 #include <QSpinBox>
 #include <QSvgGenerator>
 #include <QTemporaryDir>
 #include <QTest>
+#include <QTimer>
+#include <QToolButton>
 
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <set>
 
 using namespace kvscope;
 using namespace kvscope::views;
@@ -110,6 +115,56 @@ private slots:
         QCOMPARE(undo().count(), steps + 1);
         // 0.8 s of it carry an eighth.
         QVERIFY(ttft("kvz-high") > 1.6);
+    }
+
+    void aSecondPathIsAddedChangedAndUndone() {
+        const int steps = undo().count();
+        const double before = ttft("kvz-high");
+        auto* more = view_->findChild<QToolButton*>(QStringLiteral("more"));
+        auto* second = view_->findChild<QCheckBox*>(QStringLiteral("secondPath"));
+        auto* rate = view_->findChild<QDoubleSpinBox*>(QStringLiteral("secondBandwidth"));
+        auto* rtt = view_->findChild<QDoubleSpinBox*>(QStringLiteral("secondRtt"));
+        auto* network = view_->findChild<QComboBox*>(QStringLiteral("secondNetwork"));
+        QTimer::singleShot(0, this, [&] {
+            QVERIFY(second->isVisible() && !rate->isEnabled());
+            QTest::keyClick(second, Qt::Key_Space);
+            QVERIFY(rate->isEnabled());
+            rate->setFocus();
+            rate->selectAll();
+            QTest::keyClicks(rate, "4");
+            QTest::keyClick(rate, Qt::Key_Return);
+            rtt->setFocus();
+            rtt->selectAll();
+            QTest::keyClicks(rtt, "20");
+            QTest::keyClick(rtt, Qt::Key_Return);
+            more->menu()->close();
+        });
+        QTest::mouseClick(more, Qt::LeftButton);
+        QVERIFY(session_->settings().second.has_value());
+        QCOMPARE(undo().count(), steps + 3);
+        // Twice the bandwidth: half of the chunks come on each path, in half of the time.
+        QVERIFY(std::abs(ttft("kvz-high") / before - 0.5) < 0.1);
+        const auto& chunks = session_->row("kvz-high")->timeline.chunks;
+        QCOMPARE(std::ranges::count(chunks, 1U, &ChunkTimes::path), static_cast<std::ptrdiff_t>(chunks.size() / 2));
+        // Both curves are drawn, and the bars of the two paths lie below each other.
+        QVERIFY(picture().scene().second != nullptr);
+        std::set<int> tops;
+        const TimelinePicture now = picture();
+        for (const TimelineItem& item : now.items()) {
+            if (item.row == 0 && item.lane == TimelineLane::Network)
+                tops.insert(static_cast<int>(item.rect.top()));
+        }
+        QCOMPARE(tops.size(), std::size_t(2));
+        QVERIFY(colourIsDrawn(Theme::from(canvas().palette()).kind(PlaneKind::Value), picture().curveArea()));
+        network->setCurrentIndex(network->findText(QStringLiteral("LTE")));
+        emit network->activated(network->currentIndex());
+        QVERIFY(session_->secondCurve()->points().size() > 10);
+        QVERIFY(std::abs(session_->settings().second->trace->meanBitsPerSecond() - 4e9) < 1e6);
+        for (int i = 0; i < 4; ++i)
+            undo().undo();
+        QVERIFY(!session_->settings().second && !second->isChecked() && !rate->isEnabled());
+        QCOMPARE(ttft("kvz-high"), before);
+        QVERIFY(!colourIsDrawn(Theme::from(canvas().palette()).kind(PlaneKind::Value), picture().curveArea()));
     }
 
     void theSloIsDraggedAndLateRunsSaySo() {
@@ -424,6 +479,17 @@ private:
     [[nodiscard]] TimelineCanvas& canvas() { return view_->canvas(); }
     [[nodiscard]] QWidget* viewport() { return canvas().viewport(); }
     [[nodiscard]] TimelinePicture picture() { return canvas().picture(); }
+    /// Whether any pixel of a part of the canvas has a colour.
+    [[nodiscard]] bool colourIsDrawn(const QColor& colour, const QRectF& area) {
+        const QImage image = viewport()->grab(area.toRect()).toImage();
+        for (int y = 0; y < image.height(); ++y) {
+            for (int x = 0; x < image.width(); ++x) {
+                if (image.pixelColor(x, y) == colour)
+                    return true;
+            }
+        }
+        return false;
+    }
     [[nodiscard]] const BandwidthTrace& curve() const { return session_->bandwidthCurve(); }
     [[nodiscard]] double ttft(const char* name) const { return session_->row(name)->timeline.ttft; }
     [[nodiscard]] QUndoStack& undo() { return window_->workspace().undoStack(); }
