@@ -144,6 +144,74 @@ QString column(const std::optional<double>& value, int width = 10) {
     return value ? column(*value, width) : QStringLiteral("-").rightJustified(width);
 }
 
+/// The plane of one kind whose entropy is the highest, or the lowest.
+const PlaneEntropy& extremeEntropy(const EntropyStatistics& entropies, bool highest) {
+    const auto less = [](const PlaneEntropy& a, const PlaneEntropy& b) { return a.all < b.all; };
+    return highest ? *std::max_element(entropies.planes.begin(), entropies.planes.end(), less)
+                   : *std::min_element(entropies.planes.begin(), entropies.planes.end(), less);
+}
+
+/// "helps K more than V": whose variance the delta lowers more; empty for less than two kinds.
+QString gainText(const std::vector<std::pair<QString, double>>& ratios) {
+    if (ratios.size() < 2)
+        return {};
+    const auto& [most, high] = *std::max_element(ratios.begin(), ratios.end(),
+                                                 [](const auto& a, const auto& b) { return a.second < b.second; });
+    const auto& [least, low] = *std::min_element(ratios.begin(), ratios.end(),
+                                                 [](const auto& a, const auto& b) { return a.second < b.second; });
+    if (low >= 1)
+        return QObject::tr("helps %1 more than %2").arg(most, least);
+    return high > 1 ? QObject::tr("helps %1, does not help %2").arg(most, least)
+                    : QObject::tr("helps neither; hurts %1 more than %2").arg(least, most);
+}
+
+/// What people open a dump to know, each under its name.
+void writeAnswers(QTextStream& out, const Report& report) {
+    const auto line = [&out](const QString& name, const QString& answer) {
+        out << "  " << name.leftJustified(24) << answer << '\n';
+    };
+    out << QObject::tr("\nIn short\n");
+    for (const CacheStatistics& statistics : report.statistics) {
+        const auto found = std::ranges::find_if(
+            report.outliers, [&](const Outlier& outlier) { return outlier.plane.kind == statistics.scope.kind; });
+        if (found == report.outliers.end())
+            continue;
+        line(QObject::tr("Largest outlier of %1").arg(fromName(nameOf(statistics.scope.kind))),
+             QObject::tr("layer %1, channel %2, token %3: %4")
+                 .arg(QString::number(found->plane.layer.value), QString::number(found->channel.value),
+                      QString::number(found->token.value),
+                      views::outlierText(static_cast<double>(found->value), found->sigma)));
+    }
+    using Ratio = std::optional<double> (SeriesSet::*)() const;
+    for (const auto& [name, ratio] :
+         {std::pair<QString, Ratio>(QObject::tr("Delta to previous token"), &SeriesSet::varianceRatioPrevious),
+          std::pair<QString, Ratio>(QObject::tr("Delta to anchor"), &SeriesSet::varianceRatioAnchor)}) {
+        std::vector<std::pair<QString, double>> ratios;
+        QStringList texts;
+        for (const CacheStatistics& statistics : report.statistics) {
+            if (const auto value = (statistics.total.*ratio)()) {
+                ratios.emplace_back(fromName(nameOf(statistics.scope.kind)), *value);
+                texts << ratios.back().first + u' ' + QString::number(*value, 'g', 4);
+            }
+        }
+        if (ratios.empty())
+            continue;
+        const QString gain = gainText(ratios);
+        line(name, QObject::tr("variance ratio %1").arg(texts.join(QStringLiteral(", "))) +
+                       (gain.isEmpty() ? gain : QStringLiteral(": ") + gain));
+    }
+    for (const EntropyStatistics& entropies : report.entropies) {
+        if (entropies.planes.empty())
+            continue;
+        const PlaneEntropy& high = extremeEntropy(entropies, true);
+        const PlaneEntropy& low = extremeEntropy(entropies, false);
+        line(QObject::tr("Highest entropy of %1").arg(fromName(nameOf(entropies.scope.kind))),
+             QObject::tr("layer %1, %2 bits a value (lowest: layer %3, %4)")
+                 .arg(QString::number(high.plane.layer.value), QString::number(high.all, 'g', 4),
+                      QString::number(low.plane.layer.value), QString::number(low.all, 'g', 4)));
+    }
+}
+
 QString toText(const Report& report) {
     QString text;
     QTextStream out(&text);
@@ -162,6 +230,7 @@ QString toText(const Report& report) {
                 << QString::number(layout.confidence * 100, 'f', 1).rightJustified(6) << " %  "
                 << QString::fromStdString(layout.evidence) << '\n';
     }
+    writeAnswers(out, report);
     out << QObject::tr("\nlayer kind          mean       std       rms       min       max  kurtosis  var x/dx  "
                        "x/anchor  H32 bits  per chan.\n");
     for (std::size_t i = 0; i < report.statistics.size(); ++i) {

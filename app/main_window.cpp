@@ -415,7 +415,7 @@ void MainWindow::updateTitle() {
             return QString::fromStdString(info.name) + (info.synthetic ? tr(" [synthetic]") : QString());
         };
         title =
-            name(main) + (compared != nullptr ? tr(" vs ") + name(compared) : QString()) + QStringLiteral(" - KVScope");
+            name(main) + (compared != nullptr ? tr(" vs ") + name(compared) : QString()) + QStringLiteral(" \u2013 KVScope");
     }
     setWindowTitle(title);
 }

@@ -75,6 +75,8 @@ struct ChartData {
     bool xIndex = false;
     /// The y axis includes 0.
     bool fromZero = false;
+    /// No y can lie above this (100 of a percentage): the axis has no numbers beyond it.
+    std::optional<double> yMost;
     /// Names of x = 0, 1, 2 ...; replace numbers on the axis.
     QStringList categories;
     std::vector<ChartSeries> series;

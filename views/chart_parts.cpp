@@ -20,7 +20,9 @@
 #include <limits>
 #include <map>
 #include <numeric>
+#include <optional>
 #include <utility>
+#include <vector>
 
 namespace kvscope::views {
 
@@ -37,6 +39,23 @@ protected:
     double getTickStep(const QCPRange& range) override {
         return std::max(1.0, std::floor(ReadableTicker::getTickStep(range)));
     }
+};
+
+/// Ticks up to the largest value that there can be.
+class BoundedTicker : public ReadableTicker<QCPAxisTicker> {
+public:
+    explicit BoundedTicker(double most)
+        : most_(most) {}
+
+protected:
+    QVector<double> createTickVector(double tickStep, const QCPRange& range) override {
+        QVector<double> ticks = ReadableTicker::createTickVector(tickStep, range);
+        ticks.removeIf([limit = most_ + tickStep * 1e-6](double tick) { return tick > limit; });
+        return ticks;
+    }
+
+private:
+    double most_;
 };
 
 /// The smallest and largest finite value seen.
@@ -69,6 +88,34 @@ Extent padded(Extent extent, bool logarithmic, double below, double above) {
     return {.low = extent.low - span * below, .high = extent.high + span * above};
 }
 
+/// The lines between the points of all graphs, in pixels.
+std::vector<QLineF> linesOf(const QCustomPlot& plot) {
+    std::vector<QLineF> lines;
+    for (int i = 0; i < plot.graphCount(); ++i) {
+        const QCPGraph& graph = *plot.graph(i);
+        if (graph.lineStyle() != QCPGraph::lsLine)
+            continue;
+        std::optional<QPointF> before;
+        for (const QCPGraphData& point : *graph.data()) {
+            const QPointF here = graph.coordsToPixels(point.key, point.value);
+            if (before)
+                lines.emplace_back(*before, here);
+            before = here;
+        }
+    }
+    return lines;
+}
+
+bool crosses(const QLineF& line, const QRectF& box) {
+    if (!QRectF(line.p1(), line.p2()).normalized().adjusted(-1, -1, 1, 1).intersects(box))
+        return false;
+    const auto meets = [&line](const QPointF& from, const QPointF& to) {
+        return line.intersects(QLineF(from, to), nullptr) == QLineF::BoundedIntersection;
+    };
+    return box.contains(line.p1()) || box.contains(line.p2()) || meets(box.topLeft(), box.bottomRight()) ||
+           meets(box.topRight(), box.bottomLeft());
+}
+
 constexpr double kTableGap = 14;
 constexpr int kMostTitleLines = 3;
 
@@ -88,7 +135,9 @@ double wrappedWidth(const QFontMetricsF& metrics, const QString& title, double l
 
 } // namespace
 
-QSharedPointer<QCPAxisTicker> makeTicker(bool logarithmic, bool index) {
+QSharedPointer<QCPAxisTicker> makeTicker(bool logarithmic, bool index, std::optional<double> most) {
+    if (most && !logarithmic)
+        return QSharedPointer<BoundedTicker>::create(*most);
     if (logarithmic)
         return QSharedPointer<ReadableTicker<QCPAxisTickerLog>>::create();
     if (index)
@@ -160,6 +209,7 @@ void layOutMarkNames(QCustomPlot& plot) {
                std::none_of(taken.begin(), taken.end(), [&box](const QRectF& other) { return other.intersects(box); });
     };
     std::vector<QCPItemText*> names;
+    bool endsNamed = false;
     const auto pixelOf = [&plot](const QPointF& point) {
         return QPointF(plot.xAxis->coordToPixel(point.x()), plot.yAxis->coordToPixel(point.y()));
     };
@@ -168,25 +218,41 @@ void layOutMarkNames(QCustomPlot& plot) {
         if (text == nullptr || (text->objectName() != kMarkName && text->objectName() != kEndName))
             continue;
         names.push_back(text);
+        endsNamed = endsNamed || text->objectName() == kEndName;
         // No name covers the sign of another.
         if (text->objectName() == kMarkName)
             taken.emplace_back(pixelOf(text->property(kNamedPoint).toPointF()) - QPointF(5, 5), QSizeF(10, 10));
     }
+    std::ranges::stable_partition(names, [](const QCPItemText* text) {
+        return text->objectName() == kMarkName || text->property(kFirstName).toBool();
+    });
+    const std::vector<QLineF> lines = endsNamed ? linesOf(plot) : std::vector<QLineF>();
     for (QCPItemText* text : names) {
         const QPointF point = text->property(kNamedPoint).toPointF();
         const QPointF at = pixelOf(point);
         const QFontMetricsF metrics(text->font());
         const QSizeF size(metrics.horizontalAdvance(text->text()) + 5, metrics.height());
+        const bool atEnd = text->objectName() == kEndName;
         std::vector<QPointF> places;
-        if (text->objectName() == kEndName) {
-            places = {QPointF(3, -size.height() / 2), QPointF(-size.width() / 2, -size.height() - 1)};
+        if (atEnd) {
+            // Beside the end, or above or below it.
+            places = {QPointF(3, -size.height() / 2), QPointF(2, -size.height()), QPointF(2, 0),
+                      QPointF(-size.width() / 2, -size.height() - 1), QPointF(-size.width() / 2, 1)};
         } else {
             // Above or below the sign, moved sideways at the edge of the plot.
             const double y = point.y() < 0 ? 6 : -size.height() - 6;
             places = {QPointF(-size.width() / 2, y), QPointF(0, y), QPointF(-size.width(), y)};
         }
-        const auto place = std::find_if(places.begin(), places.end(),
-                                        [&](const QPointF& offset) { return isFree(QRectF(at + offset, size)); });
+        const auto isClear = [&](const QPointF& offset) {
+            const QRectF box(at + offset, size);
+            return isFree(box) && (!atEnd || std::ranges::none_of(lines, [&box](const QLineF& line) {
+                       return crosses(line, box.adjusted(2, 2, -2, -2));
+                   }));
+        };
+        auto place = std::ranges::find_if(places, isClear);
+        if (place == places.end() && text->property(kFirstName).toBool())
+            place =
+                std::ranges::find_if(places, [&](const QPointF& offset) { return isFree(QRectF(at + offset, size)); });
         const bool fits = area.contains(at) && place != places.end();
         if (fits) {
             text->setPositionAlignment(Qt::AlignLeft | Qt::AlignTop);

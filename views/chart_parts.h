@@ -25,9 +25,12 @@ inline const QString kMarkName = QStringLiteral("mark-name");
 inline const QString kEndName = QStringLiteral("end-name");
 /// Property of such a name: the point that it names, in data units.
 inline constexpr auto kNamedPoint = "namedPoint";
+/// Property of a name at a line's end that is written even where it covers other lines.
+inline constexpr auto kFirstName = "firstName";
 
 /// Ticks whose labels people can read: thousands separators, no needless zeros; whole numbers only for `index`.
-QSharedPointer<QCPAxisTicker> makeTicker(bool logarithmic, bool index);
+/// None above `most`, where that is given.
+QSharedPointer<QCPAxisTicker> makeTicker(bool logarithmic, bool index, std::optional<double> most = {});
 
 /// The widget's font, a little smaller, sized in pixels so that pictures come out the same on every device.
 QFont chartFont(const QWidget& widget);

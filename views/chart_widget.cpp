@@ -183,7 +183,7 @@ void ChartWidget::setTickers() {
         plot_->xAxis->setTicker(makeTicker(data_.xLog, data_.xIndex));
     }
     plot_->xAxis->setScaleType(data_.xLog ? QCPAxis::stLogarithmic : QCPAxis::stLinear);
-    plot_->yAxis->setTicker(makeTicker(data_.yLog, false));
+    plot_->yAxis->setTicker(makeTicker(data_.yLog, false, data_.yMost));
     plot_->yAxis->setScaleType(data_.yLog ? QCPAxis::stLogarithmic : QCPAxis::stLinear);
 }
 

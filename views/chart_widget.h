@@ -78,7 +78,7 @@ private:
     void addBars(const ChartSeries& series, BarColumns& columns);
     void addMarks();
     /// Writes a name beside a point; where exactly is found when the chart is laid out.
-    void addName(const QString& role, const QString& name, const QPointF& at, const QColor& colour);
+    QCPItemText* addName(const QString& role, const QString& name, const QPointF& at, const QColor& colour);
     void applyTheme();
     void fitLegend(int width);
     void fitTicks(const QSize& size);

@@ -125,7 +125,7 @@ void ChartWidget::addBars(const ChartSeries& series, BarColumns& columns) {
         bars->removeFromLegend();
 }
 
-void ChartWidget::addName(const QString& role, const QString& name, const QPointF& at, const QColor& colour) {
+QCPItemText* ChartWidget::addName(const QString& role, const QString& name, const QPointF& at, const QColor& colour) {
     auto* text = new QCPItemText(plot_);
     text->setObjectName(role);
     text->setProperty(kNamedPoint, at);
@@ -138,6 +138,7 @@ void ChartWidget::addName(const QString& role, const QString& name, const QPoint
     QColor veil = theme_.background;
     veil.setAlpha(200);
     text->setBrush(veil);
+    return text;
 }
 
 void ChartWidget::addMarks() {
@@ -164,7 +165,8 @@ void ChartWidget::addMarks() {
             continue;
         const auto last = static_cast<std::size_t>(std::ranges::max_element(series.x) - series.x.begin());
         if (last < series.y.size())
-            addName(kEndName, series.endName, {series.x[last], series.y[last]}, colourOf(series));
+            addName(kEndName, series.endName, {series.x[last], series.y[last]}, colourOf(series))
+                ->setProperty(kFirstName, series.look == ChartSeries::Look::Solid);
     }
     for (const ChartLevel& level : data_.levels) {
         auto* line = new QCPItemStraightLine(plot_);

@@ -22,6 +22,8 @@ namespace kvscope::views {
 namespace {
 
 constexpr int kGripWidth = 16;
+constexpr int kGap = 4;
+constexpr int kMargin = 5;
 constexpr int kPixelsPerNotch = 10;
 /// Bits at which the bar behind a cell is full.
 constexpr double kFullBarBits = 16;
@@ -58,13 +60,12 @@ public:
         }
         QColor text = option.palette.color(QPalette::Normal, selected ? QPalette::HighlightedText : QPalette::Text);
         paintGrip(*painter, table_.gripOf(index), text);
-        const QRect inside = option.rect.adjusted(kGripWidth, 0, -5, 0);
+        const QRect inside = option.rect.adjusted(kGripWidth, 0, -kMargin, 0);
         const QFontMetrics metrics(option.font);
-        const int errorWidth = metrics.horizontalAdvance(QStringLiteral("0.000123"));
-        const int bitsWidth = metrics.horizontalAdvance(QStringLiteral("16.00 "));
-        const QRect errorArea(inside.right() - errorWidth, inside.top(), errorWidth, inside.height());
-        const QRect bitsArea(errorArea.left() - bitsWidth - 4, inside.top(), bitsWidth, inside.height());
-        const QRect settingArea(inside.left(), inside.top(), bitsArea.left() - inside.left() - 4, inside.height());
+        const QRect errorArea(inside.right() - errorWidth(metrics), inside.top(), errorWidth(metrics), inside.height());
+        const QRect bitsArea(errorArea.left() - bitsWidth(metrics) - 2 * kGap, inside.top(), bitsWidth(metrics),
+                             inside.height());
+        const QRect settingArea(inside.left(), inside.top(), bitsArea.left() - inside.left() - kGap, inside.height());
         painter->setPen(text);
         painter->drawText(settingArea, Qt::AlignLeft | Qt::AlignVCenter,
                           metrics.elidedText(index.data(CodecTableModel::SettingRole).toString(), Qt::ElideRight,
@@ -80,9 +81,11 @@ public:
         painter->restore();
     }
 
-    QSize sizeHint(const QStyleOptionViewItem& option, const QModelIndex&) const override {
+    QSize sizeHint(const QStyleOptionViewItem& option, const QModelIndex& index) const override {
         const QFontMetrics metrics(option.font);
-        return {metrics.averageCharWidth() * 26, metrics.height() + 8};
+        const int setting = metrics.horizontalAdvance(index.data(CodecTableModel::SettingRole).toString());
+        return {kGripWidth + setting + 3 * kGap + bitsWidth(metrics) + errorWidth(metrics) + kMargin + 2,
+                metrics.height() + 8};
     }
 
     QWidget* createEditor(QWidget* parent, const QStyleOptionViewItem&, const QModelIndex&) const override {
@@ -107,6 +110,12 @@ public:
     }
 
 private:
+    static int errorWidth(const QFontMetrics& metrics) {
+        return std::max(metrics.horizontalAdvance(QStringLiteral("0.00123")),
+                        metrics.horizontalAdvance(QStringLiteral("1.2e-04")));
+    }
+    static int bitsWidth(const QFontMetrics& metrics) { return metrics.horizontalAdvance(QStringLiteral("16.00")); }
+
     static QString shortError(const QVariant& error) {
         if (!error.isValid())
             return QStringLiteral("\u2026");
@@ -147,8 +156,15 @@ CodecTable::CodecTable(CodecSession& session, SelectionModel& selection, QWidget
     setWordWrap(false);
     setMouseTracking(true);
     viewport()->setMouseTracking(true);
-    horizontalHeader()->setSectionResizeMode(QHeaderView::Stretch);
+    horizontalHeader()->setSectionResizeMode(QHeaderView::Fixed);
     horizontalHeader()->setMinimumSectionSize(fontMetrics().averageCharWidth() * 22);
+    fitTimer_.setSingleShot(true);
+    fitTimer_.setInterval(0);
+    connect(&fitTimer_, &QTimer::timeout, this, &CodecTable::fitColumns);
+    const auto fitSoon = [this] { fitTimer_.start(); };
+    connect(model_, &QAbstractItemModel::dataChanged, this, fitSoon);
+    connect(model_, &QAbstractItemModel::modelReset, this, fitSoon);
+    fitSoon();
     horizontalHeader()->setHighlightSections(false);
     horizontalHeader()->setDefaultAlignment(Qt::AlignLeft | Qt::AlignVCenter);
     verticalHeader()->setDefaultSectionSize(fontMetrics().height() + 8);
@@ -159,6 +175,32 @@ CodecTable::CodecTable(CodecSession& session, SelectionModel& selection, QWidget
         emit cellsSelected();
         selectLayerOfCurrent();
     });
+}
+
+void CodecTable::fitColumns() {
+    const int columns = model_->columnCount();
+    const int least = horizontalHeader()->minimumSectionSize();
+    std::vector<int> needed;
+    int total = 0;
+    for (int column = 0; column < columns; ++column) {
+        int width = least;
+        for (int row = 0; row < model_->rowCount(); ++row)
+            width = std::max(width, sizeHintForIndex(model_->index(row, column)).width());
+        needed.push_back(width);
+        total += width;
+    }
+    // What is left over is shared out; what is missing, each column misses its share.
+    const int room = viewport()->width();
+    for (int column = 0; column < columns; ++column) {
+        const int width = needed[static_cast<std::size_t>(column)];
+        setColumnWidth(column, room >= total ? width + (room - total) / columns
+                                             : std::max(least, width * room / std::max(total, 1)));
+    }
+}
+
+void CodecTable::resizeEvent(QResizeEvent* event) {
+    QTableView::resizeEvent(event);
+    fitColumns();
 }
 
 std::vector<LayerKind> CodecTable::selectedCells() const {

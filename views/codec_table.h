@@ -6,6 +6,7 @@
 
 #include <QPointer>
 #include <QTableView>
+#include <QTimer>
 
 #include <optional>
 #include <vector>
@@ -50,6 +51,7 @@ protected:
     void mouseMoveEvent(QMouseEvent* event) override;
     void mouseReleaseEvent(QMouseEvent* event) override;
     void focusOutEvent(QFocusEvent* event) override;
+    void resizeEvent(QResizeEvent* event) override;
 
 private:
     struct Drag {
@@ -58,6 +60,8 @@ private:
         CodecPlan before;
         std::vector<LayerKind> cells;
     };
+    /// Gives every column what its settings need, and an even share of the rest.
+    void fitColumns();
     void selectLayerOfCurrent();
     void copyToClipboard() const;
 
@@ -66,6 +70,7 @@ private:
     CodecTableModel* model_;
     std::optional<Drag> drag_;
     bool following_ = false;
+    QTimer fitTimer_;
 };
 
 } // namespace kvscope::views

@@ -24,6 +24,8 @@ constexpr double kTickLength = 4;
 constexpr double kTriangleHeight = 8;
 constexpr double kKeyShare = 0.04;
 constexpr double kDragStrength = 2.0;
+/// More numbers than a bar has room for.
+constexpr int kMostTicks = 40;
 
 /// Multiples of 1, 2 or 5 times a power of ten, about `count` of them.
 std::vector<double> linearTicks(const ValueRange& range, int count) {
@@ -84,11 +86,24 @@ std::vector<double> ticksOf(const ColourScale& scale, double height, const QFont
     return ticks;
 }
 
+/// Three digits, or as many more as tell the numbers of a narrow range apart.
+QString labelOf(double value, const ColourScale& scale) {
+    constexpr int kFewestDigits = 3;
+    constexpr int kMostDigits = 7;
+    const ValueRange& range = scale.range();
+    const double ratio = std::max(std::abs(range.lower), std::abs(range.upper)) / (range.upper - range.lower);
+    const double more = std::isfinite(ratio) && ratio > 1 ? std::floor(std::log10(ratio)) : 0;
+    return formatNumber(value, static_cast<int>(std::min<double>(kFewestDigits + more, kMostDigits)));
+}
+
 double widestLabel(const ColourScale& scale, const QFont& font) {
     const QFontMetricsF metrics(font);
     double widest = metrics.horizontalAdvance(QStringLiteral("0.000"));
-    for (const double value : {scale.range().lower, scale.range().upper})
-        widest = std::max(widest, metrics.horizontalAdvance(formatNumber(value, 3)));
+    std::vector<double> values = linearTicks(scale.range(), kMostTicks);
+    values.push_back(scale.range().lower);
+    values.push_back(scale.range().upper);
+    for (const double value : values)
+        widest = std::max(widest, metrics.horizontalAdvance(labelOf(value, scale)));
     return widest;
 }
 
@@ -138,7 +153,7 @@ void paintColourBar(QPainter& painter, const QRectF& area, const ColourBarConten
         painter.drawLine(QPointF(bar.right(), y), QPointF(bar.right() + kTickLength, y));
         painter.setPen(theme.text);
         painter.drawText(QRectF(textLeft, y - metrics.height() / 2, textWidth, metrics.height()),
-                         Qt::AlignLeft | Qt::AlignVCenter | Qt::TextSingleLine, formatNumber(value, 3));
+                         Qt::AlignLeft | Qt::AlignVCenter | Qt::TextSingleLine, labelOf(value, scale));
     };
     for (const double value : ticksOf(scale, bar.height(), font))
         label(value, bar.bottom() - scale.place(value) * bar.height());

@@ -63,7 +63,7 @@ std::optional<EqualErrorGain> gainAtEqualError(const PlanPoint& plan, std::vecto
         const double share = std::log(plan.error / finer.error) / std::log(above->error / finer.error);
         needed = finer.bitsPerValue + share * (above->bitsPerValue - finer.bitsPerValue);
         if (distance(*nearest, plan) > kSameError)
-            against = finer.name + " - " + above->name;
+            against = finer.name + " \u2013 " + above->name;
     } else {
         if (distance(*nearest, plan) > std::log(kMostApart))
             return std::nullopt;

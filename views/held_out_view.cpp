@@ -298,6 +298,9 @@ void HeldOutView::display() {
         return;
     const auto pairs = this->pairs();
     kind_->setEnabled(pairs.size() > 1);
+    // Without another dump one chart says so for all.
+    for (std::size_t i = 1; i < charts_.size(); ++i)
+        charts_[i]->setVisible(session_->heldOut().has_value());
     for (const bool error : {false, true}) {
         charts_[error ? kLayerError : kLayerBits]->setData(layerChart(pairs, error), true);
         charts_[error ? kTokenError : kTokenBits]->setData(tokenChart(pairs, error), true);
@@ -350,6 +353,10 @@ QString HeldOutView::exportName() const {
 void HeldOutView::paintTo(QPainter& painter, const QRectF& target) {
     painter.fillRect(target, Theme::from(palette()).background);
     const QRectF rest = panel().paintSummary(painter, target);
+    if (!session_ || !session_->heldOut()) {
+        charts_.front()->paintTo(painter, rest);
+        return;
+    }
     for (std::size_t i = 0; i < charts_.size(); ++i) {
         const std::size_t row = i / 2;
         charts_[i]->paintTo(painter, QRectF(rest.left() + static_cast<double>(i % 2) * rest.width() / 2,

@@ -302,10 +302,12 @@ ChartData StreamChartsView::sweepChart(const StreamSweep& sweep) const {
         data.explanation = tr("Median over starting points of the trace, from the request to the first token");
     } else if (chart() == Chart::Violations) {
         data.yTitle = tr("missed SLOs (%)");
+        data.yMost = 100;
         data.fromZero = true;
         data.explanation = tr("Share of the starting points in the trace from which the first token is late");
     } else {
         data.yTitle = tr("quality");
+        data.yMost = 1;
         data.explanation = tr("1 minus the mean relative rms error of the chunks; 1: nothing lost");
     }
     return data;
@@ -316,6 +318,7 @@ ChartData StreamChartsView::distributionChart(const std::vector<TtftDistribution
     data.xLog = true;
     data.xTitle = tr("time to first token (s); band: the SLO");
     data.yTitle = tr("starting points (%)");
+    data.yMost = 100;
     data.fromZero = true;
     data.selected = session_->settings().sloSeconds;
     data.explanation = tr("Share of %1 starting points from which the first token has come by then; the line: the SLO")

@@ -73,7 +73,7 @@ Result<KvCache> makeDifferenceCache(const KvCache& a, const KvCache& b) {
         return fail("has no plane of the same heads and head dimension as " + b.info().name, a.info().name,
                     "Compare dumps of the same model");
     CacheInfo info;
-    info.name = a.info().name + " - " + b.info().name;
+    info.name = a.info().name + " \u2212 " + b.info().name;
     info.format = "difference of two dumps";
     info.layout = a.info().layout;
     info.model = a.info().model == b.info().model ? a.info().model : std::string();

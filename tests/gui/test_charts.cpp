@@ -299,6 +299,57 @@ private slots:
         QVERIFY(places[QStringLiteral("end")].x() > 450 && places[QStringLiteral("end")].y() < 150);
     }
 
+    void crowdedEndsAreNamedOnlyWhereThereIsRoom() {
+        ChartData data;
+        for (int i = 0; i < 6; ++i) {
+            ChartSeries series;
+            series.x = {0, 10};
+            // Six lines that end within a few pixels of one another, and one apart.
+            series.y = {1, i == 0 ? 0.0 : 0.8 + 0.004 * i};
+            series.endName = QStringLiteral("line %1").arg(i);
+            series.look = i == 3 ? ChartSeries::Look::Solid : ChartSeries::Look::Pale;
+            data.series.push_back(series);
+        }
+        ChartWidget chart;
+        chart.setData(data);
+        QImage image(600, 400, QImage::Format_RGB32);
+        QPainter painter(&image);
+        chart.paintTo(painter, QRectF(0, 0, 600, 400));
+        QStringList shown;
+        for (int i = 0; i < plotOf(chart)->itemCount(); ++i) {
+            if (const auto* text = qobject_cast<QCPItemText*>(plotOf(chart)->item(i));
+                text != nullptr && text->visible())
+                shown << text->text();
+        }
+        QVERIFY2(shown.contains(QStringLiteral("line 0")) && shown.contains(QStringLiteral("line 3")),
+                 qPrintable(shown.join(u',')));
+        QVERIFY2(shown.size() < 5, qPrintable(shown.join(u',')));
+    }
+
+    void anAxisHasNoNumbersBeyondWhatCanBe() {
+        ChartData data;
+        ChartSeries series;
+        series.x = {0, 1, 2};
+        series.y = {0, 60, 100};
+        data.series = {series};
+        data.fromZero = true;
+        data.marks = {{.x = 1, .y = 60, .name = QStringLiteral("mark")}};
+        const auto highest = [&data] {
+            ChartWidget chart;
+            chart.resize(600, 500);
+            chart.setData(data);
+            chart.show();
+            plotOf(chart)->replot(QCustomPlot::rpImmediateRefresh);
+            const auto ticks = plotOf(chart)->yAxis->ticker();
+            QVector<double> places;
+            ticks->generate(plotOf(chart)->yAxis->range(), QLocale(), u'g', 6, places, nullptr, nullptr);
+            return *std::max_element(places.begin(), places.end());
+        };
+        QVERIFY(highest() > 100);
+        data.yMost = 100;
+        QCOMPARE(highest(), 100.0);
+    }
+
     void paintedTablesSayWhatIsLeftOut() {
         StatisticsTable table = threeRows();
         const auto drawn = [&table](double height) {

@@ -333,6 +333,20 @@ private slots:
         QCOMPARE(layers.charts().size(), std::size_t(2));
     }
 
+    void longSettingsGetTheRoomThatShortOnesLeave() {
+        window_->resize(1280, 720);
+        auto* panel = openPanel();
+        const CodecTable& table = panel->table();
+        const auto needed = [&table](int column) {
+            return static_cast<const QAbstractItemView&>(table)
+                .sizeHintForIndex(table.model()->index(0, column))
+                .width();
+        };
+        QVERIFY(needed(0) > needed(1));
+        QTRY_VERIFY(table.columnWidth(0) > table.columnWidth(1));
+        QVERIFY(table.columnWidth(0) + table.columnWidth(1) <= table.viewport()->width());
+    }
+
 private:
     template <class View> View* show(const QString& name) {
         window_->showView(name);

@@ -106,6 +106,29 @@ private slots:
         QCOMPARE(outcome.code, 0);
         QVERIFY(outcome.out.contains("KV heads"));
         QVERIFY(outcome.out.contains("Largest values"));
+        // The answers agree with the numbers.
+        const auto report =
+            json(run({QStringLiteral("inspect"), sample("prose.safetensors"), QStringLiteral("--json")}).out);
+        QJsonObject highest;
+        for (const auto& value : report.value(QStringLiteral("planes")).toArray()) {
+            const auto plane = value.toObject();
+            const QString entropy = QStringLiteral("entropy_32_bins_bits");
+            if (plane.value(QStringLiteral("kind")).toString() == QLatin1String("V") &&
+                (highest.isEmpty() || plane.value(entropy).toDouble() > highest.value(entropy).toDouble()))
+                highest = plane;
+        }
+        QVERIFY2(outcome.out.contains(
+                     QStringLiteral("Highest entropy of V    layer %1, ").arg(highest.value("layer").toInt()).toUtf8()),
+                 outcome.out.constData());
+        const auto outlier = report.value(QStringLiteral("outliers")).toArray().first().toObject();
+        QVERIFY(outcome.out.contains(QStringLiteral("Largest outlier of %1    layer %2, channel %3, token %4: ")
+                                         .arg(outlier.value("kind").toString())
+                                         .arg(outlier.value("layer").toInt())
+                                         .arg(outlier.value("channel").toInt())
+                                         .arg(outlier.value("token").toInt())
+                                         .toUtf8()));
+        QVERIFY(outcome.out.contains("Delta to previous token variance ratio K ") &&
+                outcome.out.contains(": helps K, does not help V"));
     }
 
     void convertWritesWhatInspectReads() {

@@ -45,6 +45,9 @@ private slots:
         QTRY_VERIFY_WITH_TIMEOUT(view->isReady(), kPatience);
         QVERIFY(view->heldOutReport().planes.empty());
         QVERIFY(view->charts()[0]->data().emptyText.contains(QStringLiteral("Ctrl+D")));
+        // Said once.
+        for (std::size_t i = 0; i < view->charts().size(); ++i)
+            QCOMPARE(view->charts()[i]->isVisibleTo(view), i == 0);
 
         open({"prose.safetensors", "code.npz"});
         view = show<HeldOutView>("held-out");
@@ -53,8 +56,10 @@ private slots:
         compareWithWhole(*view, session);
         QVERIFY(view->summary().contains(QStringLiteral("code.npz")));
         // K and V, here and there.
-        for (const ChartWidget* chart : view->charts())
+        for (const ChartWidget* chart : view->charts()) {
             QCOMPARE(chart->data().series.size(), std::size_t{4});
+            QVERIFY(chart->isVisibleTo(view));
+        }
 
         // An edit of one cell changes what is held out too, and only there.
         const EncodeReport before = view->heldOutReport();
