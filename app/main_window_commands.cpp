@@ -225,10 +225,12 @@ void MainWindow::makeStatisticsCommands() {
     for (const ViewEntry& entry : viewCatalogue()) {
         ++view;
         int part = 0;
+        // 1 to 9, then A, B, C ...
+        const QString key = view < 10 ? QString::number(view) : QString(QChar(u'A' + view - 10));
         for (const ViewPart& one : entry.parts)
             commands_.add({QStringLiteral("statistics.%1.%2").arg(entry.name, one.name),
                            tr("&Statistics") + u'/' + entry.title, one.title, one.help,
-                           QKeySequence(QStringLiteral("%1, %2, %3").arg(tr("Ctrl+T")).arg(view).arg(++part))},
+                           QKeySequence(QStringLiteral("%1, %2, %3").arg(tr("Ctrl+T")).arg(key).arg(++part))},
                           [this, name = entry.name, show = one.show] { showPart(name, show); });
     }
 }

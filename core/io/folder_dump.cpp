@@ -200,6 +200,28 @@ Result<OpenOptions> forWorkers(const OpenOptions& options, const fs::path& folde
     return member;
 }
 
+/// Where the heads of merged channels had to be guessed, the parts may disagree: those in which fewer were found are
+/// read again as the one with the most, which is returned: it knows what was guessed.
+Result<KvCache> shareHeads(const std::vector<std::pair<std::int64_t, fs::path>>& ranked, const OpenOptions& member,
+                           const JobControl& job, std::vector<KvCache>& shards) {
+    const auto keysOf = [](const KvCache& cache) { return cache.geometry().find(LayerIndex(0), PlaneKind::Key); };
+    const auto headsOf = [&keysOf](const KvCache& cache) {
+        const PlaneGeometry* keys = keysOf(cache);
+        return keys != nullptr ? keys->heads : 0;
+    };
+    KvCache most = *std::ranges::max_element(shards, {}, headsOf);
+    for (std::size_t i = 0; i < shards.size(); ++i) {
+        if (headsOf(shards[i]) == headsOf(most) || headsOf(shards[i]) == 0 ||
+            keysOf(shards[i])->channels() != keysOf(most)->channels())
+            continue;
+        OpenOptions own = member;
+        adoptHeads(member, most, own);
+        KVSCOPE_ASSIGN(OpenedDump opened, openDump(ranked[i].second, own, job));
+        shards[i] = std::move(opened.cache);
+    }
+    return most;
+}
+
 Result<OpenedDump> joinWorkers(const fs::path& folder, const std::vector<fs::path>& parts, const OpenOptions& options,
                                const JobControl& job) {
     std::vector<std::pair<std::int64_t, fs::path>> ranked;
@@ -220,8 +242,11 @@ Result<OpenedDump> joinWorkers(const fs::path& folder, const std::vector<fs::pat
             layouts = std::move(opened.layouts);
         shards.push_back(std::move(opened.cache));
     }
-    CacheInfo info =
-        infoOf(folder, shards.front(), std::to_string(shards.size()) + " tensor-parallel shards merged by head");
+    KvCache about = shards.front();
+    if (!member.heads && !member.headDim) {
+        KVSCOPE_ASSIGN(about, shareHeads(ranked, member, job, shards));
+    }
+    CacheInfo info = infoOf(folder, about, std::to_string(shards.size()) + " tensor-parallel shards merged by head");
     KVSCOPE_ASSIGN(KvCache joined, joinCaches(JoinAxis::Heads, std::move(shards), std::move(info)));
     return OpenedDump{std::move(joined), std::move(layouts)};
 }

@@ -443,6 +443,10 @@ private slots:
         QSet<QString> keys;
         for (const QAction* action : window_->commands().actions()) {
             QVERIFY2(!action->shortcut().isEmpty(), qPrintable(action->objectName()));
+            for (int i = 0; i < action->shortcut().count(); ++i)
+                QVERIFY2(action->shortcut()[static_cast<uint>(i)].key() != Qt::Key_unknown &&
+                             action->shortcut()[static_cast<uint>(i)].key() != 0,
+                         qPrintable(action->objectName()));
             QVERIFY2(!action->text().isEmpty() && !action->statusTip().isEmpty(), qPrintable(action->objectName()));
             const QString shortcut = action->shortcut().toString();
             QVERIFY2(!keys.contains(shortcut), qPrintable(action->objectName() + QLatin1Char(' ') + shortcut));

@@ -56,6 +56,19 @@ private slots:
         }
     }
 
+    void workersWhoseHeadsAreGuessedAgree() {
+        // Rotation shows in the K of one of the two workers alone.
+        const QString folder = test::goldenFolder("vllm") + QStringLiteral("/v0.10.2.f16.tp2");
+        const auto opened = openDump(folder.toStdString(), {});
+        QVERIFY2(opened, opened ? "" : opened.error().message().c_str());
+        const PlaneGeometry& keys = *opened->cache.geometry().find(LayerIndex(0), PlaneKind::Key);
+        QCOMPARE(keys.heads, 4);
+        QCOMPARE(keys.headDim, 8);
+        QVERIFY(std::ranges::any_of(opened->cache.info().notes, [](const CacheNote& note) {
+            return note.text.find("guessed from the rotation") != std::string::npos;
+        }));
+    }
+
     void foldersOfTheirProducers() {
         QFETCH(QString, folder);
         const QJsonObject expected = test::readJsonObject(folder + QStringLiteral(".expected.json"));
