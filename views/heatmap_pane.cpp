@@ -542,6 +542,10 @@ void HeatmapPane::updateClipped(const MapSpec& map) {
     const bool single = map.map == MapKind::TokenChannel && visible.step.columns == 1 && visible.step.rows == 1;
     const QString each = plane == nullptr || single ? QString() : cellExtent(map, visible.step, *plane);
     const ValueRange& range = heatmap.colouring().scale.range();
+    if (single && settings_.reduction == Reduction::Std) {
+        readout_->setClipped(tr("Each cell is one value: its std is 0. Zoom out, or choose another reduction."));
+        return;
+    }
     readout_->setClipped(
         single ? tr("%1 of %2 values clipped").arg(formatCount(count.clipped), formatCount(count.cells))
                : tr("%1 of %2 cells clipped, each %3").arg(formatCount(count.clipped), formatCount(count.cells), each),

@@ -7,6 +7,7 @@
 #include "core/io/kvz_dump.h"
 #include "core/io/llama_reader.h"
 #include "core/io/llama_state.h"
+#include "core/io/lmcache_key.h"
 #include "core/io/npy.h"
 #include "core/io/raw_dump.h"
 #include "core/io/safetensors.h"
@@ -107,6 +108,10 @@ Result<OpenedDump> openWithoutSignature(const Candidate& file, const OpenOptions
         KVSCOPE_ASSIGN(const ByteSourcePtr text, openFile(sidecar));
         KVSCOPE_ASSIGN(description, readRawSidecar(*text));
     } else if (!options.dtype || !options.axes) {
+        if (parseLmcacheKey(file.path.filename().string()))
+            return fail("is named as a chunk of LMCache, whose values stand there without a description",
+                        file.bytes->name(),
+                        "Open the folder of the chunks; or say dtype, axes and sizes to see this one alone");
         const char* promised = promisedFormat(file.path);
         return fail(promised != nullptr ? "is named like " + std::string(promised) + " but does not start like one"
                                         : std::string("is of no format that is recognised by its content"),

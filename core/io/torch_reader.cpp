@@ -43,7 +43,12 @@ bool looksLikeTorchZip(const ZipArchive& archive) {
 }
 
 bool looksLikePickle(std::span<const std::byte> head) {
-    return head.size() >= 2 && head[0] == std::byte{0x80} && head[1] >= std::byte{2} && head[1] <= std::byte{5};
+    if (head.size() < 3 || head[0] != std::byte{0x80} || head[1] < std::byte{2} || head[1] > std::byte{5})
+        return false;
+    // Raw values may begin so too; an operation, which comes next, is a sign or a letter, or one of the later
+    // protocols.
+    const auto next = std::to_integer<unsigned>(head[2]);
+    return (next > 0x20 && next < 0x7F) || (next >= 0x80 && next <= 0x98);
 }
 
 Result<TensorTable> readTorchZip(const ZipArchive& archive, const std::filesystem::path& path, const JobControl& job) {

@@ -283,6 +283,12 @@ void TestHeatmapPane::saysWhatACountedCellIs() {
                      QStringLiteral("cells clipped, each %1 tokens × 64 channels").arg(step)),
                  qPrintable(shown.pane.readout().clipped()));
     QVERIFY(shown.pane.readout().toolTip().contains(QStringLiteral("rms of value / layer rms below")));
+    // A map of zeros is explained.
+    HeatmapSettings settings = HeatmapSettings::defaults(MapKind::TokenChannel, PlaneKind::Key);
+    settings.reduction = Reduction::Std;
+    Shown single({.tokens = 100}, settings);
+    QTRY_VERIFY2(single.pane.readout().clipped().contains(QStringLiteral("its std is 0")),
+                 qPrintable(single.pane.readout().clipped()));
 }
 
 void TestHeatmapPane::saysWhyThereIsNothing() {

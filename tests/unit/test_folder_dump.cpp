@@ -56,6 +56,19 @@ private slots:
         }
     }
 
+    void aChunkAloneIsSentToItsFolder() {
+        // One of these begins like a pickle.
+        const QDir folder(test::goldenFolder("lmcache") + QStringLiteral("/fs.f16.layerwise"));
+        const auto files = folder.entryInfoList({QStringLiteral("*.data")}, QDir::Files);
+        QCOMPARE(files.size(), 9);
+        for (const QFileInfo& file : files) {
+            const auto opened = openDump(file.filePath().toStdString(), {});
+            QVERIFY(!opened);
+            QVERIFY2(opened.error().message().find("Open the folder of the chunks") != std::string::npos,
+                     opened.error().message().c_str());
+        }
+    }
+
     void workersWhoseHeadsAreGuessedAgree() {
         // Rotation shows in the K of one of the two workers alone.
         const QString folder = test::goldenFolder("vllm") + QStringLiteral("/v0.10.2.f16.tp2");
