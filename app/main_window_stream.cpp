@@ -52,6 +52,10 @@ void MainWindow::makeStreamCommands() {
     add(QStringLiteral("trace"), tr("Open bandwidth &trace ..."),
         tr("Take the shape of the bandwidth from a Mahimahi, Pensieve, CSV or CacheGen file"), QStringLiteral("T"),
         [](TimelineView& view) { view.controls().openTraceFile(); });
+    add(QStringLiteral("secondPath"), tr("Second pat&h of the link"),
+        tr("Add another network or sender beside the first, or take it away; its bandwidth and round trip are under "
+           "More"),
+        QStringLiteral("H"), [](TimelineView& view) { view.controls().toggleSecondPath(); });
     add(QStringLiteral("real"), tr("Stream for &real"),
         tr("Send the open dump over a real socket of this machine, and lay the simulation over what is measured"),
         QStringLiteral("R"), [](TimelineView& view) { views::LoopbackRun::of(view.session()).start(); });

@@ -9,6 +9,8 @@
 #include <QHeaderView>
 #include <QKeyEvent>
 #include <QMenu>
+#include <QPainter>
+#include <QStyledItemDelegate>
 
 #include <algorithm>
 #include <cmath>
@@ -57,15 +59,27 @@ QString StatisticsTable::toCsv() const {
     return text;
 }
 
+void StatisticsTableModel::findLargest() {
+    largest_.assign(table_.columns.size(), 0.0);
+    for (std::size_t column = 0; column < largest_.size(); ++column) {
+        for (const auto& row : table_.rows) {
+            if (table_.columns[column].bars && column < row.size() && isNumber(row[column]))
+                largest_[column] = std::max(largest_[column], row[column].toDouble());
+        }
+    }
+}
+
 void StatisticsTableModel::setTable(StatisticsTable table) {
     if (table.columns == table_.columns && table.rows.size() == table_.rows.size()) {
         table_ = std::move(table);
+        findLargest();
         if (!table_.rows.empty() && !table_.columns.empty())
             emit dataChanged(index(0, 0), index(rowCount() - 1, columnCount() - 1));
         return;
     }
     beginResetModel();
     table_ = std::move(table);
+    findLargest();
     endResetModel();
 }
 
@@ -100,6 +114,8 @@ QVariant StatisticsTableModel::data(const QModelIndex& index, int role) const {
         return static_cast<int>((isNumber(value) ? Qt::AlignRight : Qt::AlignLeft) | Qt::AlignVCenter);
     case kValueRole:
         return value;
+    case kBarRole:
+        return largest_[column] > 0 && isNumber(value) ? QVariant(value.toDouble() / largest_[column]) : QVariant();
     default:
         return {};
     }
@@ -140,12 +156,36 @@ bool StatisticsSortModel::lessThan(const QModelIndex& left, const QModelIndex& r
     return QString::localeAwareCompare(a.toString(), b.toString()) < 0;
 }
 
+namespace {
+
+/// Draws the bars behind numbers.
+class BarDelegate final : public QStyledItemDelegate {
+public:
+    using QStyledItemDelegate::QStyledItemDelegate;
+
+    void paint(QPainter* painter, const QStyleOptionViewItem& option, const QModelIndex& index) const override {
+        const QVariant share = index.data(StatisticsTableModel::kBarRole);
+        const bool isBar = share.isValid() && !option.state.testFlag(QStyle::State_Selected);
+        if (isBar) {
+            QRectF bar = QRectF(option.rect).adjusted(2, 2, -2, -2);
+            bar.setWidth(bar.width() * std::clamp(share.toDouble(), 0.0, 1.0));
+            QColor colour = option.palette.color(QPalette::Highlight);
+            colour.setAlpha(90);
+            painter->fillRect(bar, colour);
+        }
+        QStyledItemDelegate::paint(painter, option, index);
+    }
+};
+
+} // namespace
+
 StatisticsTableView::StatisticsTableView(QWidget* parent)
     : QTableView(parent)
     , model_(new StatisticsTableModel(this))
     , sorted_(new StatisticsSortModel(this)) {
     sorted_->setSourceModel(model_);
     setModel(sorted_);
+    setItemDelegate(new BarDelegate(this));
     setSortingEnabled(true);
     // Until a header is clicked, rows keep their own order.
     sortByColumn(-1, Qt::AscendingOrder);

@@ -18,6 +18,8 @@ struct StatisticsTable {
         QString unit;
         /// What the term means, shown as a tooltip.
         QString explanation;
+        /// Behind each number lies a bar as long as its share of the column's largest.
+        bool bars = false;
 
         bool operator==(const Column&) const = default;
         /// "title (unit)".
@@ -42,6 +44,8 @@ class StatisticsTableModel : public QAbstractTableModel {
 public:
     /// Role of the value itself, for sorting and copying.
     static constexpr int kValueRole = Qt::UserRole;
+    /// Role of a bar's length, 0 to 1; invalid in columns without bars.
+    static constexpr int kBarRole = Qt::UserRole + 1;
 
     using QAbstractTableModel::QAbstractTableModel;
 
@@ -55,7 +59,11 @@ public:
     [[nodiscard]] QVariant headerData(int section, Qt::Orientation orientation, int role) const override;
 
 private:
+    void findLargest();
+
     StatisticsTable table_;
+    /// The largest value of each column with bars, else 0.
+    std::vector<double> largest_;
 };
 
 /// Sorts by value: numbers as numbers with NaN last, names in natural order.

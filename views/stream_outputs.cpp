@@ -20,8 +20,6 @@ namespace kvscope::views {
 
 namespace {
 
-constexpr int kBarWidth = 20;
-
 QString tr(const char* text) {
     return StreamOutputs::tr(text);
 }
@@ -44,16 +42,12 @@ StatisticsTable layerErrorTable(const StreamRow& run, const StreamInput& input) 
     StatisticsTable table;
     table.columns = {{tr("Layer"), {}, {}},
                      {tr("Error"), {}, tr("Predicted for the layer as streamed, as a share of its signal's energy")},
-                     {tr("Share"), tr("%"), tr("Of the error of all layers")},
-                     {QString(), {}, tr("The same as a bar")}};
+                     {tr("Share"), tr("%"), tr("Of the error of all layers"), true}};
     const std::vector<double> errors = errorByLayer(run.timeline, input);
     const double sum = std::accumulate(errors.begin(), errors.end(), 0.0);
-    const double most = errors.empty() ? 0 : *std::ranges::max_element(errors);
     for (std::size_t layer = 0; layer < errors.size(); ++layer) {
-        const int length = most > 0 ? static_cast<int>(std::lround(kBarWidth * errors[layer] / most)) : 0;
-        table.rows.push_back({static_cast<qlonglong>(layer), errors[layer],
-                              sum > 0 ? QVariant(100 * errors[layer] / sum) : QVariant(),
-                              QString(length, QChar(0x2588))});
+        table.rows.push_back(
+            {static_cast<qlonglong>(layer), errors[layer], sum > 0 ? QVariant(100 * errors[layer] / sum) : QVariant()});
     }
     return table;
 }

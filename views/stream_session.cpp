@@ -190,6 +190,11 @@ double StreamSession::bandwidth() const {
 
 void StreamSession::setBandwidth(double bitsPerSecond) {
     bitsPerSecond = std::clamp(bitsPerSecond, kLeastRate, kMostRate);
+    // A run that was played to its end is over: pulled from there on, the bandwidth would change nothing.
+    const bool isOver = player_.isActive() && !player_.isPlaying() && player_.position() >= player_.end() &&
+                        std::ranges::none_of(rows_, &StreamRow::underWay);
+    if (isOver)
+        player_.rewind();
     StreamSettings next = settings_;
     if (player_.isActive()) {
         const BandwidthPull pull{player_.nextGridPoint(), bitsPerSecond / settings_.trace->meanBitsPerSecond()};

@@ -100,8 +100,8 @@ public:
 
     /// What the bandwidth slider shows and sets, bits per second: the trace's mean, times the last pull's factor.
     [[nodiscard]] double bandwidth() const;
-    /// Before the start (position 0): the trace's mean, pulls are forgotten. While a run is played or paused: from the
-    /// position on, what was before stays.
+    /// Before the start (position 0) and after the end (which it leaves for the start): the trace's mean, pulls are
+    /// forgotten. While a run is played or paused: from the position on, what was before stays.
     void setBandwidth(double bitsPerSecond);
     /// Another shape; pulls are forgotten.
     void setTrace(const QString& what, BandwidthTrace trace);

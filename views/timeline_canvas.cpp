@@ -85,7 +85,9 @@ TimelineScene TimelineCanvas::scene() const {
     const StreamSession& session = *session_;
     scene.rows = &session.rows();
     scene.input = session.input();
-    scene.curve = &session.bandwidthCurve();
+    // Of a transfer that has not begun nothing is known.
+    if (session.document() != nullptr || session.transfer() != nullptr)
+        scene.curve = &session.bandwidthCurve();
     scene.second = session.secondCurve();
     scene.sloSeconds = session.settings().sloSeconds;
     for (std::size_t i = 0; i < session.rows().size(); ++i) {

@@ -18,6 +18,7 @@
 #include <QFileDialog>
 #include <QFormLayout>
 #include <QHBoxLayout>
+#include <QKeyEvent>
 #include <QLabel>
 #include <QMenu>
 #include <QPainter>
@@ -125,6 +126,8 @@ TimelineControls::TimelineControls(StreamSession& session, QWidget* parent)
     makeBandwidth();
     makeContext();
     makeNetwork();
+    for (QWidget* control : std::initializer_list<QWidget*>{slider_, rate_, slo_, context_, chunk_})
+        control->installEventFilter(this);
     connect(&session, &StreamSession::changed, this, &TimelineControls::showSettings);
     connect(&session.player(), &StreamPlayer::positionChanged, this, &TimelineControls::showPlayer);
     connect(&session.player(), &StreamPlayer::stateChanged, this, &TimelineControls::showPlayer);
@@ -421,6 +424,10 @@ void TimelineControls::makeSecondPath(QFormLayout& form) {
     row(tr("its round trip"), secondRtt_, tr("Time for a packet to the second sender and back"));
 }
 
+void TimelineControls::toggleSecondPath() {
+    second_->toggle();
+}
+
 void TimelineControls::setSecond(const QString& what, const std::function<void(SecondPath&)>& set) {
     change(what, [&set](StreamSettings& settings) {
         if (settings.second)
@@ -572,6 +579,19 @@ void TimelineControls::showPlayer() {
     const int index = speed_->findData(player.speed());
     if (index >= 0)
         speed_->setCurrentIndex(index);
+}
+
+bool TimelineControls::eventFilter(QObject* watched, QEvent* event) {
+    if (session_ && (event->type() == QEvent::KeyPress || event->type() == QEvent::ShortcutOverride)) {
+        const auto* key = static_cast<QKeyEvent*>(event);
+        if (key->key() == Qt::Key_Space && key->modifiers() == Qt::NoModifier) {
+            if (event->type() == QEvent::KeyPress && !key->isAutoRepeat())
+                session_->player().toggle();
+            event->accept();
+            return true;
+        }
+    }
+    return QWidget::eventFilter(watched, event);
 }
 
 void TimelineControls::changeEvent(QEvent* event) {

@@ -35,6 +35,8 @@ public:
     /// Adds a control that carries its own text.
     void add(QWidget* control, const QString& explanation);
 
+    /// Gives the link a second path, or takes it away.
+    void toggleSecondPath();
     /// Asks for a trace file.
     void openTraceFile();
     /// Reads a trace file off the window's thread; it becomes the bandwidth's shape, with the mean as it is.
@@ -42,6 +44,8 @@ public:
 
 protected:
     void changeEvent(QEvent* event) override;
+    /// Space plays from the slider and the boxes for numbers too: they have no use for it.
+    bool eventFilter(QObject* watched, QEvent* event) override;
 
 private:
     void addLabelled(const QString& label, QWidget* control, const QString& explanation);

@@ -170,13 +170,10 @@ void TimelinePicture::paintEstimates(QPainter& painter) const {
     const Timeline& run = (*scene_.rows)[*scene_.focusRow].timeline;
     // Each path is estimated by itself.
     std::array<std::vector<QPointF>, 2> paths;
-    for (std::size_t i = 0; i < run.decisions.size(); ++i) {
-        const Decision& decision = run.decisions[i];
+    for (const Decision& decision : run.decisions) {
         if (!(decision.estimate > 0) || isFuture(decision.seconds))
             continue;
-        const ChunkTimes& chunk = run.chunks[decision.chunk];
-        const bool isSecond = scene_.second != nullptr && chunk.decision == i && chunk.path == 1;
-        paths[isSecond ? 1 : 0].emplace_back(xOf(decision.seconds), yOf(decision.estimate));
+        paths[decision.path == 1 ? 1 : 0].emplace_back(xOf(decision.seconds), yOf(decision.estimate));
     }
     painter.setRenderHint(QPainter::Antialiasing);
     for (std::size_t path = 0; path < paths.size(); ++path) {
@@ -472,7 +469,7 @@ void TimelinePicture::paintLegend(QPainter& painter) const {
             text = tr("level %1: %2").arg(candidate.level).arg(text);
         entry(brushOf(candidate, theme_), colourOf(candidate, theme_), text);
     }
-    entry(QBrush(theme_.dim, Qt::DiagCrossPattern), theme_.dim, tr("given up"));
+    entry(QBrush(theme_.dim, Qt::DiagCrossPattern), theme_.dim, tr("given up or lost"));
     if (scene_.rows != nullptr && std::ranges::any_of(*scene_.rows, &StreamRow::measured)) {
         const QString text = tr("simulated, over measured");
         const double width = metrics.horizontalAdvance(text) + 34;

@@ -105,7 +105,7 @@ std::size_t StreamBook::record(const Choice& choice, double now) {
     const std::size_t first =
         timeline_.decisions.empty() ? 0 : timeline_.decisions.back().first + timeline_.decisions.back().count;
     timeline_.decisions.push_back({now, choice.chunk, choice.candidate, choice.estimate, choice.reason, first,
-                                   timeline_.considered.size() - first});
+                                   timeline_.considered.size() - first, situation_.path});
     return timeline_.decisions.size() - 1;
 }
 

@@ -84,6 +84,8 @@ struct Decision {
     /// The candidates weighed: Timeline::considered[first ... first + count).
     std::size_t first = 0;
     std::size_t count = 0;
+    /// The path that was asked about, and whose bandwidth was reckoned with.
+    std::size_t path = 0;
 
     bool operator==(const Decision&) const = default;
 };

@@ -164,6 +164,9 @@ private slots:
             undo().undo();
         QVERIFY(!session_->settings().second && !second->isChecked() && !rate->isEnabled());
         QCOMPARE(ttft("kvz-high"), before);
+        window_->commands().find(QStringLiteral("stream.secondPath"))->trigger();
+        QVERIFY(session_->settings().second && second->isChecked());
+        undo().undo();
         QVERIFY(!colourIsDrawn(Theme::from(canvas().palette()).kind(PlaneKind::Value), picture().curveArea()));
     }
 
@@ -230,6 +233,29 @@ private slots:
         QCOMPARE(session_->player().position(), 0.0);
     }
 
+    void theBandwidthAfterARunIsThatOfTheNext() {
+        StreamPlayer& player = session_->player();
+        player.setPosition(0.4);
+        session_->setBandwidth(1e9);
+        QCOMPARE(session_->settings().pulls.size(), std::size_t{1});
+        player.setPosition(player.end());
+        session_->setBandwidth(2e9);
+        QVERIFY(session_->settings().pulls.empty() && !player.isActive());
+        QVERIFY(std::abs(curve().bitsPerSecondAt(0.1) - 2e9) < 1);
+    }
+
+    void spacePlaysFromTheSliderAndTheBoxesToo() {
+        for (const char* name : {"bandwidthSlider", "bandwidth", "slo"}) {
+            auto* control = view_->findChild<QWidget*>(QLatin1String(name));
+            QVERIFY(control != nullptr);
+            control->setFocus();
+            QTest::keyClick(control, Qt::Key_Space);
+            QVERIFY2(session_->player().isPlaying(), name);
+            QTest::keyClick(control, Qt::Key_Space);
+            QVERIFY2(!session_->player().isPlaying(), name);
+        }
+    }
+
     void layersShareThePredictedError() {
         session_->setFocus("kvz-low");
         window_->commands().find(QStringLiteral("stream.outputs"))->trigger();
@@ -245,6 +271,13 @@ private slots:
             share += row[2].toDouble();
         }
         QVERIFY(std::abs(share - 100) < 1e-9);
+        // Behind each share lies a bar; the largest fills its cell.
+        const QAbstractItemModel* model = outputs.table().model();
+        double longest = 0;
+        for (int row = 0; row < model->rowCount(); ++row)
+            longest = std::max(longest, model->index(row, 2).data(StatisticsTableModel::kBarRole).toDouble());
+        QCOMPARE(longest, 1.0);
+        QVERIFY(!model->index(0, 1).data(StatisticsTableModel::kBarRole).isValid());
         // All layers are of one size: their mean is the error of the whole.
         QVERIFY(std::abs(error / session_->row("kvz-low")->timeline.error - 1) < 1e-6);
         session_->setFocus("raw");
