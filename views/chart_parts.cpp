@@ -223,7 +223,7 @@ void layOutMarkNames(QCustomPlot& plot) {
         if (text->objectName() == kMarkName)
             taken.emplace_back(pixelOf(text->property(kNamedPoint).toPointF()) - QPointF(5, 5), QSizeF(10, 10));
     }
-    std::ranges::stable_partition(names, [](const QCPItemText* text) {
+    std::stable_partition(names.begin(), names.end(), [](const QCPItemText* text) {
         return text->objectName() == kMarkName || text->property(kFirstName).toBool();
     });
     const std::vector<QLineF> lines = endsNamed ? linesOf(plot) : std::vector<QLineF>();

@@ -53,9 +53,9 @@ std::vector<double> logTicks(const ValueRange& range) {
     if (!(larger > 0))
         return ticks;
     const double top = std::floor(std::log10(larger));
-    for (double power = top; power > top - 4; --power) {
-        ticks.push_back(std::pow(10.0, power));
-        ticks.push_back(-std::pow(10.0, power));
+    for (int below = 0; below < 4; ++below) {
+        ticks.push_back(std::pow(10.0, top - below));
+        ticks.push_back(-ticks.back());
     }
     return ticks;
 }

@@ -225,6 +225,7 @@ Result<KvCache> shareHeads(const std::vector<std::pair<std::int64_t, fs::path>>&
 Result<OpenedDump> joinWorkers(const fs::path& folder, const std::vector<fs::path>& parts, const OpenOptions& options,
                                const JobControl& job) {
     std::vector<std::pair<std::int64_t, fs::path>> ranked;
+    ranked.reserve(parts.size());
     for (const fs::path& part : parts)
         ranked.emplace_back(*rankOf(part), part);
     std::sort(ranked.begin(), ranked.end());
