@@ -8,6 +8,7 @@
 
 #include <QActionGroup>
 #include <QComboBox>
+#include <QEvent>
 #include <QMenu>
 #include <QSignalBlocker>
 #include <QToolButton>
@@ -193,6 +194,14 @@ void HeatmapControls::fillColourMenu() {
     locked_->setCheckable(true);
     locked_->setToolTip(tr("Keeps the range while the map changes, so that colours can be compared."));
     connect(locked_, &QAction::triggered, this, &HeatmapControls::rangeLockRequested);
+}
+
+bool HeatmapControls::event(QEvent* event) {
+    const bool handled = QWidget::event(event);
+    // As many rows as the width asks for: a pane that counts on one would take the others from the map.
+    if (event->type() == QEvent::Resize || event->type() == QEvent::LayoutRequest)
+        setMinimumHeight(layout()->heightForWidth(width()));
+    return handled;
 }
 
 void HeatmapControls::setCache(const KvCache& cache, PlaneKind shownKind) {

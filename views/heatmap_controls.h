@@ -33,6 +33,9 @@ signals:
     /// The user wants the range held, or automatic again.
     void rangeLockRequested(bool locked);
 
+protected:
+    bool event(QEvent* event) override;
+
 private:
     void fillColourMenu();
     void edit(const HeatmapSettings& settings);

@@ -28,6 +28,8 @@ namespace {
 constexpr int kRefreshMs = 250;
 // Clipped cells are counted when the view has come to rest.
 constexpr int kStatusMs = 80;
+// Below this height the lines under the map would take more of it than the map.
+constexpr int kCompactHeight = 300;
 
 QString toText(std::string_view view) {
     return QString::fromUtf8(view.data(), static_cast<qsizetype>(view.size()));
@@ -593,8 +595,10 @@ bool HeatmapPane::eventFilter(QObject* watched, QEvent* event) {
             QToolTip::showText(help->globalPos(), readout_->place() + u'\n' + readout_->values(), plot_);
         return true;
     }
-    if (watched == plot_ && event->type() == QEvent::Resize)
+    if (watched == plot_ && event->type() == QEvent::Resize) {
         statusTimer_.start();
+        readout_->setCompact(height() < kCompactHeight);
+    }
     return QWidget::eventFilter(watched, event);
 }
 

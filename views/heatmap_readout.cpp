@@ -142,7 +142,15 @@ HeatmapReadout::HeatmapReadout(QWidget* parent)
 
 int HeatmapReadout::lineCount() const {
     // Wide panes have the state of the picture beside place and value, narrow ones below.
-    return width() >= kWide ? 2 : width() >= kMedium ? 4 : 5;
+    return width() >= kWide || compact_ ? 2 : width() >= kMedium ? 4 : 5;
+}
+
+void HeatmapReadout::setCompact(bool compact) {
+    if (compact == compact_)
+        return;
+    compact_ = compact;
+    updateGeometry();
+    update();
 }
 
 QSize HeatmapReadout::sizeHint() const {
@@ -192,7 +200,7 @@ void HeatmapReadout::updateToolTip() {
 std::vector<HeatmapReadout::Line> HeatmapReadout::lines() const {
     const QFontMetrics metrics(chartFont(*this));
     const int room = width() - 2 * kMargin;
-    if (lineCount() == 2)
+    if (width() >= kWide)
         return {{place_, clipped_}, {values_, progress_}};
     const QStringList places = place_.split(kDot, Qt::SkipEmptyParts);
     const QStringList values = values_.split(kDot, Qt::SkipEmptyParts);
@@ -205,7 +213,7 @@ std::vector<HeatmapReadout::Line> HeatmapReadout::lines() const {
     std::vector<Line> lines;
     // What the cells are goes to a line of its own where it has no room behind their number.
     const qsizetype each = clipped_.indexOf(QStringLiteral(", "));
-    if (texts.size() < textLines && each > 0 && metrics.horizontalAdvance(clipped_) > room) {
+    if (!compact_ && texts.size() < textLines && each > 0 && metrics.horizontalAdvance(clipped_) > room) {
         texts.resize(textLines - 1);
         for (const QString& text : texts)
             lines.push_back({text, {}});

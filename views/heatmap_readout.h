@@ -35,6 +35,9 @@ public:
     void setClipped(const QString& text, const QString& explanation = {});
     /// "refining 40%"
     void setProgress(const QString& text);
+    /// Two lines instead of up to five, where the map would have no height left.
+    void setCompact(bool compact);
+    [[nodiscard]] bool isCompact() const { return compact_; }
     [[nodiscard]] const QString& place() const { return place_; }
     [[nodiscard]] const QString& values() const { return values_; }
     [[nodiscard]] const QString& clipped() const { return clipped_; }
@@ -62,6 +65,7 @@ private:
     QString clipped_;
     QString explanation_;
     QString progress_;
+    bool compact_ = false;
 };
 
 } // namespace kvscope::views

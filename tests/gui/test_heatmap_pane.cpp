@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "tests/gui/shown_pane.h"
 #include "views/colour_bar.h"
+#include "views/heatmap_readout.h"
 #include "views/theme.h"
 
 #include <QComboBox>
@@ -33,6 +34,7 @@ private slots:
     void boxesEditTheSettings();
     void countsClippedCells();
     void saysWhatACountedCellIs();
+    void lowPanesGiveTheMapTheirRoom();
     void saysWhyThereIsNothing();
     void survivesLosingItsDocument();
     void exportsPictureAndNumbers();
@@ -289,6 +291,24 @@ void TestHeatmapPane::saysWhatACountedCellIs() {
     Shown single({.tokens = 100}, settings);
     QTRY_VERIFY2(single.pane.readout().clipped().contains(QStringLiteral("its std is 0")),
                  qPrintable(single.pane.readout().clipped()));
+}
+
+void TestHeatmapPane::lowPanesGiveTheMapTheirRoom() {
+    // So narrow that the controls take several rows.
+    Shown shown({.tokens = 300}, HeatmapSettings::defaults(MapKind::LayerToken, PlaneKind::Key), {290, 420});
+    QTRY_VERIFY(shown.pane.isReady());
+    HeatmapReadout& readout = shown.pane.readout();
+    QVERIFY(!readout.isCompact());
+    const int tall = readout.height();
+    shown.pane.resize(290, 260);
+    QTRY_VERIFY(readout.isCompact());
+    QTRY_VERIFY(readout.height() < tall);
+    QCOMPARE(readout.lines().size(), std::size_t{2});
+    // At its smallest the pane still leaves the plot what it needs.
+    shown.pane.resize(shown.pane.minimumSizeHint().expandedTo({290, 0}));
+    QTRY_VERIFY(shown.plot().height() >= shown.plot().minimumHeight());
+    shown.pane.resize(290, 420);
+    QTRY_COMPARE(readout.height(), tall);
 }
 
 void TestHeatmapPane::saysWhyThereIsNothing() {
