@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <utility>
 
 namespace kvscope::views {
 
@@ -130,7 +131,8 @@ void RegimeChart::paintCells(QPainter& painter, const QRectF& plot, const Theme&
     }
 }
 
-void RegimeChart::paintContours(QPainter& painter, const QRectF& plot, const Theme& theme) const {
+void RegimeChart::paintContours(QPainter& painter, const QRectF& plot, const Theme& theme,
+                                std::vector<QRectF> taken) const {
     painter.setRenderHint(QPainter::Antialiasing);
     const QFontMetricsF metrics(painter.font());
     const auto value = [this](std::size_t rate, std::size_t context) {
@@ -140,7 +142,6 @@ void RegimeChart::paintContours(QPainter& painter, const QRectF& plot, const The
         return QPointF(plot.left() + plot.width() * rate / static_cast<double>(map_.rates.size() - 1),
                        plot.bottom() - plot.height() * context / static_cast<double>(map_.contexts.size() - 1));
     };
-    std::vector<QRectF> labels;
     for (const double seconds : kContours) {
         const double level = std::log10(seconds);
         std::vector<QLineF> lines;
@@ -178,11 +179,11 @@ void RegimeChart::paintContours(QPainter& painter, const QRectF& plot, const The
              i += std::max<std::size_t>(1, lines.size() / 12)) {
             QRectF box(0, 0, metrics.horizontalAdvance(text) + 6, metrics.height());
             box.moveCenter(lines[i].center());
-            if (!plot.adjusted(2, 2, -2, -2).contains(box) || std::ranges::any_of(labels, [&](const QRectF& other) {
+            if (!plot.adjusted(2, 2, -2, -2).contains(box) || std::ranges::any_of(taken, [&](const QRectF& other) {
                     return other.adjusted(-30, -8, 30, 8).intersects(box);
                 }))
                 continue;
-            labels.push_back(box);
+            taken.push_back(box);
             ++written;
             QColor back = theme.background;
             back.setAlpha(215);
@@ -265,6 +266,30 @@ void RegimeChart::paintLegend(QPainter& painter, const QRectF& target, const The
     write(tr("time saved against the next one"));
 }
 
+std::vector<RegimeChart::RegionName> RegimeChart::regionNames(const QRectF& plot, const QFont& font) const {
+    std::vector<RegionName> names;
+    for (const Regime regime : {Regime::Text, Regime::Compressed, Regime::Raw}) {
+        QPointF sum;
+        double count = 0;
+        for (std::size_t c = 0; c < map_.contexts.size(); ++c) {
+            for (std::size_t r = 0; r < map_.rates.size(); ++r) {
+                if (map_.at(r, c).fastest() == regime) {
+                    sum += place(plot, map_.rates[r], map_.contexts[c]);
+                    ++count;
+                }
+            }
+        }
+        if (count * 40 < static_cast<double>(map_.cells.size()))
+            continue;
+        const QString text = nameOf(regime);
+        const QFontMetricsF metrics(font);
+        QRectF box(0, 0, metrics.horizontalAdvance(text) + 12, metrics.height() + 4);
+        box.moveCenter(sum / count);
+        names.push_back({text, box});
+    }
+    return names;
+}
+
 void RegimeChart::paintTo(QPainter& painter, const QRectF& target) const {
     const Theme theme = Theme::from(palette());
     painter.save();
@@ -280,40 +305,29 @@ void RegimeChart::paintTo(QPainter& painter, const QRectF& target) const {
     paintCells(painter, plot, theme);
     painter.save();
     painter.setClipRect(plot, Qt::IntersectClip);
-    paintContours(painter, plot, theme);
-    // Names on the map itself, in the middle of each region.
     QFont bold = painter.font();
     bold.setBold(true);
+    const std::vector<RegionName> names = regionNames(plot, bold);
+    std::vector<QRectF> taken;
+    for (const RegionName& name : names)
+        taken.push_back(name.box);
+    const QPointF now = currentRate_ > 0 && currentTokens_ > 0 ? place(plot, currentRate_, currentTokens_) : QPointF();
+    taken.push_back(QRectF(-kRing, -kRing, 2 * kRing, 2 * kRing).translated(now));
+    paintContours(painter, plot, theme, std::move(taken));
     painter.setFont(bold);
-    for (const Regime regime : {Regime::Text, Regime::Compressed, Regime::Raw}) {
-        QPointF sum;
-        double count = 0;
-        for (std::size_t c = 0; c < map_.contexts.size(); ++c) {
-            for (std::size_t r = 0; r < map_.rates.size(); ++r) {
-                if (map_.at(r, c).fastest() == regime) {
-                    sum += place(plot, map_.rates[r], map_.contexts[c]);
-                    ++count;
-                }
-            }
-        }
-        if (count * 40 < static_cast<double>(map_.cells.size()))
-            continue;
-        const QString text = nameOf(regime);
-        QRectF box(0, 0, QFontMetricsF(bold).horizontalAdvance(text) + 12, QFontMetricsF(bold).height() + 4);
-        box.moveCenter(sum / count);
+    for (const RegionName& name : names) {
         QColor back = theme.background;
         back.setAlpha(225);
         painter.setPen(Qt::NoPen);
         painter.setBrush(back);
-        painter.drawRoundedRect(box, 4, 4);
+        painter.drawRoundedRect(name.box, 4, 4);
         painter.setPen(theme.text);
-        painter.drawText(box, Qt::AlignCenter, text);
+        painter.drawText(name.box, Qt::AlignCenter, name.text);
     }
     painter.restore();
     paintAxes(painter, plot, theme);
     paintLegend(painter, target, theme);
     painter.setRenderHint(QPainter::Antialiasing);
-    const QPointF now = currentRate_ > 0 && currentTokens_ > 0 ? place(plot, currentRate_, currentTokens_) : QPointF();
     if (plot.contains(now)) {
         painter.setBrush(Qt::NoBrush);
         painter.setPen(QPen(theme.background, 5));

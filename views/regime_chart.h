@@ -9,6 +9,7 @@
 #include <QWidget>
 
 #include <optional>
+#include <vector>
 
 namespace kvscope::views {
 
@@ -54,7 +55,14 @@ private:
     [[nodiscard]] std::optional<Cursor> cellAt(const QPointF& position) const;
     [[nodiscard]] QString describe(const Cursor& cell) const;
     void paintCells(QPainter& painter, const QRectF& plot, const Theme& theme) const;
-    void paintContours(QPainter& painter, const QRectF& plot, const Theme& theme) const;
+    /// The values along the contours keep clear of what is `taken`.
+    void paintContours(QPainter& painter, const QRectF& plot, const Theme& theme, std::vector<QRectF> taken) const;
+    struct RegionName {
+        QString text;
+        QRectF box;
+    };
+    /// Names on the map itself, in the middle of each region.
+    [[nodiscard]] std::vector<RegionName> regionNames(const QRectF& plot, const QFont& font) const;
     void paintAxes(QPainter& painter, const QRectF& plot, const Theme& theme) const;
     void paintLegend(QPainter& painter, const QRectF& target, const Theme& theme) const;
 

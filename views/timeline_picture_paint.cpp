@@ -11,7 +11,9 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <functional>
 #include <utility>
+#include <vector>
 
 namespace kvscope::views {
 
@@ -444,53 +446,66 @@ void TimelinePicture::paintMarks(QPainter& painter) const {
 void TimelinePicture::paintLegend(QPainter& painter) const {
     if (scene_.input == nullptr)
         return;
-    const QFontMetricsF metrics(font_);
-    double x = legend_.left() + 8;
-    const double middle = legend_.center().y();
-    painter.save();
-    const auto entry = [&](const QBrush& brush, const QColor& frame, const QString& text) {
-        const double width = metrics.horizontalAdvance(text) + 34;
-        if (x + width > legend_.right())
-            return;
-        const QRectF box(x, middle - 6, 18, 12);
-        painter.fillRect(box, brush);
-        painter.setPen(frame);
-        painter.setBrush(Qt::NoBrush);
-        painter.drawRect(box);
-        painter.setPen(theme_.text);
-        painter.drawText(QPointF(x + 24, middle + metrics.ascent() / 2 - 1), text);
-        x += width + 6;
+    struct Entry {
+        QString text;
+        /// Where there is no room for the text.
+        QString brief;
+        std::function<void(const QRectF& box)> paint;
+    };
+    std::vector<Entry> entries;
+    const auto filled = [&](const QBrush& brush, const QColor& frame) {
+        return [&painter, brush, frame](const QRectF& box) {
+            painter.fillRect(box, brush);
+            painter.setPen(frame);
+            painter.setBrush(Qt::NoBrush);
+            painter.drawRect(box);
+        };
     };
     for (const Candidate& candidate : scene_.input->candidates()) {
-        QString text = QString::fromStdString(candidate.name);
+        const QString name = QString::fromStdString(candidate.name);
+        QString text = name;
         if (candidate.form == ChunkForm::Text)
             text = tr("text, recomputed");
         else if (candidate.form == ChunkForm::Level)
-            text = tr("level %1: %2").arg(candidate.level).arg(text);
-        entry(brushOf(candidate, theme_), colourOf(candidate, theme_), text);
+            text = tr("level %1: %2").arg(candidate.level).arg(name);
+        entries.push_back({text, name, filled(brushOf(candidate, theme_), colourOf(candidate, theme_))});
     }
-    entry(QBrush(theme_.dim, Qt::DiagCrossPattern), theme_.dim, tr("given up or lost"));
+    entries.push_back(
+        {tr("given up or lost"), tr("given up"), filled(QBrush(theme_.dim, Qt::DiagCrossPattern), theme_.dim)});
     if (scene_.rows != nullptr && std::ranges::any_of(*scene_.rows, &StreamRow::measured)) {
-        const QString text = tr("simulated, over measured");
-        const double width = metrics.horizontalAdvance(text) + 34;
-        if (x + width <= legend_.right()) {
-            painter.setPen(QPen(theme_.text, 1));
-            painter.drawPolyline(QPolygonF{QPointF(x, middle), QPointF(x, middle - 4), QPointF(x + 18, middle - 4),
-                                           QPointF(x + 18, middle)});
-            painter.drawText(QPointF(x + 24, middle + metrics.ascent() / 2 - 1), text);
-            x += width + 6;
-        }
+        entries.push_back({tr("simulated, over measured"), tr("simulated"), [&](const QRectF& box) {
+                               painter.setPen(QPen(theme_.text, 1));
+                               const double middle = box.center().y();
+                               painter.drawPolyline(
+                                   QPolygonF{QPointF(box.left(), middle), QPointF(box.left(), middle - 4),
+                                             QPointF(box.right(), middle - 4), QPointF(box.right(), middle)});
+                           }});
     }
     if (scene_.estimates) {
-        const QString text = tr("bandwidth as estimated");
-        const double width = metrics.horizontalAdvance(text) + 34;
-        if (x + width <= legend_.right()) {
-            painter.setPen(QPen(theme_.accent, 1.5, Qt::DashLine));
-            painter.drawLine(QPointF(x, middle), QPointF(x + 18, middle));
-            painter.setPen(theme_.text);
-            painter.drawText(QPointF(x + 24, middle + metrics.ascent() / 2 - 1), text);
-            x += width + 6;
-        }
+        entries.push_back({tr("bandwidth as estimated"), tr("estimate"), [&](const QRectF& box) {
+                               painter.setPen(QPen(theme_.accent, 1.5, Qt::DashLine));
+                               painter.drawLine(QPointF(box.left(), box.center().y()),
+                                                QPointF(box.right(), box.center().y()));
+                           }});
+    }
+    const QFontMetricsF metrics(font_);
+    constexpr double kBox = 18;
+    const auto widthOf = [&](const QString& text) { return metrics.horizontalAdvance(text) + kBox + 22; };
+    double whole = 8;
+    for (const Entry& entry : entries)
+        whole += widthOf(entry.text);
+    const bool isBrief = whole > legend_.width();
+    const double middle = legend_.center().y();
+    double x = legend_.left() + 8;
+    painter.save();
+    for (const Entry& entry : entries) {
+        const QString& text = isBrief ? entry.brief : entry.text;
+        if (x + widthOf(text) - 10 > legend_.right())
+            break;
+        entry.paint(QRectF(x, middle - 6, kBox, 12));
+        painter.setPen(theme_.text);
+        painter.drawText(QPointF(x + kBox + 6, middle + metrics.ascent() / 2 - 1), text);
+        x += widthOf(text);
     }
     painter.restore();
 }

@@ -99,7 +99,7 @@ TimelineView::TimelineView(Document* document, SelectionModel* selection, QWidge
     split->setStretchFactor(1, 2);
     split->setChildrenCollapsible(true);
     split->setCollapsible(0, false);
-    split->setSizes({900, 470});
+    split->setSizes({800, 560});
 
     auto* rows = new QVBoxLayout(this);
     rows->setContentsMargins(6, 4, 6, 4);

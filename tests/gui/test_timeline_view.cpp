@@ -233,6 +233,17 @@ private slots:
         QCOMPARE(session_->player().position(), 0.0);
     }
 
+    void theSummaryFitsASmallWindow() {
+        window_->resize(1280, 720);
+        view_->showSummary();
+        const auto* summary = view_->findChild<StatisticsTableView*>(QStringLiteral("summary"));
+        // First token, SLO, bytes, error and seconds of compute are seen without scrolling.
+        constexpr int kLast = 5;
+        QCOMPARE(summary->table().columns[kLast].title, QStringLiteral("Compute"));
+        QTRY_VERIFY(summary->columnViewportPosition(kLast) + summary->columnWidth(kLast) <=
+                    summary->viewport()->width());
+    }
+
     void theBandwidthAfterARunIsThatOfTheNext() {
         StreamPlayer& player = session_->player();
         player.setPosition(0.4);
