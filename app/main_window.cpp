@@ -414,8 +414,8 @@ void MainWindow::updateTitle() {
             const CacheInfo& info = document->cache().info();
             return QString::fromStdString(info.name) + (info.synthetic ? tr(" [synthetic]") : QString());
         };
-        title =
-            name(main) + (compared != nullptr ? tr(" vs ") + name(compared) : QString()) + QStringLiteral(" \u2013 KVScope");
+        title = name(main) + (compared != nullptr ? tr(" vs ") + name(compared) : QString()) +
+                QStringLiteral(" \u2013 KVScope");
     }
     setWindowTitle(title);
 }
