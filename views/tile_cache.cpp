@@ -77,7 +77,7 @@ void TileCache::refresh() {
 }
 
 void TileCache::startNext() {
-    const auto most = static_cast<qsizetype>(document_->pool().threadCount() + 1);
+    const auto most = static_cast<qsizetype>(document_->pool().threadCount()) + 1;
     while (!queue_.empty() && running_.size() < most) {
         const TileKey key = queue_.back();
         queue_.pop_back();
@@ -116,7 +116,7 @@ void TileCache::start(const TileKey& key) {
         [this, key, ticket = running.ticket, generation = generation_](LoadedTile tile) {
             finish(key, ticket, generation, std::move(tile));
         });
-    running_.insert(key, std::move(running));
+    running_.insert(key, running);
 }
 
 void TileCache::finish(const TileKey& key, std::uint64_t ticket, int generation, LoadedTile tile) {
