@@ -11,8 +11,10 @@ namespace kvscope {
 
 namespace {
 
-/// Between two looks of a receiver at what has come: bytes arrive all the time.
+/// Between two looks of a receiver at what has come: bytes arrive all the time. Later looks may be further apart, or
+/// a path that brings next to nothing would be looked at for ever.
 constexpr double kLongestPause = 5e-3;
+constexpr double kLongestPauseShare = 5e-3;
 
 } // namespace
 
@@ -204,7 +206,8 @@ double StreamRun::look(std::size_t path, double now) {
         if (at == kNever && !willArrive(path))
             return kNever;
         if (at > now) {
-            const double pause = std::clamp((at - now) / 4, AskAhead::kShortestPause, kLongestPause);
+            const double longest = std::max(kLongestPause, kLongestPauseShare * now);
+            const double pause = std::clamp((at - now) / 4, AskAhead::kShortestPause, longest);
             return now + pause;
         }
         if (!resendsDue_.empty()) {

@@ -6,6 +6,7 @@
 #include "core/stream/trace_shapes.h"
 #include "tests/unit/stream_setups.h"
 
+#include <QElapsedTimer>
 #include <QTest>
 
 #include <nlohmann/json.hpp>
@@ -420,6 +421,15 @@ private slots:
         QVERIFY(timelines[0].complete());
         QVERIFY(timelines[names.size() - 2].complete());
         setup.receiverAsks = true;
+        // A path that carries next to nothing is not looked at for ever.
+        StreamSetup slow = setup;
+        slow.link.paths.push_back(slow.link.paths[0]);
+        slow.link.paths[0].trace = std::make_shared<const BandwidthTrace>(*constantTrace(4e9));
+        slow.link.paths[1].trace = std::make_shared<const BandwidthTrace>(*constantTrace(1));
+        QElapsedTimer clock;
+        clock.start();
+        QVERIFY(simulateAll(input, slow, names).front().complete());
+        QVERIFY2(clock.elapsed() < 2000, qPrintable(QString::number(clock.elapsed())));
         const auto asked = simulateAll(input, setup, names);
         QVERIFY(!asked[1].complete() && asked[1].quality == 0);
         QVERIFY(asked[1].wireBytes > 0.2 * 0.5e9 && asked[1].wireBytes < 0.28 * 0.5e9);
