@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/codec/encode_kernels.h"
 
-#include "core/base/float_formats.h"
 #include "core/codec/kvz_step.h"
 #include "core/codec/symbol_bank.h"
 #include "core/codec/symbol_layout.h"
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
-#include <type_traits>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/codec/encode_kernels.cpp"
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
+// clang-format off: comes behind foreach_target.h
+#include "core/codec/stored_values-inl.h"
+// clang-format on
 
 HWY_BEFORE_NAMESPACE();
 namespace kvscope::HWY_NAMESPACE {
@@ -22,42 +22,6 @@ namespace kvscope::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 constexpr int kMostSymbolNumber = kBankZero - 1;
-
-/// Whether PromoteTo is the machine's own; in software it takes infinities for numbers.
-constexpr bool kConvertsHalf =
-    HWY_TARGET != HWY_SSSE3 && HWY_TARGET != HWY_SSE4 && HWY_TARGET != HWY_EMU128 && HWY_TARGET != HWY_SCALAR;
-
-/// Values as they are stored, read as float32.
-template <class Stored> struct Values {
-    const std::byte* first;
-
-    /// A vector at index i.
-    template <class Tag> HWY_ATTR auto at(Tag tag, std::size_t i) const {
-        if constexpr (std::is_same_v<Stored, hwy::float16_t> && !kConvertsHalf) {
-            alignas(64) float values[hn::MaxLanes(tag)];
-            for (std::size_t lane = 0; lane < hn::Lanes(tag); ++lane)
-                values[lane] = (*this)[i + lane];
-            return hn::Load(tag, values);
-        }
-        const hn::Rebind<Stored, Tag> stored;
-        const auto loaded = hn::LoadU(stored, reinterpret_cast<const Stored*>(first + i * sizeof(Stored)));
-        if constexpr (std::is_same_v<Stored, float>)
-            return loaded;
-        else
-            return hn::PromoteTo(tag, loaded);
-    }
-    [[nodiscard]] float operator[](std::size_t i) const {
-        if constexpr (std::is_same_v<Stored, float>) {
-            float value = 0;
-            std::memcpy(&value, first + i * sizeof value, sizeof value);
-            return value;
-        } else {
-            std::uint16_t bits = 0;
-            std::memcpy(&bits, first + i * sizeof bits, sizeof bits);
-            return std::is_same_v<Stored, hwy::float16_t> ? floatFromHalf(bits) : floatFromBfloat(bits);
-        }
-    }
-};
 
 template <class Stored>
 bool addStored(Values<Stored> values, std::size_t rows, std::size_t channels, float most, float* sums) {

@@ -6,6 +6,7 @@
 #include "core/codec/encode_kernels.h"
 #include "core/codec/kvz_lossless.h"
 #include "core/codec/kvz_step.h"
+#include "core/codec/kvz_trellis.h"
 #include "core/codec/native_values.h"
 #include "core/codec/side_bits.h"
 #include "core/codec/side_bytes.h"
@@ -14,6 +15,7 @@
 #include "core/codec/symbol_layout.h"
 #include "core/codec/symbol_plane.h"
 #include "core/codec/transform.h"
+#include "core/codec/trellis_step.h"
 #include "core/kv/convert.h"
 
 #include <algorithm>
@@ -30,7 +32,7 @@ namespace kvscope {
 namespace {
 
 /// First byte of a chunk.
-enum class KvzForm : std::uint8_t { Lossless = 1, Step = 2 };
+enum class KvzForm : std::uint8_t { Lossless = 1, Step = 2, Trellis = 3 };
 
 /// Values that are kept as the dump stores them.
 struct KeptBits {
@@ -244,12 +246,26 @@ Result<EncodedChunk> encodeSteps(const Pipeline& pipeline, const PlaneCalibratio
     SymbolOptions options;
     options.predictor = pipeline.predictor;
     options.statistics = statistics;
-    std::vector<std::byte> front{static_cast<std::byte>(KvzForm::Step)};
-    putKept(kept, front);
-    options.front = front;
     options.terms = &calibration.channelTerms;
     auto offsets = offsetsOf(pipeline, input.shape, step, sums.sums);
-    KVSCOPE_ASSIGN(auto coded, encodePlane(quantised(rows, values, input.shape, step, offsets), options));
+    SymbolPlane plane = quantised(rows, values, input.shape, step, offsets);
+    SymbolPlan plan;
+    if (input.shape.values() > 0)
+        plan = planSymbols(plane, options.predictor);
+    const TrellisUse trellises = usesTrellises(pipeline) ? chooseTrellises(plane, plan) : TrellisUse();
+    if (!trellises.empty()) {
+        const auto trellisOffsets = offsetsOf(pipeline, input.shape, step * kTrellisStep, sums.sums);
+        putTrellises(trellises, plan, {rows.type, rows.bytes, trellisOffsets}, step, plane);
+    }
+    std::vector<std::byte> front{static_cast<std::byte>(trellises.empty() ? KvzForm::Step : KvzForm::Trellis)};
+    putKept(kept, front);
+    const std::size_t withKept = front.size();
+    if (!trellises.empty()) {
+        uncopy(plan.layout);
+        writeTrellisUse(trellises, front);
+    }
+    options.front = front;
+    KVSCOPE_ASSIGN(auto coded, encodePlane(plane, std::move(plan.layout), options));
     if (input.shape.tokens.size() <= kFewTokens) {
         offsets.assign(channels, 0);
         KVSCOPE_ASSIGN(auto without, encodePlane(quantised(rows, values, input.shape, step, offsets), options));
@@ -261,7 +277,8 @@ Result<EncodedChunk> encodeSteps(const Pipeline& pipeline, const PlaneCalibratio
     chunk.bytes = std::move(coded.bytes);
     chunk.parts = coded.parts;
     ++chunk.parts[BytePart::Header];
-    chunk.parts[BytePart::Exceptions] += static_cast<std::int64_t>(front.size()) - 1;
+    chunk.parts[BytePart::Exceptions] += static_cast<std::int64_t>(withKept) - 1;
+    chunk.parts[BytePart::Tables] += static_cast<std::int64_t>(front.size() - withKept);
     if (statistics) {
         chunk.channelBits = std::move(coded.channelBits);
         chunk.entropyBits = coded.entropyBits;
@@ -272,15 +289,35 @@ Result<EncodedChunk> encodeSteps(const Pipeline& pipeline, const PlaneCalibratio
 
 struct StepChunk {
     KeptBits kept;
+    /// Empty where no channel has one.
+    TrellisUse trellises;
     SymbolPlane plane;
-    /// Of each channel, in steps.
+    /// Of each channel, in its steps.
     std::vector<float> offsets;
 };
 
-Result<StepChunk> readSteps(const ChunkShape& shape, const ChannelTerms& terms, SideBytes& reader) {
+/// Whether all numbers of a wide plane fit 16 bits, where they are then.
+bool makeNarrow(SymbolPlane& plane) {
+    using Limits = std::numeric_limits<std::int16_t>;
+    const auto fits = [](std::int32_t number) { return number >= Limits::min() && number <= Limits::max(); };
+    if (!std::ranges::all_of(plane.wide, fits))
+        return false;
+    plane.narrow.assign(plane.wide.begin(), plane.wide.end());
+    plane.wide = {};
+    plane.isNarrow = true;
+    return true;
+}
+
+Result<StepChunk> readSteps(const ChunkShape& shape, const ChannelTerms& terms, KvzForm form, SideBytes& reader) {
     StepChunk chunk;
     KVSCOPE_ASSIGN(chunk.kept, readKept(reader, shape.plane.dtype, shape.values()));
+    if (form == KvzForm::Trellis) {
+        KVSCOPE_ASSIGN(chunk.trellises, readTrellisUse(reader, static_cast<std::size_t>(shape.plane.channels())));
+    }
     KVSCOPE_ASSIGN(chunk.plane, decodePlane(reader.rest(), shape.tokens.size(), shape.plane.channels(), terms));
+    // Packed numbers come back wide.
+    if (form == KvzForm::Trellis && !chunk.plane.isNarrow && !makeNarrow(chunk.plane))
+        return damagedChunk("trellises", "the numbers are too large for them");
     chunk.offsets.resize(chunk.plane.means.size());
     std::ranges::transform(chunk.plane.means, chunk.offsets.begin(), offsetSteps);
     return chunk;
@@ -290,7 +327,12 @@ Result<StepChunk> readSteps(const ChunkShape& shape, const ChannelTerms& terms, 
 void fillRows(const Pipeline& pipeline, const ChunkShape& shape, const StepChunk& chunk, float step,
               std::span<float> out) {
     const std::size_t channels = chunk.offsets.size();
+    TrellisReader trellises(chunk.trellises, chunk.offsets, step);
     for (std::size_t i = 0; i < out.size(); i += channels) {
+        if (!chunk.trellises.empty()) {
+            trellisToFloat(chunk.plane.narrow.data() + i, trellises.rows(), channels, out.data() + i);
+            continue;
+        }
         if (chunk.plane.isNarrow) {
             stepsToFloat(chunk.plane.narrow.data() + i, chunk.offsets.data(), step, channels, out.data() + i);
             continue;
@@ -310,9 +352,14 @@ bool fillNative(const Pipeline& pipeline, DType type, const StepChunk& chunk, fl
     if (!fits || reinterpret_cast<std::uintptr_t>(out.data()) % alignof(std::uint16_t) != 0)
         return false;
     auto* values = reinterpret_cast<std::uint16_t*>(out.data());
-    for (std::size_t i = 0; i < chunk.plane.narrow.size(); i += channels)
-        (type == DType::F16 ? stepsToHalf : stepsToBfloat)(chunk.plane.narrow.data() + i, chunk.offsets.data(), step,
-                                                           channels, values + i);
+    TrellisReader trellises(chunk.trellises, chunk.offsets, step);
+    for (std::size_t i = 0; i < chunk.plane.narrow.size(); i += channels) {
+        const std::int16_t* row = chunk.plane.narrow.data() + i;
+        if (!chunk.trellises.empty())
+            (type == DType::F16 ? trellisToHalf : trellisToBfloat)(row, trellises.rows(), channels, values + i);
+        else
+            (type == DType::F16 ? stepsToHalf : stepsToBfloat)(row, chunk.offsets.data(), step, channels, values + i);
+    }
     return true;
 }
 
@@ -343,8 +390,9 @@ Result<OpenedChunk> openChunk(const Pipeline& pipeline, float step, std::span<co
     if (bytes.empty())
         return damagedChunk("kvz header", "there are no bytes");
     OpenedChunk opened{static_cast<KvzForm>(bytes.front()), SideBytes(bytes.subspan(1))};
-    const bool known = opened.form == KvzForm::Lossless || opened.form == KvzForm::Step;
-    if (!known || (opened.form == KvzForm::Step && (step == 0 || !std::holds_alternative<Step>(pipeline.quantiser))))
+    const bool steps = opened.form == KvzForm::Step || opened.form == KvzForm::Trellis;
+    if ((!steps && opened.form != KvzForm::Lossless) ||
+        (steps && (step == 0 || !std::holds_alternative<Step>(pipeline.quantiser))))
         return damagedChunk("kvz header", "the form " + std::to_string(std::to_integer<int>(bytes.front())) +
                                               " does not fit the plan");
     return opened;
@@ -389,7 +437,7 @@ Result<void> decodeKvzChunk(const Pipeline& pipeline, const PlaneCalibration& ca
             convertToFloat(type, native, out);
             return {};
         }
-        KVSCOPE_ASSIGN(const auto chunk, readSteps(shape, calibration.channelTerms, opened.reader));
+        KVSCOPE_ASSIGN(const auto chunk, readSteps(shape, calibration.channelTerms, opened.form, opened.reader));
         fillRows(pipeline, shape, chunk, step, out);
         const KeptBits& kept = chunk.kept;
         std::vector<float> exact(kept.places.size());
@@ -412,7 +460,7 @@ Result<void> decodeKvzChunkNative(const Pipeline& pipeline, const PlaneCalibrati
     try {
         if (opened.form == KvzForm::Lossless)
             return decodeKvzLossless(shape, opened.reader.rest(), out);
-        KVSCOPE_ASSIGN(const auto chunk, readSteps(shape, calibration.channelTerms, opened.reader));
+        KVSCOPE_ASSIGN(const auto chunk, readSteps(shape, calibration.channelTerms, opened.form, opened.reader));
         if (!fillNative(pipeline, type, chunk, step, out)) {
             std::vector<float> rows(out.size() / size);
             fillRows(pipeline, shape, chunk, step, rows);

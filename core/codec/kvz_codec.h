@@ -12,10 +12,10 @@ namespace kvscope {
 
 /// Encodes one chunk; does all stages of the pipeline. Step: values are rounded to multiples of step *
 /// calibration.centredRms (after the transform), so that each is off by at most half of that plus the rounding of
-/// float32; NaN, infinities and values beyond 2^20 steps are kept bit by bit (before the transform). Planes whose step
-/// is zero or beyond float32 are kept bit by bit. Lossless: every
-/// bit of input.native comes back. Without `statistics`, which take longer than the coding, channelBits and entropyBits
-/// stay empty.
+/// float32, or, where usesTrellises(), to points of a trellis, with the same mean squared error in fewer bits, each off
+/// by at most 1.5 times that; NaN, infinities and values beyond 2^20 steps are kept bit by bit (before the transform).
+/// Planes whose step is zero or beyond float32 are kept bit by bit. Lossless: every bit of input.native comes back.
+/// Without `statistics`, which take longer than the coding, channelBits and entropyBits stay empty.
 Result<EncodedChunk> encodeKvzChunk(const Pipeline& pipeline, const PlaneCalibration& calibration,
                                     const ChunkInput& input, bool statistics = true);
 

@@ -151,7 +151,7 @@ std::string describe(const Pipeline& pipeline, EntropyCoder coder) {
     case EntropyCoder::Cabac:
         return "CABAC";
     case EntropyCoder::Kvz:
-        return "kvz";
+        return usesTrellises(pipeline) ? "trellises, kvz" : "kvz";
     }
     return {};
 }
@@ -160,6 +160,11 @@ std::string describe(const Pipeline& pipeline, EntropyCoder coder) {
 
 bool Pipeline::isLossless() const {
     return is<Lossless>(*this) && !clipSigmas && (transform == Transform::None || predictor != Predictor::None);
+}
+
+bool usesTrellises(const Pipeline& pipeline) {
+    return pipeline.effort >= kTrellisEffort && pipeline.coder == EntropyCoder::Kvz &&
+           pipeline.predictor == Predictor::Best && is<Step>(pipeline);
 }
 
 Result<void> validate(const Pipeline& pipeline) {

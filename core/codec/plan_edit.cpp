@@ -328,7 +328,7 @@ std::string shortForm(const Pipeline& pipeline) {
     if (lossless && pipeline.coder == EntropyCoder::Kvz)
         add("kvz lossless");
     else if (pipeline.coder == EntropyCoder::Kvz)
-        add("kvz " + shortForm(pipeline.quantiser));
+        add("kvz " + shortForm(pipeline.quantiser) + (pipeline.effort < kTrellisEffort ? " fast" : ""));
     else {
         add(shortForm(pipeline.quantiser));
         add(coder);

@@ -51,7 +51,7 @@ SymbolPlane quantised(std::span<const float> rows, std::size_t channels, float s
 /// Appends to `numbers` [row][channel] what the predictions of the coder leave of the rows that it codes.
 void appendLeft(const SymbolPlane& plane, std::vector<std::uint8_t>& symbols) {
     const auto channels = static_cast<std::size_t>(plane.channels);
-    const SymbolLayout layout = planSymbols(plane, Predictor::Best);
+    const SymbolLayout layout = planSymbols(plane, Predictor::Best).layout;
     const NarrowModes modes(layout.channels);
     // The first row has nothing before it, which later rows have.
     for (std::size_t t = 1; t < layout.rows.size(); ++t) {

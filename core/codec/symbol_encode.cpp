@@ -89,12 +89,15 @@ ChannelEntropy entropyOf(std::vector<std::int32_t>& numbers, bool adaptive) {
 
 class Encoder {
 public:
-    Encoder(const SymbolPlane& plane, const SymbolOptions& options)
+    Encoder(const SymbolPlane& plane, SymbolLayout layout, const SymbolOptions& options)
         : plane_(plane)
         , channels_(static_cast<std::size_t>(plane.channels))
         , options_(options)
-        , layout_(planSymbols(plane, options.predictor))
-        , groups_(rowGroups(layout_)) {}
+        , layout_(std::move(layout))
+        , groups_(rowGroups(layout_)) {
+        for (std::size_t c = 0; c < channels_; ++c)
+            layout_.channels[c].mean = plane.means[c];
+    }
 
     Result<EncodedSymbols> encode() {
         if (plane_.isNarrow && takeNarrow())
@@ -549,6 +552,11 @@ EncodedSymbols pack(std::span<const Number> numbers, const std::vector<std::int3
 } // namespace
 
 Result<EncodedSymbols> encodePlane(const SymbolPlane& plane, const SymbolOptions& options) {
+    const bool empty = plane.tokens == 0 || plane.channels == 0;
+    return encodePlane(plane, empty ? SymbolLayout() : planSymbols(plane, options.predictor).layout, options);
+}
+
+Result<EncodedSymbols> encodePlane(const SymbolPlane& plane, SymbolLayout layout, const SymbolOptions& options) {
     if (plane.tokens == 0 || plane.channels == 0) {
         EncodedSymbols empty;
         empty.bytes.assign(options.front.begin(), options.front.end());
@@ -556,7 +564,7 @@ Result<EncodedSymbols> encodePlane(const SymbolPlane& plane, const SymbolOptions
         empty.parts[BytePart::Header] = 1;
         return empty;
     }
-    KVSCOPE_ASSIGN(auto coded, Encoder(plane, options).encode());
+    KVSCOPE_ASSIGN(auto coded, Encoder(plane, std::move(layout), options).encode());
     const auto values = static_cast<std::uint64_t>(plane.tokens) * static_cast<std::uint64_t>(plane.channels);
     // Some of the numbers usually say enough.
     constexpr std::size_t kSome = 1024;

@@ -4,6 +4,7 @@
 #include "core/base/float_formats.h"
 #include "core/codec/kvz_step.h"
 #include "core/codec/symbol_bank.h"
+#include "core/codec/trellis_step.h"
 
 #include <algorithm>
 #include <bit>
@@ -111,40 +112,89 @@ void restore(const std::uint8_t* symbols, const ModeFactors& factors, const Mode
     }
 }
 
-/// Calls store(c, values) for vectors of values and storeOne(c, value) for what is left.
-template <class Store, class StoreOne>
-HWY_INLINE void forValues(const std::int16_t* numbers, const float* offsets, float step, std::size_t channels,
-                          Store store, StoreOne storeOne) {
-    const hn::ScalableTag<float> floats;
-    const hn::RebindToSigned<decltype(floats)> ints;
-    const hn::Rebind<std::int16_t, decltype(floats)> shorts;
-    const std::size_t lanes = hn::Lanes(floats);
-    const auto factor = hn::Set(floats, step);
-    std::size_t c = 0;
-    for (; c + lanes <= channels; c += lanes) {
-        const auto number = hn::ConvertTo(floats, hn::PromoteTo(ints, hn::LoadU(shorts, numbers + c)));
-        store(c, hn::Mul(hn::Add(number, hn::LoadU(floats, offsets + c)), factor));
-    }
-    for (; c < channels; ++c)
-        storeOne(c, valueOfSteps(numbers[c], offsets[c], step));
-}
+/// Values of steps: calls store(c, values) for vectors of them and storeOne(c, value) for what is left.
+struct PlainSteps {
+    const std::int16_t* numbers;
+    const float* offsets;
+    float step;
 
-void toFloat(const std::int16_t* numbers, const float* offsets, float step, std::size_t channels, float* values) {
+    template <class Store, class StoreOne>
+    HWY_ATTR void each(std::size_t channels, Store store, StoreOne storeOne) const {
+        const hn::ScalableTag<float> floats;
+        const hn::RebindToSigned<decltype(floats)> ints;
+        const hn::Rebind<std::int16_t, decltype(floats)> shorts;
+        const std::size_t lanes = hn::Lanes(floats);
+        const auto factor = hn::Set(floats, step);
+        std::size_t c = 0;
+        for (; c + lanes <= channels; c += lanes) {
+            const auto number = hn::ConvertTo(floats, hn::PromoteTo(ints, hn::LoadU(shorts, numbers + c)));
+            store(c, hn::Mul(hn::Add(number, hn::LoadU(floats, offsets + c)), factor));
+        }
+        for (; c < channels; ++c)
+            storeOne(c, valueOfSteps(numbers[c], offsets[c], step));
+    }
+};
+
+/// The same with trellises, whose states move on.
+struct TrellisSteps {
+    const std::int16_t* numbers;
+    TrellisRows rows;
+
+    template <class Store, class StoreOne>
+    HWY_ATTR void each(std::size_t channels, [[maybe_unused]] Store store, StoreOne storeOne) const {
+        std::size_t c = 0;
+#if HWY_TARGET != HWY_SCALAR
+        const hn::ScalableTag<std::int16_t> shorts;
+        const hn::Half<decltype(shorts)> halves;
+        const hn::Rebind<std::int32_t, decltype(halves)> ints;
+        const hn::RebindToFloat<decltype(ints)> floats;
+        const hn::Repartition<std::uint8_t, decltype(shorts)> bytes;
+        const std::size_t lanes = hn::Lanes(shorts);
+        const auto one = hn::Set(shorts, std::int16_t{1});
+        const auto next = hn::LoadDup128(bytes, kTrellisNext.data());
+        // The high byte of an index is 0 and looks up the first entry, which is 0 too.
+        static_assert(kTrellisNext.front() == 0);
+        const auto put = [&](std::size_t at, auto quarters) HWY_ATTR {
+            const auto sum =
+                hn::Add(hn::ConvertTo(floats, hn::PromoteTo(ints, quarters)), hn::LoadU(floats, rows.offsets + at));
+            store(at, hn::Mul(sum, hn::LoadU(floats, rows.steps + at)));
+        };
+        for (; c + lanes <= channels; c += lanes) {
+            const auto number = hn::LoadU(shorts, numbers + c);
+            const auto state = hn::LoadU(shorts, rows.states + c);
+            const auto side = hn::Sub(hn::Add(hn::And(state, one), hn::And(state, one)), one);
+            const auto quarters = hn::Add(hn::ShiftLeft<2>(number), hn::And(side, hn::LoadU(shorts, rows.uses + c)));
+            put(c, hn::LowerHalf(halves, quarters));
+            put(c + lanes / 2, hn::UpperHalf(halves, quarters));
+            const auto index = hn::Add(hn::Add(state, state), hn::And(number, one));
+            hn::StoreU(hn::BitCast(shorts, hn::TableLookupBytes(next, hn::BitCast(bytes, index))), shorts,
+                       rows.states + c);
+        }
+#endif
+        for (; c < channels; ++c) {
+            const auto state = static_cast<unsigned>(rows.states[c]);
+            const std::int16_t quarters = quartersOf(numbers[c], state, rows.uses[c]);
+            rows.states[c] = static_cast<std::int16_t>(nextTrellisState(state, numbers[c]));
+            storeOne(c, valueOfSteps(quarters, rows.offsets[c], rows.steps[c]));
+        }
+    }
+};
+
+template <class Steps> HWY_INLINE void floatsOf(const Steps& steps, std::size_t channels, float* values) {
     const hn::ScalableTag<float> floats;
-    forValues(
-        numbers, offsets, step, channels, [&](std::size_t c, auto value) { hn::StoreU(value, floats, values + c); },
+    steps.each(
+        channels, [&](std::size_t c, auto value) { hn::StoreU(value, floats, values + c); },
         [&](std::size_t c, float value) { values[c] = value; });
 }
 
-void toHalf(const std::int16_t* numbers, const float* offsets, float step, std::size_t channels,
-            std::uint16_t* values) {
+template <class Steps> HWY_INLINE void halvesOf(const Steps& steps, std::size_t channels, std::uint16_t* values) {
     const hn::ScalableTag<float> floats;
     const hn::Rebind<hwy::float16_t, decltype(floats)> halves;
     const hn::Rebind<std::uint16_t, decltype(floats)> words;
     const auto most = hn::Set(floats, kMostHalf);
     const auto least = hn::Set(floats, -kMostHalf);
-    forValues(
-        numbers, offsets, step, channels,
+    steps.each(
+        channels,
         [&](std::size_t c, auto value) {
             const auto bounded = hn::Min(hn::Max(value, least), most);
 #if HWY_TARGET <= HWY_AVX2
@@ -162,13 +212,12 @@ void toHalf(const std::int16_t* numbers, const float* offsets, float step, std::
         [&](std::size_t c, float value) { values[c] = halfFromFloat(std::clamp(value, -kMostHalf, kMostHalf)); });
 }
 
-void toBfloat(const std::int16_t* numbers, const float* offsets, float step, std::size_t channels,
-              std::uint16_t* values) {
+template <class Steps> HWY_INLINE void bfloatsOf(const Steps& steps, std::size_t channels, std::uint16_t* values) {
     const hn::ScalableTag<float> floats;
     const hn::RebindToUnsigned<decltype(floats)> bits;
     const hn::Rebind<std::uint16_t, decltype(floats)> words;
-    forValues(
-        numbers, offsets, step, channels,
+    steps.each(
+        channels,
         [&](std::size_t c, auto value) {
             const auto raw = hn::BitCast(bits, value);
             const auto odd = hn::And(hn::ShiftRight<16>(raw), hn::Set(bits, 1));
@@ -177,6 +226,33 @@ void toBfloat(const std::int16_t* numbers, const float* offsets, float step, std
             hn::StoreU(hn::DemoteTo(words, hn::BitCast(ints, rounded)), words, values + c);
         },
         [&](std::size_t c, float value) { values[c] = bfloatFromFloat(value); });
+}
+
+void toFloat(const std::int16_t* numbers, const float* offsets, float step, std::size_t channels, float* values) {
+    floatsOf(PlainSteps{numbers, offsets, step}, channels, values);
+}
+
+void trellisToFloat(const std::int16_t* numbers, const TrellisRows& rows, std::size_t channels, float* values) {
+    floatsOf(TrellisSteps{numbers, rows}, channels, values);
+}
+
+void toHalf(const std::int16_t* numbers, const float* offsets, float step, std::size_t channels,
+            std::uint16_t* values) {
+    halvesOf(PlainSteps{numbers, offsets, step}, channels, values);
+}
+
+void trellisToHalf(const std::int16_t* numbers, const TrellisRows& rows, std::size_t channels, std::uint16_t* values) {
+    halvesOf(TrellisSteps{numbers, rows}, channels, values);
+}
+
+void toBfloat(const std::int16_t* numbers, const float* offsets, float step, std::size_t channels,
+              std::uint16_t* values) {
+    bfloatsOf(PlainSteps{numbers, offsets, step}, channels, values);
+}
+
+void trellisToBfloat(const std::int16_t* numbers, const TrellisRows& rows, std::size_t channels,
+                     std::uint16_t* values) {
+    bfloatsOf(TrellisSteps{numbers, rows}, channels, values);
 }
 
 void join(const std::uint8_t* high, const std::uint8_t* low, std::size_t count, std::uint16_t* words) {
@@ -266,6 +342,9 @@ HWY_EXPORT(restore);
 HWY_EXPORT(toFloat);
 HWY_EXPORT(toHalf);
 HWY_EXPORT(toBfloat);
+HWY_EXPORT(trellisToFloat);
+HWY_EXPORT(trellisToHalf);
+HWY_EXPORT(trellisToBfloat);
 HWY_EXPORT(join);
 HWY_EXPORT(split);
 HWY_EXPORT(countBits);
@@ -292,6 +371,19 @@ void stepsToHalf(const std::int16_t* numbers, const float* offsets, float step, 
 void stepsToBfloat(const std::int16_t* numbers, const float* offsets, float step, std::size_t channels,
                    std::uint16_t* values) {
     HWY_DYNAMIC_DISPATCH(toBfloat)(numbers, offsets, step, channels, values);
+}
+
+void trellisToFloat(const std::int16_t* numbers, const TrellisRows& rows, std::size_t channels, float* values) {
+    HWY_DYNAMIC_DISPATCH(trellisToFloat)(numbers, rows, channels, values);
+}
+
+void trellisToHalf(const std::int16_t* numbers, const TrellisRows& rows, std::size_t channels, std::uint16_t* values) {
+    HWY_DYNAMIC_DISPATCH(trellisToHalf)(numbers, rows, channels, values);
+}
+
+void trellisToBfloat(const std::int16_t* numbers, const TrellisRows& rows, std::size_t channels,
+                     std::uint16_t* values) {
+    HWY_DYNAMIC_DISPATCH(trellisToBfloat)(numbers, rows, channels, values);
 }
 
 void joinRotated(const std::uint8_t* high, const std::uint8_t* low, std::size_t count, std::uint16_t* words) {

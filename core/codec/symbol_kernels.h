@@ -42,6 +42,21 @@ void stepsToHalf(const std::int16_t* numbers, const float* offsets, float step, 
 void stepsToBfloat(const std::int16_t* numbers, const float* offsets, float step, std::size_t channels,
                    std::uint16_t* values);
 
+/// How the channels of a chunk with trellises are put back (trellis_step.h), in quarters of a step.
+struct TrellisRows {
+    const float* offsets = nullptr;
+    const float* steps = nullptr;
+    /// All ones for channels with a trellis, 0 for the others.
+    const std::int16_t* uses = nullptr;
+    /// Of the channels at the row; left as those of the next.
+    std::int16_t* states = nullptr;
+};
+
+/// The same for a chunk with trellises, whose rows must come one after the other.
+void trellisToFloat(const std::int16_t* numbers, const TrellisRows& rows, std::size_t channels, float* values);
+void trellisToHalf(const std::int16_t* numbers, const TrellisRows& rows, std::size_t channels, std::uint16_t* values);
+void trellisToBfloat(const std::int16_t* numbers, const TrellisRows& rows, std::size_t channels, std::uint16_t* values);
+
 /// words[i] = (high[i] << 8 | low[i]) rotated right by one bit.
 void joinRotated(const std::uint8_t* high, const std::uint8_t* low, std::size_t count, std::uint16_t* words);
 

@@ -238,7 +238,26 @@ struct ModeBits {
     std::int64_t chosen = 0;
     /// Of the numbers as they are.
     std::int64_t own = 0;
+    /// Sums of squares of the channels' numbers as they are.
+    std::vector<double> squares;
+    /// What the modes leave.
+    std::vector<SymbolPlan::Left> left;
 };
+
+/// Squares of what a mode leaves.
+double leftBy(const Moments& moments, std::size_t channel, SymbolMode mode, int weight) {
+    switch (mode) {
+    case SymbolMode::Mean:
+        break;
+    case SymbolMode::Reference:
+        return moments.reference[channel];
+    case SymbolMode::Previous:
+        return afterPrevious(moments, channel, weight);
+    case SymbolMode::Anchor:
+        return moments.anchor[channel];
+    }
+    return moments.own[channel];
+}
 
 template <class Number>
 ModeBits chooseModes(const NumberPlane<Number>& plane, std::size_t groups, SymbolLayout& layout) {
@@ -249,6 +268,9 @@ ModeBits chooseModes(const NumberPlane<Number>& plane, std::size_t groups, Symbo
     for (const Moments& one : moments)
         models.emplace_back(one.count);
     ModeBits bits;
+    bits.squares.resize(plane.channels);
+    for (const Moments& one : moments)
+        bits.left.push_back({std::vector<double>(plane.channels), one.count});
     for (std::size_t c = 0; c < plane.channels; ++c) {
         const ModeChoice choice =
             layout.hasReferences ? chooseMode(moments, models, c) : choosePlainMode(moments.front(), models.front(), c);
@@ -256,6 +278,10 @@ ModeBits chooseModes(const NumberPlane<Number>& plane, std::size_t groups, Symbo
         layout.channels[c].weight = choice.weight;
         bits.chosen += choice.bits;
         bits.own += choice.ownBits;
+        for (std::size_t g = 0; g < moments.size(); ++g) {
+            bits.squares[c] += moments[g].own[c];
+            bits.left[g].squares[c] = leftBy(moments[g], c, choice.mode, choice.weight);
+        }
     }
     return bits;
 }
@@ -264,7 +290,7 @@ int streamsFor(std::size_t values) {
     return values < 32768 ? 1 : values < 131072 ? 2 : 4;
 }
 
-template <class Number> SymbolLayout plan(const NumberPlane<Number>& plane, Predictor predictor) {
+template <class Number> SymbolPlan plan(const NumberPlane<Number>& plane, Predictor predictor) {
     SymbolLayout layout;
     layout.narrow = sizeof(Number) == sizeof(std::int16_t);
     layout.rows.resize(plane.tokens);
@@ -273,32 +299,34 @@ template <class Number> SymbolLayout plan(const NumberPlane<Number>& plane, Pred
     switch (predictor) {
     case Predictor::None:
     case Predictor::ChannelMean:
-        return layout;
+        return {std::move(layout), {}, {}};
     case Predictor::Anchor:
         for (SymbolChannel& channel : layout.channels)
             channel.mode = SymbolMode::Anchor;
-        return layout;
+        return {std::move(layout), {}, {}};
     case Predictor::Previous:
         for (SymbolChannel& channel : layout.channels)
             channel.mode = SymbolMode::Previous;
-        return layout;
+        return {std::move(layout), {}, {}};
     case Predictor::Best:
         break;
     }
 
     SymbolLayout plain = layout;
-    const ModeBits plainBits = chooseModes(plane, 1, plain);
+    ModeBits plainBits = chooseModes(plane, 1, plain);
     // References that save less than modes without them do, or next to nothing, are not worth a closer look.
     const auto gain = findReferences(plane, std::max(plainBits.own - plainBits.chosen, plainBits.own / 128), layout);
     if (!gain)
-        return plain;
+        return {std::move(plain), std::move(plainBits.squares), std::move(plainBits.left)};
     groupRows(gain->left, plane.channels, layout);
-    std::int64_t bits = chooseModes(plane, layout.groups, layout).chosen;
+    ModeBits modeBits = chooseModes(plane, layout.groups, layout);
     const auto copies = std::ranges::count_if(layout.rows, &SymbolRow::copy);
     // Distance, weight and group.
-    bits += static_cast<std::int64_t>(plane.tokens) * 12 * 256 - copies * 4 * 256 +
-            static_cast<std::int64_t>(layout.groups - 1) * kGroupBits * 256;
-    return bits < plainBits.chosen ? layout : plain;
+    const std::int64_t rowBits = static_cast<std::int64_t>(plane.tokens) * 12 * 256 - copies * 4 * 256 +
+                                 static_cast<std::int64_t>(layout.groups - 1) * kGroupBits * 256;
+    if (modeBits.chosen + rowBits < plainBits.chosen)
+        return {std::move(layout), std::move(plainBits.squares), std::move(modeBits.left)};
+    return {std::move(plain), std::move(plainBits.squares), std::move(plainBits.left)};
 }
 
 } // namespace
@@ -307,14 +335,11 @@ std::int64_t modelledBits(std::int64_t count, std::uint64_t squares) {
     return BitModel(count).bits(static_cast<double>(squares));
 }
 
-SymbolLayout planSymbols(const SymbolPlane& plane, Predictor predictor) {
+SymbolPlan planSymbols(const SymbolPlane& plane, Predictor predictor) {
     const auto tokens = static_cast<std::size_t>(plane.tokens);
     const auto channels = static_cast<std::size_t>(plane.channels);
-    SymbolLayout layout = plane.isNarrow ? plan(NumberPlane<std::int16_t>{tokens, channels, plane.narrow}, predictor)
-                                         : plan(NumberPlane<std::int32_t>{tokens, channels, plane.wide}, predictor);
-    for (std::size_t c = 0; c < channels; ++c)
-        layout.channels[c].mean = plane.means[c];
-    return layout;
+    return plane.isNarrow ? plan(NumberPlane<std::int16_t>{tokens, channels, plane.narrow}, predictor)
+                          : plan(NumberPlane<std::int32_t>{tokens, channels, plane.wide}, predictor);
 }
 
 } // namespace kvscope

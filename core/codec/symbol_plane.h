@@ -4,6 +4,7 @@
 #include "core/base/result.h"
 #include "core/codec/raw_vector.h"
 #include "core/codec/symbol_coder.h"
+#include "core/codec/symbol_layout.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -27,6 +28,8 @@ struct SymbolPlane {
 
 /// Encodes integers and means: coded, or packed where that is shorter. Fails only for want of memory.
 Result<EncodedSymbols> encodePlane(const SymbolPlane& plane, const SymbolOptions& options);
+/// The same with a layout that planSymbols() made, for this plane or one much like it.
+Result<EncodedSymbols> encodePlane(const SymbolPlane& plane, SymbolLayout layout, const SymbolOptions& options);
 
 /// Decodes what encodePlane made with the same terms. Trusts nothing; errors name the part that is wrong.
 Result<SymbolPlane> decodePlane(std::span<const std::byte> bytes, std::int64_t tokens, std::int64_t channels,
