@@ -398,6 +398,8 @@ void speeds(std::int64_t tokens) {
     stepped.quantiser = Step{0.35};
     stepped.predictor = Predictor::Best;
     stepped.coder = EntropyCoder::Kvz;
+    Pipeline fast = stepped;
+    fast.effort = kTrellisEffort - 1;
     Pipeline lossless;
     lossless.coder = EntropyCoder::Kvz;
     std::vector<std::vector<char>> packed;
@@ -416,7 +418,9 @@ void speeds(std::int64_t tokens) {
                     speed.ratio, speed.encode, speed.decode, speed.decode / peer, peerName, speed.two);
     };
     line("V in steps, f16", measure(stepped, values), memcpySpeed, "memcpy");
+    line("V, level 1, f16", measure(fast, values), memcpySpeed, "memcpy");
     line("K in steps, f16", measure(stepped, keys), memcpySpeed, "memcpy");
+    line("K, level 1, f16", measure(fast, keys), memcpySpeed, "memcpy");
     line("V, dependent, f16", measure(stepped, madeUp(PlaneKind::Value, DType::F16, tokens, true)), memcpySpeed,
          "memcpy");
     line("V lossless, bf16", measure(lossless, brain), zstd, "zstd -1");
