@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/codec/kvz_trellis.h"
 
+#include "core/codec/fixed_log.h"
 #include "core/codec/side_bits.h"
 #include "core/codec/trellis_kernels.h"
 #include "core/codec/trellis_step.h"
 
 #include <algorithm>
-#include <cmath>
+#include <cstdlib>
 
 namespace kvscope {
 
@@ -33,14 +34,24 @@ double varianceOf(const SymbolPlan& plan, std::size_t channel, std::int64_t toke
 /// What a row that would be a copy takes for each value with a trellis.
 constexpr double kCopiedBits = 1.2;
 
-/// Bits that a trellis adds to a value of which prediction leaves so much variance, in squares of a whole step: steps
-/// are larger, but the points of a state lie a quarter of a step off, those of the value and of what predicts it.
-double extraBits(double variance, bool predicted) {
-    constexpr double kStep = kTrellisStep;
-    constexpr double kRounding = 1.0 / 12;
+/// Bits that a trellis adds to what prediction leaves of a channel: steps are larger, but the points of a state lie a
+/// quarter of a step off, those of the value and of what predicts it.
+double extraBits(const SymbolPlan& plan, std::size_t channel) {
+    constexpr double kLarger = 1 / (static_cast<double>(kTrellisStep) * kTrellisStep);
+    constexpr double kTwelfth = 12;
     constexpr double kOff = 0.047;
-    const double with = variance / (kStep * kStep) + kOff * (predicted ? 2 : 1) + kRounding;
-    return std::log2(with / (variance + kRounding)) / 2;
+    const double off = plan.layout.channels[channel].mode != SymbolMode::Mean ? 2 * kOff : kOff;
+    double bits = 0;
+    for (const SymbolPlan::Left& left : plan.left) {
+        if (left.rows == 0)
+            continue;
+        const auto rows = static_cast<double>(left.rows);
+        const double variance = left.squares[channel] / rows;
+        // Half the logarithm of what it becomes over what it is, both in twelfths, of which rounding adds one.
+        const auto more = realLog2Q8((variance * kLarger + off) * kTwelfth + 1) - realLog2Q8(variance * kTwelfth + 1);
+        bits += rows * static_cast<double>(more) / 512;
+    }
+    return bits;
 }
 
 } // namespace
@@ -58,16 +69,12 @@ TrellisUse chooseTrellises(const SymbolPlane& plane, const SymbolPlan& plan) {
         if (varianceOf(plan, c, plane.tokens) < kLeastVariance || plan.squares[c] > kMostSquares ||
             std::abs(plane.means[c]) > kMostTrellisOffset * kOffsetParts)
             continue;
-        const bool predicted = plan.layout.channels[c].mode != SymbolMode::Mean;
-        double more = copies * kCopiedBits;
-        for (const SymbolPlan::Left& left : plan.left) {
-            if (left.rows > 0)
-                more += static_cast<double>(left.rows) *
-                        extraBits(left.squares[c] / static_cast<double>(left.rows), predicted);
-        }
-        uses[c] = more < 0;
-        count += uses[c] ? 1 : 0;
-        bits += std::min(more, 0.0);
+        const double more = copies * kCopiedBits + extraBits(plan, c);
+        if (more >= 0)
+            continue;
+        uses[c] = true;
+        ++count;
+        bits += more;
     }
     // Only whole rows are copies.
     const bool pays = copies == 0 || bits + copies * kCopiedBits * static_cast<double>(channels - count) < 0;

@@ -138,7 +138,7 @@ struct Pipeline {
     Predictor predictor = Predictor::None;
     EntropyCoder coder = EntropyCoder::Raw;
     /// Level of zlib (1-9) and zstd (1-19) where the coder uses them; of kvz in steps: from kTrellisEffort on it
-    /// searches trellises, which makes chunks some 4 % smaller at equal error and takes half as long again.
+    /// searches trellises, which makes chunks some 4 % smaller at equal error and takes a third longer.
     int effort = 3;
 
     bool operator==(const Pipeline&) const = default;
