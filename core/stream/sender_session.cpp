@@ -213,7 +213,6 @@ void SenderSession::accept(const wire::Request& request) {
                       std::to_string(job.parts.size()));
     job.part = request.firstPart;
     job.nextLoad = request.firstPart;
-    job.fault = host_.takeFault(request.chunk);
     host_.report({SenderEvent::Kind::Asked, peer_, request.chunk, levels[request.level].name});
     jobs_.push_back(std::move(job));
     load();
@@ -325,8 +324,11 @@ OutFrame SenderSession::takeDirectory() {
 
 OutFrame SenderSession::takeSegment() {
     Job& job = jobs_.front();
-    if (!job.struck)
+    if (!job.struck) {
         job.struck = strike(bytesOf(job));
+        // Not before: requests that wait when the connection ends are made again, and their faults are still to come.
+        job.fault = host_.takeFault(job.request.chunk);
+    }
     OutFrame frame;
     frame.payload = job.loaded.front();
     frame.offset = job.offset;

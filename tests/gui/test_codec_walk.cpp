@@ -148,7 +148,7 @@ private slots:
         // Half way between them in decibels.
         const auto half = gainAtEqualError({"mine", 2.7, 0.004}, two);
         QVERIFY(half && std::abs(half->share - 0.1) < 1e-9);
-        QCOMPARE(half->against, std::string("fine - coarse"));
+        QCOMPARE(half->against, std::string("fine \u2013 coarse"));
         QCOMPARE(gainAtEqualError({"mine", 2.2, 0.0161}, two)->against, std::string("coarse"));
         QVERIFY(gainAtEqualError({"mine", 2.2, 0.016}, two)->share < 0);
         // Alone, a factor of two in error is worth half a bit; further away nothing is said.
