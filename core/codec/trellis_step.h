@@ -5,6 +5,7 @@
 #include "core/codec/kvz_step.h"
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 
 /// Trellis-coded quantisation of kvz chunks, for every machine that runs it (Marcellin and Fischer, IEEE Trans. Commun.
@@ -14,7 +15,7 @@
 /// the walk whose points lie nearest to all values, which comes about 1 dB nearer than rounding one by one.
 namespace kvscope {
 
-inline constexpr unsigned kTrellisStates = 8;
+inline constexpr std::size_t kTrellisStates = 8;
 /// The step of a channel with a trellis, in steps of one without: errors have the same mean square.
 inline constexpr float kTrellisStep = 1.125F;
 /// Points lie so many steps below or above those of whole numbers, by the state.
