@@ -7,6 +7,7 @@
 #include "core/stream/trace_shapes.h"
 #include "views/flow_layout.h"
 #include "views/number_format.h"
+#include "views/player_icon.h"
 #include "views/rate_scale.h"
 #include "views/run_async.h"
 #include "views/timeline_picture.h"
@@ -21,7 +22,6 @@
 #include <QKeyEvent>
 #include <QLabel>
 #include <QMenu>
-#include <QPainter>
 #include <QSignalBlocker>
 #include <QSlider>
 #include <QSpinBox>
@@ -42,43 +42,6 @@ const QString kFileEntry = QStringLiteral("file");
 const QString kDrawnEntry = QStringLiteral("drawn");
 
 constexpr RateScale kRates{StreamSession::kLeastRate, StreamSession::kMostRate, TimelineControls::kSliderSteps};
-
-enum class PlayerSign { Rewind, Play, Pause };
-
-/// A sign in the colour of the buttons' text: the style's own are dark in a dark theme as well.
-QIcon playerIcon(const QPalette& palette, PlayerSign sign) {
-    constexpr int kSize = 16;
-    constexpr int kPixels = 3;
-    QIcon icon;
-    for (const auto& [mode, group] :
-         {std::pair(QIcon::Normal, QPalette::Active), {QIcon::Disabled, QPalette::Disabled}}) {
-        QPixmap picture(kSize * kPixels, kSize * kPixels);
-        picture.fill(Qt::transparent);
-        QPainter painter(&picture);
-        painter.scale(kPixels, kPixels);
-        painter.setRenderHint(QPainter::Antialiasing);
-        painter.setPen(Qt::NoPen);
-        painter.setBrush(palette.color(group, QPalette::ButtonText));
-        switch (sign) {
-        case PlayerSign::Rewind:
-            painter.drawRect(QRectF(2, 3, 2, 10));
-            painter.drawPolygon(QPolygonF{{9, 3}, {9, 13}, {4, 8}});
-            painter.drawPolygon(QPolygonF{{14, 3}, {14, 13}, {9, 8}});
-            break;
-        case PlayerSign::Play:
-            painter.drawPolygon(QPolygonF{{4, 2.5}, {4, 13.5}, {13, 8}});
-            break;
-        case PlayerSign::Pause:
-            painter.drawRect(QRectF(4, 3, 3, 10));
-            painter.drawRect(QRectF(9, 3, 3, 10));
-            break;
-        }
-        painter.end();
-        picture.setDevicePixelRatio(kPixels);
-        icon.addPixmap(picture, mode);
-    }
-    return icon;
-}
 
 QDoubleSpinBox* makeBox(const char* name, double least, double most, int decimals, double step, const QString& suffix) {
     auto* box = new QDoubleSpinBox;
