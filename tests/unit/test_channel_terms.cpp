@@ -8,6 +8,7 @@
 #include "core/codec/presets.h"
 #include "core/kv/convert.h"
 #include "tests/unit/codec_cache.h"
+#include "tests/unit/kvz_pipelines.h"
 
 #include <QTemporaryDir>
 #include <QtTest>
@@ -69,14 +70,6 @@ ChunkShape shapeOf(std::int64_t tokens) {
     return shape;
 }
 
-Pipeline steps(double step) {
-    Pipeline pipeline;
-    pipeline.quantiser = Step{step};
-    pipeline.predictor = Predictor::Best;
-    pipeline.coder = EntropyCoder::Kvz;
-    return pipeline;
-}
-
 /// Encodes float16 rows as one chunk, decodes them, and compares with what coding without terms gives.
 struct Coded {
     std::size_t with = 0;
@@ -91,7 +84,7 @@ Coded code(std::vector<float> rows, double step) {
     std::vector<std::byte> native(rows.size() * 2);
     toNative(DType::F16, rows, native);
     convertToFloat(DType::F16, native, rows);
-    const Pipeline pipeline = steps(step);
+    const Pipeline pipeline = kvzSteps(step);
     Coded coded;
     coded.calibration = calibrate(pipeline, shape, rows);
     PlaneCalibration plain = coded.calibration;
@@ -250,7 +243,7 @@ private slots:
         for (unsigned seed = 0; seed < 20; ++seed) {
             PlaneCalibration other = coded.calibration;
             other.channelTerms = randomTerms(static_cast<std::size_t>(kChannels), seed);
-            static_cast<void>(decodeKvzChunk(steps(0.3), other, shapeOf(128), coded.bytes, out));
+            static_cast<void>(decodeKvzChunk(kvzSteps(0.3), other, shapeOf(128), coded.bytes, out));
         }
     }
 

@@ -2,6 +2,7 @@
 #include "core/codec/kvz_codec.h"
 #include "core/codec/native_values.h"
 #include "core/kv/convert.h"
+#include "tests/unit/kvz_pipelines.h"
 
 #include <QtTest>
 
@@ -16,6 +17,7 @@
 #include <vector>
 
 using namespace kvscope;
+using namespace kvscope::testing;
 
 namespace {
 
@@ -105,15 +107,6 @@ Pipeline lossless() {
     return pipeline;
 }
 
-Pipeline stepped(double step, Transform transform = Transform::None) {
-    Pipeline pipeline;
-    pipeline.transform = transform;
-    pipeline.quantiser = Step{step};
-    pipeline.predictor = Predictor::Best;
-    pipeline.coder = EntropyCoder::Kvz;
-    return pipeline;
-}
-
 bool sameBits(float a, float b) {
     return std::memcmp(&a, &b, sizeof a) == 0;
 }
@@ -122,7 +115,7 @@ bool sameBits(float a, float b) {
 void sameOnAll(const TestChunk& chunk) {
     PlaneCalibration calibration;
     calibration.centredRms = 2;
-    for (const Pipeline& pipeline : {stepped(0.3), stepped(0.02), lossless()}) {
+    for (const Pipeline& pipeline : {kvzSteps(0.3), kvzSteps(0.02), lossless()}) {
         std::vector<std::byte> bytes;
         std::vector<std::byte> values;
         for (std::int64_t targets = hwy::SupportedTargets(); targets != 0; targets &= targets - 1) {
@@ -151,7 +144,7 @@ class TestKvzChunks : public QObject {
 private slots:
     void entropyIsKnownChannelByChannel() {
         const TestChunk chunk = makeChunk(DType::F32, 256, 2, 8, Content::Normal);
-        Pipeline pipeline = stepped(0.5);
+        Pipeline pipeline = kvzSteps(0.5);
         pipeline.predictor = Predictor::None;
         PlaneCalibration calibration;
         calibration.centredRms = 1;
@@ -197,9 +190,9 @@ private slots:
                 makeChunk(static_cast<DType>(type), tokens, heads, headDim, static_cast<Content>(content));
             checkLossless(chunk);
             for (const double step : {0.02, 0.5, 3.0}) {
-                checkLossy(chunk, stepped(step));
+                checkLossy(chunk, kvzSteps(step));
                 if (headDim == 8)
-                    checkLossy(chunk, stepped(step, Transform::Hadamard));
+                    checkLossy(chunk, kvzSteps(step, Transform::Hadamard));
             }
         }
     }
@@ -208,9 +201,9 @@ private slots:
         TestChunk chunk = makeChunk(DType::F16, 128, 2, 16, Content::Odd);
         const Rope rope = Rope::plain(10000, 16, Rope::Pairing::HalfSplit);
         chunk.shape.rope = &rope;
-        checkLossy(chunk, stepped(0.4, Transform::RopeInverse));
+        checkLossy(chunk, kvzSteps(0.4, Transform::RopeInverse));
         chunk.shape.rope = nullptr;
-        const auto refused = encodeKvzChunk(stepped(0.4, Transform::RopeInverse), {}, chunk.input());
+        const auto refused = encodeKvzChunk(kvzSteps(0.4, Transform::RopeInverse), {}, chunk.input());
         QVERIFY(!refused);
     }
 
@@ -250,10 +243,10 @@ private slots:
         for (const double step : {0.1, 0.2, 0.4, 0.8}) {
             PlaneCalibration calibration;
             calibration.centredRms = rms;
-            const auto encoded = encodeKvzChunk(stepped(step), calibration, chunk.input());
+            const auto encoded = encodeKvzChunk(kvzSteps(step), calibration, chunk.input());
             QVERIFY(encoded.has_value());
             std::vector<float> decoded(chunk.values.size());
-            QVERIFY(decodeKvzChunk(stepped(step), calibration, chunk.shape, encoded->bytes, decoded).has_value());
+            QVERIFY(decodeKvzChunk(kvzSteps(step), calibration, chunk.shape, encoded->bytes, decoded).has_value());
             double squares = 0;
             for (std::size_t i = 0; i < decoded.size(); ++i)
                 squares += std::pow(static_cast<double>(decoded[i]) - chunk.values[i], 2);
@@ -288,7 +281,7 @@ private slots:
     void damaged() {
         QFETCH(const bool, keep);
         const TestChunk chunk = makeChunk(DType::F16, 40, 2, 8, Content::Odd);
-        const Pipeline pipeline = keep ? lossless() : stepped(0.3);
+        const Pipeline pipeline = keep ? lossless() : kvzSteps(0.3);
         PlaneCalibration calibration;
         calibration.centredRms = centredRms(chunk.values, 16);
         const auto encoded = encodeKvzChunk(pipeline, calibration, chunk.input());

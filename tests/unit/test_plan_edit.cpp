@@ -1,23 +1,17 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/codec/plan_edit.h"
+#include "tests/unit/kvz_pipelines.h"
 
 #include <QTest>
 
 #include <cmath>
 
 using namespace kvscope;
+using namespace kvscope::testing;
 
 namespace {
 
 constexpr LayerKind kCell{LayerIndex(2), PlaneKind::Key};
-
-Pipeline steps(double step) {
-    Pipeline pipeline;
-    pipeline.quantiser = Step{step};
-    pipeline.predictor = Predictor::Best;
-    pipeline.coder = EntropyCoder::Kvz;
-    return pipeline;
-}
 
 Pipeline uniform(int bits) {
     Pipeline pipeline;
@@ -27,7 +21,7 @@ Pipeline uniform(int bits) {
 
 CodecPlan painted() {
     CodecPlan plan;
-    plan.fallback = steps(0.45);
+    plan.fallback = kvzSteps(0.45);
     plan.set(layerRange(0, 4), {PlaneKind::Key}, tokenRange(256, 512), uniform(4));
     return plan;
 }
@@ -41,9 +35,9 @@ private slots:
     void segmentsSayWhatEachStretchOfTokensGets() {
         const auto segments = segmentsOf(painted(), kCell);
         QCOMPARE(segments.size(), std::size_t(3));
-        QVERIFY(segments[0].tokens == tokenRange(0, 256) && segments[0].pipeline == steps(0.45));
+        QVERIFY(segments[0].tokens == tokenRange(0, 256) && segments[0].pipeline == kvzSteps(0.45));
         QVERIFY(segments[1].tokens == tokenRange(256, 512) && segments[1].pipeline == uniform(4));
-        QVERIFY(segments[2].tokens == tokenRange(512, kOpenEnd) && segments[2].pipeline == steps(0.45));
+        QVERIFY(segments[2].tokens == tokenRange(512, kOpenEnd) && segments[2].pipeline == kvzSteps(0.45));
         QCOMPARE(segmentsOf(painted(), {LayerIndex(2), PlaneKind::Value}).size(), std::size_t(1));
         QCOMPARE(segmentsOf(painted(), {LayerIndex(4), PlaneKind::Key}).size(), std::size_t(1));
         // A plane that ends before the stretch does not have it.
@@ -101,7 +95,7 @@ private slots:
         bins.quantiser = MaxAbsBins{};
         QCOMPARE(std::get<MaxAbsBins>(withBits(bins, 4).quantiser).bins, 16);
         QCOMPARE(std::get<Uniform>(withBits(uniform(8), 2).quantiser).bits, 2);
-        QVERIFY(std::abs(gaussianBits(std::get<Step>(withBits(steps(0.45), 2).quantiser).step) - 2) < 0.01);
+        QVERIFY(std::abs(gaussianBits(std::get<Step>(withBits(kvzSteps(0.45), 2).quantiser).step) - 2) < 0.01);
         const Pipeline lossy = withBits(Pipeline{}, 3);
         QVERIFY(std::holds_alternative<Step>(lossy.quantiser));
         QVERIFY(validate(lossy));
@@ -149,16 +143,16 @@ private slots:
     void strengthsOutsideTheRangeNameTheField() {
         const auto bits = withStrength(uniform(4), {Strength::Unit::Bits, 40});
         QVERIFY(!bits && bits.error().where == "quantiser.bits");
-        const auto step = withStrength(steps(1), {Strength::Unit::Step, 1000});
+        const auto step = withStrength(kvzSteps(1), {Strength::Unit::Step, 1000});
         QVERIFY(!step && step.error().where == "quantiser.step");
         QVERIFY(!withStrength(uniform(4), {Strength::Unit::Step, 0.5}));
         QVERIFY(!withStrength(uniform(4), {Strength::Unit::Bits, 3.5}));
-        QVERIFY(!withStrength(steps(1), {Strength::Unit::Bits, 100}));
-        QCOMPARE(std::get<Step>(withStrength(steps(1), {Strength::Unit::Step, 0.3})->quantiser).step, 0.3);
+        QVERIFY(!withStrength(kvzSteps(1), {Strength::Unit::Bits, 100}));
+        QCOMPARE(std::get<Step>(withStrength(kvzSteps(1), {Strength::Unit::Step, 0.3})->quantiser).step, 0.3);
     }
 
     void shortFormsFitInACell() {
-        QCOMPARE(QString::fromStdString(shortForm(steps(0.45))), QStringLiteral("kvz 0.45\u03c3"));
+        QCOMPARE(QString::fromStdString(shortForm(kvzSteps(0.45))), QStringLiteral("kvz 0.45\u03c3"));
         QCOMPARE(QString::fromStdString(shortForm(uniform(4))), QStringLiteral("4b"));
         QCOMPARE(QString::fromStdString(shortForm(Pipeline{})), QStringLiteral("raw"));
     }

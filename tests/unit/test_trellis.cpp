@@ -3,6 +3,7 @@
 #include "core/codec/native_values.h"
 #include "core/codec/trellis_step.h"
 #include "core/kv/convert.h"
+#include "tests/unit/kvz_pipelines.h"
 
 #include <QTest>
 
@@ -17,6 +18,7 @@
 #include <vector>
 
 using namespace kvscope;
+using namespace kvscope::testing;
 
 namespace {
 
@@ -61,10 +63,7 @@ Chunk gaussian(std::size_t tokens, std::size_t channels, unsigned seed, DType ty
 }
 
 Pipeline stepped(double step, int effort) {
-    Pipeline pipeline;
-    pipeline.quantiser = Step{step};
-    pipeline.predictor = Predictor::Best;
-    pipeline.coder = EntropyCoder::Kvz;
+    Pipeline pipeline = kvzSteps(step);
     pipeline.effort = effort;
     return pipeline;
 }
