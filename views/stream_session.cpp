@@ -29,8 +29,10 @@ bool isAdaptive(const std::string& name) {
 
 /// Brings what a strategy reckoned with to the scale of the bandwidth that is shown.
 void scaleEstimates(Timeline& timeline, double factor) {
-    for (Decision& decision : timeline.decisions)
+    for (Decision& decision : timeline.decisions) {
         decision.estimate *= factor;
+        decision.forecast *= factor;
+    }
 }
 
 } // namespace

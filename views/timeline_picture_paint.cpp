@@ -173,7 +173,8 @@ void TimelinePicture::paintEstimates(QPainter& painter) const {
     // Each path is estimated by itself.
     std::array<std::vector<QPointF>, 2> paths;
     for (const Decision& decision : run.decisions) {
-        if (!(decision.estimate > 0) || isFuture(decision.seconds))
+        const bool isGuess = decision.basis == RateBasis::Ids || decision.basis == RateBasis::Assumed;
+        if (!(decision.estimate > 0) || isGuess || isFuture(decision.seconds))
             continue;
         paths[decision.path == 1 ? 1 : 0].emplace_back(xOf(decision.seconds), yOf(decision.estimate));
     }

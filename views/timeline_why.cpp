@@ -24,6 +24,39 @@ QString nameOf(const Candidate& candidate) {
     return candidate.form == ChunkForm::Level ? TimelineWhy::tr("level %1: %2").arg(candidate.level).arg(name) : name;
 }
 
+/// What a bandwidth rests on, in the words of the table and of the sentence above it.
+QString basisText(RateBasis basis) {
+    switch (basis) {
+    case RateBasis::Chunks:
+        break;
+    case RateBasis::Given:
+        return TimelineWhy::tr("given");
+    case RateBasis::Ids:
+        return TimelineWhy::tr("token ids");
+    case RateBasis::Assumed:
+        return TimelineWhy::tr("assumed");
+    case RateBasis::Future:
+        return TimelineWhy::tr("seen ahead");
+    }
+    return TimelineWhy::tr("measured");
+}
+
+QString basisSentence(RateBasis basis) {
+    switch (basis) {
+    case RateBasis::Chunks:
+        break;
+    case RateBasis::Given:
+        return TimelineWhy::tr("known before the request");
+    case RateBasis::Ids:
+        return TimelineWhy::tr("measured while the token ids came: no chunk had yet");
+    case RateBasis::Assumed:
+        return TimelineWhy::tr("assumed: nothing had come on this path yet");
+    case RateBasis::Future:
+        return TimelineWhy::tr("read from the trace ahead of time");
+    }
+    return TimelineWhy::tr("measured");
+}
+
 /// The decision that gave the chunk its form, else the last one about it; null where there was none.
 const Decision* decisionOf(const Timeline& run, std::size_t chunk) {
     if (chunk >= run.chunks.size())
@@ -43,8 +76,14 @@ StatisticsTable candidatesOf(const StreamInput& input, const Timeline& run, cons
     table.columns = {
         {TimelineWhy::tr("Form"), {}, TimelineWhy::tr("How the chunk could have come")},
         {TimelineWhy::tr("First token"), TimelineWhy::tr("s"),
-         TimelineWhy::tr("When the strategy expected the first token with this form, from the request")},
-        {TimelineWhy::tr("In time"), {}, TimelineWhy::tr("Whether the strategy counted on meeting the SLO")},
+         TimelineWhy::tr("When the first token was expected with this form, from the request")},
+        {TimelineWhy::tr("In time"), {}, TimelineWhy::tr("Whether meeting the SLO could be counted on")},
+        {TimelineWhy::tr("Rests on"),
+         {},
+         TimelineWhy::tr("Where the bandwidth reckoned with comes from: measured while chunks came, measured on the "
+                         "token ids before any chunk had come, given, or assumed; text rests on the prefill's speed. "
+                         "In brackets what the strategy did not weigh: reckoned as if all that remained came in this "
+                         "form")},
         {TimelineWhy::tr("Size"), TimelineWhy::tr("MB"), TimelineWhy::tr("Of this chunk in this form")},
         {TimelineWhy::tr("Error"), {}, TimelineWhy::tr("Predicted, as a share of the signal's energy")}};
     const auto weighed = run.consideredBy(decision);
@@ -59,11 +98,16 @@ StatisticsTable candidatesOf(const StreamInput& input, const Timeline& run, cons
         const ChunkOption& option = input.option(decision.chunk, candidate);
         std::vector<QVariant> row;
         row.emplace_back((chosen ? QStringLiteral("\u25b6 ") : QString()) + nameOf(input.candidates()[candidate]));
-        if (found != nullptr && std::isfinite(found->predictedFinish)) {
-            row.emplace_back(found->predictedFinish);
+        if (found != nullptr) {
+            const bool isText = candidate == StreamInput::textCandidate();
+            const QString basis = isText ? TimelineWhy::tr("prefill") : basisText(decision.basis);
+            row.emplace_back(std::isfinite(found->predictedFinish) ? QVariant(found->predictedFinish)
+                                                                   : QVariant(TimelineWhy::tr("never")));
             row.emplace_back(found->meetsSlo ? TimelineWhy::tr("yes") : TimelineWhy::tr("no"));
+            row.emplace_back(found->weighed ? basis : TimelineWhy::tr("(%1)").arg(basis));
         } else {
-            row.emplace_back(TimelineWhy::tr("unknown"));
+            row.emplace_back(TimelineWhy::tr("not offered"));
+            row.emplace_back(QString());
             row.emplace_back(QString());
         }
         row.emplace_back(option.bytes / 1e6);
@@ -82,8 +126,12 @@ QString sentence(const StreamSession& session, const StreamRow& run, std::size_t
                  .arg(formatCount(input.tokensBefore(chunk)), formatCount(input.tokensBefore(chunk + 1) - 1),
                       nameOf(input.candidates()[decision.candidate]), formatSeconds(decision.seconds));
     lines << TimelineWhy::tr("Why: %1.").arg(fromView(decision.reason));
-    lines << (decision.estimate > 0 ? TimelineWhy::tr("It reckoned with %1.").arg(formatRate(decision.estimate))
-                                    : TimelineWhy::tr("It had no estimate of the bandwidth."));
+    const QString rate = TimelineWhy::tr("%1, %2").arg(formatRate(decision.forecast), basisSentence(decision.basis));
+    lines << (decision.estimate > 0
+                  ? TimelineWhy::tr("It reckoned with %1.").arg(rate)
+                  : TimelineWhy::tr("It needs no estimate of the bandwidth; the forecasts rest on %1.").arg(rate));
+    if (std::ranges::any_of(run.timeline.consideredBy(decision), [](const Considered& one) { return !one.weighed; }))
+        lines << TimelineWhy::tr("Forms in brackets it did not weigh.");
     const Timeline& timeline = run.timeline;
     const auto transfers = std::ranges::count(timeline.abandoned, chunk, &AbandonedTransfer::chunk);
     if (transfers > 0)

@@ -7,6 +7,9 @@ namespace kvscope {
 
 namespace {
 
+/// Relative standard deviation of a rate that rests on no chunk.
+constexpr double kGuessSpread = 1.0;
+
 /// The transfer under way of a chunk, or null.
 const SentChunk* transferOf(const Situation& situation, std::size_t chunk) {
     for (auto sent = situation.sent.rbegin(); sent != situation.sent.rend(); ++sent) {
@@ -18,20 +21,30 @@ const SentChunk* transferOf(const Situation& situation, std::size_t chunk) {
 
 } // namespace
 
-std::optional<KvScopePolicy::Rates> KvScopePolicy::rates(const Situation& situation, std::size_t path, bool cautious) {
+KvScopePolicy::Rates KvScopePolicy::rates(const Situation& situation, std::size_t path, bool cautious) {
     Rates rates;
     for (std::size_t p = 0; p < situation.link.paths.size(); ++p) {
         estimators_[p].update(situation, p);
-        const auto estimate = estimators_[p].estimate();
+        auto estimate = estimators_[p].estimate();
+        if (!estimate && p == 0 && situation.idsBitsPerSecond > 0)
+            estimate = {situation.idsBitsPerSecond, kGuessSpread, RateBasis::Ids};
         if (!estimate)
             continue;
         const double rate = cautious ? estimate->cautious() : estimate->rate;
         rates.all += rate;
-        if (p == path)
+        if (p == path) {
             rates.path = rate;
+            rates.basis = estimate->basis;
+        }
     }
+    if (rates.path > 0)
+        return rates;
+    // Nothing has come on this path. What another brings says how fast such links are; it counts for this one alone.
+    rates.path = rates.all;
     if (!(rates.path > 0))
-        return std::nullopt;
+        rates.path = cautious ? kAssumedBitsPerSecond / (1 + kGuessSpread) : kAssumedBitsPerSecond;
+    rates.all += rates.path;
+    rates.basis = RateBasis::Assumed;
     return rates;
 }
 
@@ -86,12 +99,6 @@ std::optional<Choice> KvScopePolicy::nextSend(const Situation& situation) {
     const double asText = finishAsText(situation, rest);
     const bool textFits = asText <= situation.sloSeconds;
     situation.considered.push_back({StreamInput::textCandidate(), asText, textFits});
-    if (!expected || !cautious) {
-        const auto levels = input.levels();
-        const std::size_t first = levels.empty() ? input.candidateCount() - 1 : levels[levels.size() / 2];
-        return Choice{rest.last, first, 0, "nothing known yet: the middle level"};
-    }
-
     std::size_t best = StreamInput::textCandidate();
     double bestFinish = asText;
     double bestLoss = kNever;
@@ -100,8 +107,8 @@ std::optional<Choice> KvScopePolicy::nextSend(const Situation& situation) {
     std::size_t earliest = StreamInput::textCandidate();
     double earliestFinish = asText;
     for (std::size_t c = 1; c < input.candidateCount(); ++c) {
-        const double predicted = finish(situation, rest, c, *expected);
-        const bool fits = finish(situation, rest, c, *cautious) <= situation.sloSeconds;
+        const double predicted = finish(situation, rest, c, expected);
+        const bool fits = finish(situation, rest, c, cautious) <= situation.sloSeconds;
         situation.considered.push_back({c, predicted, fits});
         const double loss = input.loss(rest.last, c);
         if (fits && (loss < bestLoss || (loss == bestLoss && predicted < bestFinish))) {
@@ -114,14 +121,21 @@ std::optional<Choice> KvScopePolicy::nextSend(const Situation& situation) {
             earliestFinish = predicted;
         }
     }
+    if (!expected.known()) {
+        // The first burst of a link says little of what it keeps up: a form that is wrong in neither direction.
+        const auto levels = input.levels();
+        const std::size_t middle = levels.empty() ? input.candidateCount() - 1 : levels[levels.size() / 2];
+        return Choice{rest.last, middle, expected.path, "no chunk has come yet: the middle level", expected.basis};
+    }
     const bool fits = bestLoss < kNever;
     const std::size_t chosen = fits ? best : earliest;
     if (chosen == StreamInput::textCandidate()) {
         resting_ = true;
         return std::nullopt;
     }
-    return Choice{rest.last, chosen, expected->path,
-                  fits ? "the best form with which the rest still fits" : "nothing fits: the earliest first token"};
+    return Choice{rest.last, chosen, expected.path,
+                  fits ? "the best form with which the rest still fits" : "nothing fits: the earliest first token",
+                  expected.basis};
 }
 
 std::optional<Choice> KvScopePolicy::recomputeNow(const Situation& situation, std::size_t chunk) {
@@ -137,27 +151,21 @@ std::optional<Choice> KvScopePolicy::recomputeNow(const Situation& situation, st
         if (situation.arrivedBytes(*sent) >= sent->payload)
             return std::nullopt;
         double arrives = kNever;
-        if (expected)
-            arrives = arrival(situation, *sent, *expected);
+        if (expected.known())
+            arrives = arrival(situation, *sent, expected);
         situation.considered.push_back({text, ready + situation.compute.firstStepSeconds, ready <= latest});
         situation.considered.push_back(
             {sent->candidate, arrives + situation.compute.firstStepSeconds, arrives <= latest});
-        const double estimate = expected ? expected->path : 0;
         if (arrives > ready)
-            return Choice{chunk, text, estimate, "recomputed sooner than its transfer would end"};
+            return Choice{chunk, text, expected.path, "recomputed sooner than its transfer would end", expected.basis};
         // Nothing else is left to recompute, and there is time to have it without loss.
         const bool alone = situation.openCount == 0 && ready <= latest && situation.computeFree <= situation.now &&
                            chunk + 1 == input.chunkCount();
         if (alone && input.loss(chunk, sent->candidate) > 0)
-            return Choice{chunk, text, estimate, "recomputed without loss within the SLO"};
+            return Choice{chunk, text, expected.path, "recomputed without loss within the SLO", expected.basis};
         return std::nullopt;
     }
     const auto expected = rates(situation, 0, false);
-    if (!expected) {
-        const double asText = finishAsText(situation, {chunk, situation.lastOpen, situation.now, situation.now});
-        situation.considered.push_back({text, asText, asText <= situation.sloSeconds});
-        return Choice{chunk, text, 0, "nothing known of the network yet"};
-    }
     // The network alone: everything that is open, and what is still on its way.
     double onTheWay = 0;
     for (const SentChunk& sent : situation.sent) {
@@ -167,7 +175,7 @@ std::optional<Choice> KvScopePolicy::recomputeNow(const Situation& situation, st
     const std::size_t end = situation.lastOpen + 1;
     const double step = situation.compute.firstStepSeconds;
     const double delay = situation.link.paths[0].rttSeconds;
-    const double networkFree = situation.now + delay / 2 + 8.0 * onTheWay / expected->all;
+    const double networkFree = situation.now + delay / 2 + 8.0 * onTheWay / expected.all;
     // With this chunk as text the others are shared as before: in the best form that still fits, else the fastest.
     double asText = kNever;
     if (chunk + 1 == end)
@@ -177,11 +185,11 @@ std::optional<Choice> KvScopePolicy::recomputeNow(const Situation& situation, st
     bool worthIt = true;
     for (std::size_t c = 1; c < input.candidateCount(); ++c) {
         if (chunk + 1 < end && asText > situation.sloSeconds) {
-            const double shared = finish(situation, {chunk + 1, end - 1, networkFree, ready}, c, *expected);
+            const double shared = finish(situation, {chunk + 1, end - 1, networkFree, ready}, c, expected);
             asText = std::min(asText, shared);
         }
         const double bytes = input.bytesBefore(c, end) - input.bytesBefore(c, chunk);
-        const double byNetwork = networkFree + delay / 2 + 8.0 * bytes / expected->all + situation.decodeTail(chunk, c);
+        const double byNetwork = networkFree + delay / 2 + 8.0 * bytes / expected.all + situation.decodeTail(chunk, c);
         situation.considered.push_back({c, byNetwork + step, byNetwork <= latest});
         // Recomputing holds up the first token if the network would have everything before it is done: in time nothing
         // must be lost for that, late anything is.
@@ -191,10 +199,14 @@ std::optional<Choice> KvScopePolicy::recomputeNow(const Situation& situation, st
     }
     situation.considered[weighed] = {text, asText, asText <= situation.sloSeconds};
     if (resting_)
-        return Choice{chunk, text, expected->path, "recomputing alone does best"};
+        return Choice{chunk, text, expected.path, "recomputing alone does best", expected.basis};
+    if (!expected.known())
+        return Choice{chunk, text, expected.path, "no chunk has come yet: the compute lane does not wait",
+                      expected.basis};
     if (!worthIt)
         return std::nullopt;
-    return Choice{chunk, text, expected->path, "recomputed from the front while later chunks are on their way"};
+    return Choice{chunk, text, expected.path, "recomputed from the front while later chunks are on their way",
+                  expected.basis};
 }
 
 std::optional<std::size_t> KvScopePolicy::giveUp(const Situation& situation) {
@@ -205,17 +217,17 @@ std::optional<std::size_t> KvScopePolicy::giveUp(const Situation& situation) {
     if (sent.abandoned || situation.stages[sent.chunk] != ChunkStage::Sent || sent.send.end < kNever)
         return std::nullopt;
     const auto expected = rates(situation, sent.path, false);
-    if (!expected)
+    if (!expected.known())
         return std::nullopt;
     const double step = situation.compute.firstStepSeconds;
-    const double keep = arrival(situation, sent, *expected) + step;
+    const double keep = arrival(situation, sent, expected) + step;
     if (keep <= situation.sloSeconds)
         return std::nullopt;
     const Remaining rest{situation.openCount > 0 ? std::min(situation.firstOpen, sent.chunk) : sent.chunk, sent.chunk,
                          situation.now + situation.link.paths[sent.path].rttSeconds / 2, situation.computeFree};
     double best = finishAsText(situation, rest);
     for (std::size_t c = 1; c < situation.input.candidateCount(); ++c)
-        best = std::min(best, finish(situation, rest, c, *expected));
+        best = std::min(best, finish(situation, rest, c, expected));
     // Late in any case: only for a clear gain.
     constexpr double kClearGain = 0.8;
     if (best <= situation.sloSeconds || best - situation.now < kClearGain * (keep - situation.now))

@@ -27,6 +27,11 @@ private:
         /// Bits per second of the path in question, and of all paths.
         double path = 0;
         double all = 0;
+        /// Of the path's.
+        RateBasis basis = RateBasis::Chunks;
+
+        /// Chunks have come, or the bandwidth was known before; otherwise it is little more than a guess.
+        [[nodiscard]] bool known() const { return basis == RateBasis::Chunks || basis == RateBasis::Given; }
     };
     /// Chunks [first, last] that are still to come, `last` next on the network.
     struct Remaining {
@@ -36,8 +41,8 @@ private:
         double computeFree = 0;
     };
 
-    /// Expected and cautious rates; nothing while nothing is known.
-    std::optional<Rates> rates(const Situation& situation, std::size_t path, bool cautious);
+    /// Expected or cautious rates: measured or given ones, else what the ids' transfer or the other path suggest.
+    Rates rates(const Situation& situation, std::size_t path, bool cautious);
     /// When the first token comes if `last` is sent as a candidate and the rest is shared between recomputing from the
     /// front and sending in the same form from the back.
     static double finish(const Situation& situation, const Remaining& rest, std::size_t candidate, const Rates& rates);

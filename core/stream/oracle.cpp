@@ -139,6 +139,9 @@ Timeline simulateOracle(const StreamInput& input, const StreamSetup& setup, std:
         decision.reason = kReason;
         decision.estimate = 0;
     }
+    // It goes by whole plans.
+    for (Considered& considered : best.considered)
+        considered.weighed = false;
     return best;
 }
 

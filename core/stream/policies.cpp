@@ -9,13 +9,20 @@ namespace kvscope {
 
 namespace {
 
-/// Bits per second of the last chunk that was sent to its end, or nothing.
-std::optional<double> lastThroughput(const Situation& situation) {
+struct LastRate {
+    double bitsPerSecond = 0;
+    RateBasis basis = RateBasis::Chunks;
+};
+
+/// That of the last chunk that was sent to its end, or nothing.
+std::optional<LastRate> lastThroughput(const Situation& situation) {
     for (auto chunk = situation.sent.rbegin(); chunk != situation.sent.rend(); ++chunk) {
         if (!chunk->abandoned && chunk->send.end <= situation.now && !chunk->send.empty())
-            return 8.0 * chunk->payload / chunk->send.seconds();
+            return LastRate{8.0 * chunk->payload / chunk->send.seconds(), RateBasis::Chunks};
     }
-    return situation.link.priorBitsPerSecond;
+    if (situation.link.priorBitsPerSecond)
+        return LastRate{*situation.link.priorBitsPerSecond, RateBasis::Given};
+    return std::nullopt;
 }
 
 } // namespace
@@ -47,7 +54,7 @@ std::optional<Choice> CacheGenPaperPolicy::nextSend(const Situation& situation) 
     const std::size_t chunks = input.chunkCount();
     const double remaining = situation.sloSeconds - situation.now;
     const auto rate = lastThroughput(situation);
-    const double estimate = rate.value_or(0);
+    const auto [estimate, basis] = rate.value_or(LastRate{});
 
     const double recompute = situation.prefillBefore[chunks] - situation.prefillBefore[chunk];
     situation.considered.push_back({StreamInput::textCandidate(), situation.now + recompute, recompute <= remaining});
@@ -56,18 +63,18 @@ std::optional<Choice> CacheGenPaperPolicy::nextSend(const Situation& situation) 
         const double bytes = input.bytesBefore(level, chunks) - input.bytesBefore(level, chunk);
         double seconds = kNever;
         if (rate)
-            seconds = 8.0 * bytes / *rate;
+            seconds = 8.0 * bytes / estimate;
         situation.considered.push_back({level, situation.now + seconds, seconds <= remaining});
         if (!best && seconds <= remaining)
             best = level;
     }
     if (recompute <= remaining || input.levels().empty())
-        return Choice{chunk, StreamInput::textCandidate(), estimate, "recomputing all that remains fits"};
+        return Choice{chunk, StreamInput::textCandidate(), estimate, "recomputing all that remains fits", basis};
     if (!rate)
         return Choice{chunk, input.levels()[input.levels().size() / 2], 0, "nothing known yet: the middle level"};
     if (best)
-        return Choice{chunk, *best, estimate, "the finest level at which all that remains fits"};
-    return Choice{chunk, input.levels().back(), estimate, "nothing fits: the smallest level"};
+        return Choice{chunk, *best, estimate, "the finest level at which all that remains fits", basis};
+    return Choice{chunk, input.levels().back(), estimate, "nothing fits: the smallest level", basis};
 }
 
 std::optional<Choice> CacheGenCodePolicy::nextSend(const Situation& situation) {
@@ -89,8 +96,9 @@ std::optional<Choice> CacheGenCodePolicy::nextSend(const Situation& situation) {
     }
     situation.considered.push_back({StreamInput::textCandidate(), situation.now + kTextSeconds, false});
     if (best)
-        return Choice{chunk, *best, rate, "the finest level within this chunk's share of the SLO"};
-    return Choice{chunk, StreamInput::textCandidate(), rate, "no level fits this chunk's share of the SLO"};
+        return Choice{chunk, *best, rate, "the finest level within this chunk's share of the SLO", RateBasis::Future};
+    return Choice{chunk, StreamInput::textCandidate(), rate, "no level fits this chunk's share of the SLO",
+                  RateBasis::Future};
 }
 
 std::vector<PolicyName> policiesFor(const StreamInput& input) {

@@ -70,6 +70,8 @@ public:
     double computeFree = 0;
     /// Where to write down the candidates that were weighed for the decision at hand.
     std::vector<Considered>& considered;
+    /// At which token ids and sizes came on the first path; 0 before they have.
+    double idsBitsPerSecond = 0;
 
     /// What is known to have passed on a path within [begin, end) of the sender's time: not before half a round trip
     /// after it arrived. Bytes sent again do not count.
@@ -97,6 +99,8 @@ struct Choice {
     /// Bits per second reckoned with; 0 for none.
     double estimate = 0;
     std::string_view reason;
+    /// Of the estimate.
+    RateBasis basis = RateBasis::Chunks;
 };
 
 /// Of choices of text where none can be recomputed.

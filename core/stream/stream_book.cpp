@@ -59,6 +59,13 @@ Situation& StreamBook::situationAt(double now, std::size_t path, bool atReceiver
     const double busyUntil = running_ != kNoIndex ? std::max(now, runningEnd_) : now;
     situation_.computeFree = std::max(busyUntil, timeline_.idsArrived) + boundSeconds_;
     situation_.atReceiver = atReceiver;
+    situation_.idsBitsPerSecond = 0;
+    if (const Interval& ids = timeline_.idsSend; ids.end > ids.begin && ids.end <= now) {
+        // The receiver knows when they came, the sender when they left.
+        const double rtt = situation_.link.paths[0].rttSeconds;
+        const double seconds = timeline_.idsArrived <= now ? timeline_.idsArrived - ids.begin - rtt / 2 : ids.seconds();
+        situation_.idsBitsPerSecond = 8.0 * AskAhead::firstRate(timeline_.wireBytes, seconds);
+    }
     return situation_;
 }
 
@@ -101,11 +108,58 @@ std::optional<Choice> StreamBook::chooseAhead(std::size_t path, double then, std
     return choice;
 }
 
+StreamBook::Forecast StreamBook::forecastRate() const {
+    const std::size_t path = situation_.path;
+    for (auto sent = sent_.rbegin(); sent != sent_.rend(); ++sent) {
+        if (sent->path == path && !sent->abandoned && sent->send.end <= situation_.now && !sent->send.empty())
+            return {8.0 * sent->payload / sent->send.seconds(), RateBasis::Chunks};
+    }
+    if (path == 0 && situation_.link.priorBitsPerSecond)
+        return {*situation_.link.priorBitsPerSecond, RateBasis::Given};
+    if (path == 0 && situation_.idsBitsPerSecond > 0)
+        return {situation_.idsBitsPerSecond, RateBasis::Ids};
+    return {situation_.idsBitsPerSecond > 0 ? situation_.idsBitsPerSecond : kAssumedBitsPerSecond, RateBasis::Assumed};
+}
+
+double StreamBook::forecast(std::size_t chunk, std::size_t candidate, double bitsPerSecond) const {
+    std::size_t first = chunk;
+    std::size_t end = chunk + 1;
+    if (openCount_ > 0) {
+        first = std::min(first, firstOpen_);
+        end = std::max(end, lastOpen_ + 1);
+    }
+    const double step = compute_.firstStepSeconds;
+    if (candidate == StreamInput::textCandidate())
+        return situation_.computeFree + prefillBefore_[end] - prefillBefore_[first] + step;
+    const double bytes = input_.bytesBefore(candidate, end) - input_.bytesBefore(candidate, first);
+    return situation_.pathFree + 8.0 * bytes / bitsPerSecond + situation_.link.paths[situation_.path].rttSeconds / 2 +
+           situation_.decodeTail(chunk, candidate) + step;
+}
+
+void StreamBook::forecastOthers(const Choice& choice, std::size_t first, double bitsPerSecond) {
+    const std::size_t weighed = timeline_.considered.size();
+    for (std::size_t candidate = 0; candidate < input_.candidateCount(); ++candidate) {
+        const bool known = std::any_of(
+            timeline_.considered.begin() + static_cast<std::ptrdiff_t>(first),
+            timeline_.considered.begin() + static_cast<std::ptrdiff_t>(weighed),
+            [&](const Considered& one) { return one.candidate == candidate && one.predictedFinish < kNever; });
+        if (known || (candidate == StreamInput::textCandidate() && !text_))
+            continue;
+        const double finish = forecast(choice.chunk, candidate, bitsPerSecond);
+        timeline_.considered.push_back({candidate, finish, finish <= situation_.sloSeconds, false});
+    }
+}
+
 std::size_t StreamBook::record(const Choice& choice, double now) {
     const std::size_t first =
         timeline_.decisions.empty() ? 0 : timeline_.decisions.back().first + timeline_.decisions.back().count;
+    Forecast rate{choice.estimate, choice.basis};
+    if (!(choice.estimate > 0))
+        rate = forecastRate();
+    forecastOthers(choice, first, rate.bitsPerSecond);
     timeline_.decisions.push_back({now, choice.chunk, choice.candidate, choice.estimate, choice.reason, first,
-                                   timeline_.considered.size() - first, situation_.path});
+                                   timeline_.considered.size() - first, situation_.path, rate.bitsPerSecond,
+                                   rate.basis});
     return timeline_.decisions.size() - 1;
 }
 

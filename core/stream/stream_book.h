@@ -58,6 +58,7 @@ protected:
     /// Says of transfers of a path that wait behind others when they are expected to begin.
     void noteForeseen(std::size_t path, std::span<const AskedFor> asked);
     [[nodiscard]] bool isSensible(const Choice& choice) const;
+    /// Writes a decision down, with a forecast for each candidate that the policy did not weigh.
     std::size_t record(const Choice& choice, double now);
     /// Takes a choice of text: the compute lane is bound to the chunk.
     void bindText(const Choice& choice, double now);
@@ -94,6 +95,16 @@ protected:
     Situation situation_;
 
 private:
+    struct Forecast {
+        double bitsPerSecond = 0;
+        RateBasis basis = RateBasis::Assumed;
+    };
+    /// What can be said of the path that was asked about without a policy's help.
+    [[nodiscard]] Forecast forecastRate() const;
+    /// When the first token comes if `chunk` and everything still open come in one form.
+    [[nodiscard]] double forecast(std::size_t chunk, std::size_t candidate, double bitsPerSecond) const;
+    void forecastOthers(const Choice& choice, std::size_t first, double bitsPerSecond);
+
     std::vector<double> prefillBefore_;
     /// Prefill bound to the lane but not begun, seconds.
     double boundSeconds_ = 0;

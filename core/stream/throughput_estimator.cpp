@@ -22,6 +22,7 @@ constexpr double kNewSeconds = 0.1;
 } // namespace
 
 void ThroughputEstimator::add(double bitsPerSecond, double seconds) {
+    measured_ = true;
     const double keep = std::exp(-seconds / kMemorySeconds);
     seconds_ = keep * seconds_ + seconds;
     bits_ = keep * bits_ + bitsPerSecond * seconds;
@@ -68,7 +69,8 @@ std::optional<ThroughputEstimator::Estimate> ThroughputEstimator::estimate() con
     const double mean = bits_ / seconds_;
     const double variance = std::max(0.0, squares_ / seconds_ / (mean * mean) - 1.0);
     const double unseen = kNewSpread * kNewSeconds / (kNewSeconds + seconds_);
-    return Estimate{mean, std::sqrt(variance + kLeastSpread * kLeastSpread + unseen * unseen)};
+    return Estimate{mean, std::sqrt(variance + kLeastSpread * kLeastSpread + unseen * unseen),
+                    measured_ ? RateBasis::Chunks : RateBasis::Given};
 }
 
 } // namespace kvscope

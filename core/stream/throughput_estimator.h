@@ -17,6 +17,7 @@ public:
         double rate = 0;
         /// Standard deviation relative to the rate, uncertainty about short observation included.
         double spread = 0;
+        RateBasis basis = RateBasis::Chunks;
 
         /// A rate that the link will most likely keep up.
         [[nodiscard]] double cautious() const { return rate / (1.0 + spread); }
@@ -24,13 +25,15 @@ public:
 
     /// Takes in what has arrived since the last call.
     void update(const Situation& situation, std::size_t path);
-    /// Nothing before anything has arrived, unless the link's bandwidth was known before.
+    /// Nothing before any chunk has arrived, unless the link's bandwidth was known before.
     [[nodiscard]] std::optional<Estimate> estimate() const;
 
 private:
     void add(double bitsPerSecond, double seconds);
 
     bool started_ = false;
+    /// Something has come, so that not only what was known before the request counts.
+    bool measured_ = false;
     double until_ = 0;
     /// Faded sums of seconds, bits, and bits squared over seconds.
     double seconds_ = 0;

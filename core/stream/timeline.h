@@ -61,15 +61,29 @@ struct AbandonedTransfer {
     bool operator==(const AbandonedTransfer&) const = default;
 };
 
-/// A candidate that a policy weighed.
+/// A candidate of a decision, with what was to be expected of it at that moment.
 struct Considered {
     std::size_t candidate = 0;
     /// When the first token was expected with it, seconds from the request.
     double predictedFinish = 0;
     bool meetsSlo = false;
+    /// By the policy. Of the others the forecast is that everything still to be decided came in this form.
+    bool weighed = true;
 
     bool operator==(const Considered&) const = default;
 };
+
+/// What a bandwidth that is reckoned with rests on.
+enum class RateBasis : std::uint8_t {
+    Chunks,  ///< measured while chunks came
+    Given,   ///< known before the request
+    Ids,     ///< measured while the token ids and sizes came, before any chunk
+    Assumed, ///< nothing has come on the path: as fast as another path, else kAssumedBitsPerSecond
+    Future,  ///< looked up in the future
+};
+
+/// What is assumed of a path where nothing at all is known.
+inline constexpr double kAssumedBitsPerSecond = 1e9;
 
 /// One choice of a policy with its reasons.
 struct Decision {
@@ -86,6 +100,11 @@ struct Decision {
     std::size_t count = 0;
     /// The path that was asked about, and whose bandwidth was reckoned with.
     std::size_t path = 0;
+    /// With what the finish of candidates that the policy did not weigh was forecast, bits per second: the estimate, if
+    /// there is one.
+    double forecast = 0;
+    /// Of the forecast.
+    RateBasis basis = RateBasis::Chunks;
 
     bool operator==(const Decision&) const = default;
 };

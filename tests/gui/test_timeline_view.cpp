@@ -209,18 +209,33 @@ private slots:
         QVERIFY(session_->bandwidth() < bandwidth);
     }
 
-    void everyFormIsWeighedOrSaidToBeUnknown() {
-        // The very first chunk is decided before anything is known of the network.
+    void everyFormHasAForecastThatSaysWhatItRestsOn() {
+        const auto basis = [this](std::size_t form) { return view_->why().table().table().rows[form][3].toString(); };
+        // The very first chunk is decided before any has come.
         session_->setChunk(0);
         const StatisticsTable& table = view_->why().table().table();
         QCOMPARE(table.rows.size(), session_->input()->candidateCount());
         QVERIFY(table.rows[0][0].toString().startsWith(QStringLiteral("\u25b6")));
-        QCOMPARE(table.rows[1][1].toString(), QStringLiteral("unknown"));
-        // Known from before, every form has a prediction.
+        QCOMPARE(basis(0), QStringLiteral("prefill"));
+        QCOMPARE(basis(1), QStringLiteral("token ids"));
+        QVERIFY(view_->why().text().contains(QStringLiteral("while the token ids came")));
         StreamSettings known = session_->settings();
         known.bandwidthKnown = true;
         QVERIFY(session_->edit(QStringLiteral("known"), known));
-        QVERIFY(view_->why().table().table().rows[1][1].typeId() == QMetaType::Double);
+        QCOMPARE(basis(1), QStringLiteral("given"));
+        // A strategy that weighs nothing: what each form would have brought, in brackets.
+        session_->setFocus("kvz-low");
+        session_->setChunk(3);
+        QCOMPARE(basis(0), QStringLiteral("(prefill)"));
+        QCOMPARE(basis(1), QStringLiteral("(measured)"));
+        for (const StreamRow& row : session_->rows()) {
+            session_->setFocus(row.name);
+            for (std::size_t chunk = 0; chunk < session_->input()->chunkCount(); ++chunk) {
+                session_->setChunk(chunk);
+                for (const auto& cells : view_->why().table().table().rows)
+                    QVERIFY2(cells[1].typeId() == QMetaType::Double, row.name.c_str());
+            }
+        }
     }
 
     void scrubbingShowsTheRunAsOfThen() {

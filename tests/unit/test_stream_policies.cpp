@@ -109,6 +109,51 @@ private slots:
         QCOMPARE(own.chunks[text->chunk].candidate, StreamInput::textCandidate());
     }
 
+    // "Why this level?" has an answer for each form, before the first chunk has come too.
+    void everyDecisionForecastsEveryForm() {
+        const auto input = stageInput();
+        const double ids = 8.0 * input.idBytes() / (8.0 * input.idBytes() / 4e9 + 5e-5);
+        for (const auto& [name, run] : runAll(input, *stepTrace(std::vector<TracePoint>{{0, 4e9}, {0.4, 0.4e9}}))) {
+            QVERIFY2(!run.decisions.empty(), name.c_str());
+            for (const Decision& decision : run.decisions) {
+                QVERIFY2(decision.forecast > 0, name.c_str());
+                if (decision.estimate > 0)
+                    QCOMPARE(decision.forecast, decision.estimate);
+                std::vector<bool> known(input.candidateCount());
+                for (const Considered& one : run.consideredBy(decision)) {
+                    if (one.predictedFinish < kNever && one.predictedFinish > decision.seconds)
+                        known[one.candidate] = true;
+                }
+                QVERIFY2(std::ranges::find(known, false) == known.end(),
+                         qPrintable(QString("%1 at %2 s").arg(QString::fromStdString(name)).arg(decision.seconds)));
+            }
+            if (name == "cachegen-code")
+                continue;
+            // Only the ids have come: their rate, less the grain with which so short a time is known.
+            QCOMPARE(run.decisions.front().basis, RateBasis::Ids);
+            QVERIFY(std::abs(run.decisions.front().forecast - ids) < 1e-6 * ids);
+            if (name != "text")
+                QCOMPARE(run.decisions.back().basis, RateBasis::Chunks);
+        }
+        // The first text, 20 ms after the request: weighed with what the ids suggest.
+        const Timeline own = runAll(input, *constantTrace(4e9)).at("kvscope");
+        const Decision& first = own.decisions[own.chunks[0].decision];
+        QCOMPARE(first.candidate, StreamInput::textCandidate());
+        QVERIFY(first.seconds < 0.021);
+        QCOMPARE(first.basis, RateBasis::Ids);
+        QVERIFY(std::ranges::all_of(own.consideredBy(first), &Considered::weighed));
+        QCOMPARE(own.consideredBy(first).size(), input.candidateCount());
+        // What a fixed form would bring, if nothing changed, is what it brings.
+        const Timeline small = runAll(input, *constantTrace(4e9)).at("small");
+        for (const Decision& decision : small.decisions) {
+            const auto forecasts = small.consideredBy(decision);
+            const auto chosen = std::ranges::find(forecasts, decision.candidate, &Considered::candidate);
+            QVERIFY(!chosen->weighed);
+            if (decision.basis == RateBasis::Chunks)
+                QVERIFY(within5(chosen->predictedFinish, small.ttft));
+        }
+    }
+
     void cacheGenAsInThePaper() {
         const auto input = stageInput();
         const auto runs = runAll(input, *constantTrace(1e9));
