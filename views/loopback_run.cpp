@@ -113,8 +113,7 @@ SenderOptions LoopbackRun::senderOptions(const BandwidthTrace& curve, double rtt
     options.lossRate = settings.lossRate;
     options.jitterSeconds = settings.jitterSeconds;
     options.seed = settings.seed;
-    for (const Fault& fault : settings.faults)
-        options.faults.push_back(faultOf(fault));
+    options.sharedFaults = faults_;
     return options;
 }
 
@@ -153,6 +152,9 @@ void LoopbackRun::start() {
 void LoopbackRun::serve() {
     toldCurve_ = pointsOf(session_.bandwidthCurve());
     toldFaults_ = session_.settings().faults;
+    faults_ = std::make_shared<FaultList>();
+    for (const Fault& fault : toldFaults_)
+        faults_->add(faultOf(fault));
     const OwnLevelsRequest request = ownLevelsFor(session_);
     if (levels_ == nullptr || !(request == encoded_))
         levels_ = std::make_shared<OwnLevels>();
@@ -270,11 +272,16 @@ void LoopbackRun::follow() {
         }
         beside_.setDelays(settings.second->rttSeconds, settings.lossRate, settings.jitterSeconds, settings.seed);
     }
+    const auto isIn = [](const std::vector<Fault>& faults, const Fault& fault) {
+        return std::ranges::any_of(faults, [&fault](const Fault& other) { return sameFault(fault, other); });
+    };
     for (const Fault& fault : settings.faults) {
-        const auto told = [&fault](const Fault& other) { return sameFault(fault, other); };
-        if (std::ranges::none_of(toldFaults_, told))
-            for (LiveServer* server : {&server_, &beside_})
-                server->inject(faultOf(fault));
+        if (!isIn(toldFaults_, fault))
+            faults_->add(faultOf(fault));
+    }
+    for (const Fault& fault : toldFaults_) {
+        if (!isIn(settings.faults, fault))
+            faults_->remove(faultOf(fault));
     }
     toldFaults_ = settings.faults;
 }

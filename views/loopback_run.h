@@ -87,6 +87,8 @@ private:
     std::int64_t chunkTokens_ = 0;
     /// What is going to be shown once the receiver knows what there is.
     ShownTransfer transfer_;
+    /// What both senders share: a fault strikes once, on the path that sends its chunk.
+    std::shared_ptr<FaultList> faults_;
     /// What the sender has been told.
     std::vector<TracePoint> toldCurve_;
     std::vector<TracePoint> toldSecond_;

@@ -94,6 +94,8 @@ class Sender::Impl final : public SessionHost {
 public:
     Impl(ContextShelfPtr shelf, SenderOptions options)
         : options_(std::move(options))
+        , faults_(options_.sharedFaults != nullptr ? options_.sharedFaults
+                                                   : std::make_shared<FaultList>(options_.faults))
         , contexts_(std::move(shelf))
         , acceptor_(io_)
         , timer_(io_)
@@ -189,9 +191,7 @@ public:
             options_.jitterSeconds = jitterSeconds;
         });
     }
-    void inject(const SenderFault& fault) {
-        asio::post(io_, [this, fault] { options_.faults.push_back(fault); });
-    }
+    void inject(const SenderFault& fault) { faults_->add(fault); }
     [[nodiscard]] std::uint16_t port() const { return port_; }
     [[nodiscard]] std::int64_t sentBytes() const { return sent_.load(); }
     [[nodiscard]] std::size_t receivers() const { return count_.load(); }
@@ -206,14 +206,7 @@ public:
             options_.watch(event);
     }
 
-    std::optional<SenderFault> takeFault(std::size_t chunk) override {
-        const auto found = std::ranges::find(options_.faults, chunk, &SenderFault::chunk);
-        if (found == options_.faults.end())
-            return std::nullopt;
-        const SenderFault fault = *found;
-        options_.faults.erase(found);
-        return fault;
-    }
+    std::optional<SenderFault> takeFault(std::size_t chunk) override { return faults_->take(chunk); }
 
     TransferTrouble troubleOf(std::uint64_t draw, double payload) override {
         LinkPath path;
@@ -331,6 +324,7 @@ private:
     }
 
     SenderOptions options_;
+    std::shared_ptr<FaultList> faults_;
     OpenContexts contexts_;
     Clock::time_point start_ = Clock::now();
     asio::io_context io_{1};

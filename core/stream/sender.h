@@ -4,6 +4,7 @@
 #include "core/base/result.h"
 #include "core/store/encoded_context.h"
 #include "core/stream/bandwidth_trace.h"
+#include "core/stream/fault_list.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -15,19 +16,6 @@
 #include <vector>
 
 namespace kvscope {
-
-/// Something that goes wrong on purpose with one chunk, the next time that a receiver asks for it.
-struct SenderFault {
-    enum class Kind : std::uint8_t {
-        Lose,    ///< takes its time on the link but never arrives
-        Corrupt, ///< arrives with flipped bits
-        Delay,   ///< it and all behind it arrive `seconds` late
-        Drop     ///< the connection is cut in the middle of it
-    };
-    Kind kind = Kind::Lose;
-    std::size_t chunk = 0;
-    double seconds = 0;
-};
 
 /// "lose:3", "corrupt:3", "delay:3:0.5" (seconds) or "drop:3".
 Result<SenderFault> parseFault(std::string_view text);
@@ -62,6 +50,8 @@ struct SenderOptions {
     double jitterSeconds = 0;
     std::uint64_t seed = 1;
     std::vector<SenderFault> faults;
+    /// In place of `faults`: a list that senders of the same context share.
+    std::shared_ptr<FaultList> sharedFaults;
     std::size_t maxReceivers = 64;
     /// A receiver that takes nothing, or says nothing and waits for nothing, for so long is let go.
     double stallSeconds = 30;
@@ -86,6 +76,7 @@ public:
     void setTrace(const std::shared_ptr<const BandwidthTrace>& trace, double at);
     /// For chunks that nothing has been sent of yet; values outside the ranges of a LinkPath change nothing.
     void setDelays(double rttSeconds, double lossRate, double jitterSeconds, std::uint64_t seed);
+    /// Into the shared list, if there is one.
     void inject(const SenderFault& fault);
 
     /// Bytes handed to the network so far.

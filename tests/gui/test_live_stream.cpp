@@ -209,6 +209,27 @@ private slots:
         }
     }
 
+    void faultsStrikeOnceOnTwoPaths() {
+        view_->findChild<QCheckBox*>(QStringLiteral("secondPath"))->click();
+        view_->findChild<QDoubleSpinBox*>(QStringLiteral("secondBandwidth"))->setValue(4);
+        session_->setFocus("kvz-high");
+        const std::size_t chunks = session_->input()->chunkCount();
+        StreamSettings damaged = session_->settings();
+        for (std::size_t chunk = 0; chunk < chunks; ++chunk)
+            damaged.faults.push_back({Fault::Kind::Corrupt, chunk, 0});
+        QVERIFY(session_->edit(QStringLiteral("faults"), damaged));
+        runForReal();
+        QVERIFY2(run().problem() == nullptr, qPrintable(run().text()));
+        // Every chunk was sent twice, one or the other time on either path.
+        const Timeline& struck = session_->row("kvz-high", true)->timeline;
+        QCOMPARE(struck.abandoned.size(), chunks);
+        const auto elsewhere = std::ranges::count_if(struck.abandoned, [&struck](const AbandonedTransfer& lost) {
+            return struck.chunks[lost.chunk].path != lost.path;
+        });
+        QVERIFY(elsewhere > 0);
+        QCOMPARE(session_->row("kvz-high")->timeline.abandoned.size(), chunks);
+    }
+
     void mapsFillAsChunksReallyArrive() {
         session_->setBandwidth(2e9);
         session_->setFocus("kvz-high");

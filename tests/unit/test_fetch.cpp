@@ -219,6 +219,27 @@ private slots:
         QVERIFY(fetched->cache().info().name.find("partial") != std::string::npos);
     }
 
+    void aSharedFaultStrikesOnce() {
+        SenderOptions options;
+        options.sharedFaults = std::make_shared<FaultList>();
+        const auto first = serve(*encoded_, options);
+        const auto second = serve(*encoded_, options);
+        // Told to one, it strikes wherever its chunk is sent next, and nowhere else.
+        first->inject({SenderFault::Kind::Corrupt, 1, 0});
+        for (const std::size_t expected : {1U, 0U}) {
+            const auto fetched = fetchContext(fetchFrom({second.get()}, "kvz-high"), pool_);
+            QVERIFY(fetched && !fetched->problem);
+            QCOMPARE(fetched->timeline.abandoned.size(), expected);
+        }
+        const auto plain = fetchContext(fetchFrom({first.get()}, "kvz-high"), pool_);
+        QVERIFY(plain && !plain->problem);
+        QVERIFY(plain->timeline.abandoned.empty());
+        // Taken back before its chunk is sent.
+        options.sharedFaults->add({SenderFault::Kind::Lose, 2, 0});
+        options.sharedFaults->remove({SenderFault::Kind::Lose, 2, 0});
+        QVERIFY(!options.sharedFaults->take(2));
+    }
+
     void twoSendersShareAContext() {
         // Some 45 kB at 0.4 and 1.2 Mbit/s.
         SenderOptions slow;
