@@ -237,7 +237,8 @@ void CodecPanel::display() {
         figures.push_back(
             {tr("%1 %").arg(formatNumber(-100 * gain->share, 2)),
              tr("of size at the error of %1").arg(QString::fromStdString(gain->against)),
-             tr("The plan is %1: bits a value against what the preset would need there.").arg(toText(*gain))});
+             tr("The plan is %1: bits a value against what the preset would need there.").arg(toText(*gain)),
+             QStringLiteral("gain")});
     summary_->setFigures(std::move(figures), !session().isComplete());
     showStages();
 }

@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 
 namespace kvscope::views {
 
@@ -33,6 +34,27 @@ QString bytesText(std::int64_t bytes) {
 
 QString times(double ratio) {
     return formatNumber(ratio, 3, true) + QStringLiteral("\u00d7");
+}
+
+QString keyOf(const SummaryFigure& figure) {
+    return figure.key.isEmpty() ? figure.caption : figure.key;
+}
+
+/// Figures at the places that they had before, with those of before that are not among them.
+std::vector<SummaryFigure> withThoseBefore(std::vector<SummaryFigure> figures,
+                                           const std::vector<SummaryFigure>& before) {
+    std::vector<SummaryFigure> merged;
+    for (const SummaryFigure& old : before) {
+        const auto found = std::ranges::find(figures, keyOf(old), keyOf);
+        if (found == figures.end()) {
+            merged.push_back(old);
+            continue;
+        }
+        merged.push_back(std::move(*found));
+        figures.erase(found);
+    }
+    std::ranges::move(figures, std::back_inserter(merged));
+    return merged;
 }
 
 } // namespace
@@ -85,7 +107,8 @@ std::vector<SummaryFigure> summaryFigures(const EncodeReport& report, const std:
              tr("of prefill at %1 tok/s").arg(formatCount(std::llround(report.prefillTokensPerSecond.value_or(0)))),
              tr("Encoding time on one core as a share of the time in which the prefill computes the same "
                 "tokens at %1 tokens/s.")
-                 .arg(formatNumber(report.prefillTokensPerSecond.value_or(0)))});
+                 .arg(formatNumber(report.prefillTokensPerSecond.value_or(0))),
+             QStringLiteral("prefill")});
     return figures;
 }
 
@@ -99,6 +122,8 @@ CodecSummary::CodecSummary(QWidget* parent)
 }
 
 void CodecSummary::setFigures(std::vector<SummaryFigure> figures, bool pending) {
+    if (pending)
+        figures = withThoseBefore(std::move(figures), figures_);
     const bool moved = figures.size() != figures_.size();
     figures_ = std::move(figures);
     pending_ = pending;
@@ -125,32 +150,34 @@ QFont CodecSummary::captionFont() const {
 CodecSummary::Layout CodecSummary::layoutFor(double width) const {
     const QFontMetricsF values(valueFont());
     const QFontMetricsF captions(captionFont());
+    const auto need = [&](const SummaryFigure& figure) {
+        return std::max(values.horizontalAdvance(figure.value), captions.horizontalAdvance(figure.caption)) + kGap;
+    };
+    // Room for what figures usually say, so that columns stand still while they change.
+    const double usual = need({QStringLiteral("0.000000"), tr("smaller than the dump"), {}, {}});
+    const int columns = std::max(1, static_cast<int>((width + kGap) / usual));
+    const double columnWidth = std::min((width + kGap) / columns, 1.5 * usual);
+    const double rowHeight = values.height() + captions.height() + 4;
     Layout layout;
-    for (const SummaryFigure& figure : figures_)
-        layout.columnWidth = std::max(
-            {layout.columnWidth, values.horizontalAdvance(figure.value), captions.horizontalAdvance(figure.caption)});
-    layout.columnWidth += kGap;
-    layout.columns = std::max(1, static_cast<int>((width + kGap) / layout.columnWidth));
-    layout.rows = (static_cast<int>(figures_.size()) + layout.columns - 1) / layout.columns;
-    // As even as the number of rows allows.
-    if (layout.rows > 0)
-        layout.columns = (static_cast<int>(figures_.size()) + layout.rows - 1) / layout.rows;
-    layout.columnWidth = std::min(width / layout.columns, layout.columnWidth * 1.5);
-    layout.rowHeight = values.height() + captions.height() + 4;
+    int column = 0;
+    int row = 0;
+    for (const SummaryFigure& figure : figures_) {
+        const int span = std::clamp(static_cast<int>(std::ceil(need(figure) / columnWidth)), 1, columns);
+        if (column + span > columns) {
+            column = 0;
+            ++row;
+        }
+        layout.cells.emplace_back(column * columnWidth, row * rowHeight, span * columnWidth, rowHeight);
+        column += span;
+    }
+    layout.height = (row + 1) * rowHeight;
     return layout;
-}
-
-QRectF CodecSummary::cellOf(std::size_t index, const Layout& layout) const {
-    const auto at = static_cast<int>(index);
-    return {(at % layout.columns) * layout.columnWidth, (at / layout.columns) * layout.rowHeight, layout.columnWidth,
-            layout.rowHeight};
 }
 
 int CodecSummary::heightForWidth(int width) const {
     if (figures_.empty())
         return static_cast<int>(QFontMetricsF(captionFont()).height()) + 4;
-    const Layout layout = layoutFor(width);
-    return static_cast<int>(std::ceil(layout.rows * layout.rowHeight));
+    return static_cast<int>(std::ceil(layoutFor(width).height));
 }
 
 QSize CodecSummary::sizeHint() const {
@@ -170,7 +197,7 @@ QRectF CodecSummary::paintTo(QPainter& painter, const QRectF& target) const {
     painter.save();
     painter.translate(target.topLeft());
     for (std::size_t i = 0; i < figures_.size(); ++i) {
-        const QRectF cell = cellOf(i, layout);
+        const QRectF& cell = layout.cells[i];
         painter.setFont(valueFont());
         painter.setPen(text);
         const double valueHeight = QFontMetricsF(painter.font()).height();
@@ -181,7 +208,7 @@ QRectF CodecSummary::paintTo(QPainter& painter, const QRectF& target) const {
         painter.drawText(cell.adjusted(0, valueHeight, 0, -4), Qt::AlignLeft | Qt::AlignVCenter, figures_[i].caption);
     }
     painter.restore();
-    return target.adjusted(0, layout.rows * layout.rowHeight, 0, 0);
+    return target.adjusted(0, layout.height, 0, 0);
 }
 
 bool CodecSummary::event(QEvent* event) {
@@ -189,7 +216,7 @@ bool CodecSummary::event(QEvent* event) {
         const auto* help = static_cast<QHelpEvent*>(event);
         const Layout layout = layoutFor(width());
         for (std::size_t i = 0; i < figures_.size(); ++i) {
-            if (cellOf(i, layout).contains(help->pos())) {
+            if (layout.cells[i].contains(help->pos())) {
                 QToolTip::showText(help->globalPos(), figures_[i].explanation, this);
                 return true;
             }

@@ -19,6 +19,7 @@
 #include <QFile>
 #include <QGuiApplication>
 #include <QLineEdit>
+#include <QMap>
 #include <QSettings>
 #include <QSignalSpy>
 #include <QSpinBox>
@@ -72,6 +73,56 @@ private slots:
         QCOMPARE(session_->planesEncoded(), std::int64_t(0));
         QTest::keyClick(window_.get(), Qt::Key_6, Qt::AltModifier);
         QTRY_VERIFY_WITH_TIMEOUT(session_->isComplete(), kPatience);
+    }
+
+    void figuresOfTheSummaryKeepTheirPlacesWhileTuning() {
+        CodecPanel* panel = openPanel();
+        const CodecSummary& summary = panel->summary();
+        const auto places = [&summary] {
+            QMap<QString, QRectF> of;
+            for (std::size_t i = 0; i < summary.figures().size(); ++i)
+                of.insert(summary.figures()[i].caption, summary.cellOf(i));
+            return of;
+        };
+        // Something else than a preset, so that there is a gain over them, the longest of the figures.
+        click(*panel, 0, 0);
+        enter(*panel, QStringLiteral("3"));
+        QTRY_VERIFY_WITH_TIMEOUT(session_->isComplete() && panel->isReady(), kPatience);
+        const auto before = places();
+        QVERIFY(before.size() >= 8);
+        const int height = summary.heightForWidth(summary.width());
+        int seen = 0;
+        const auto watched = connect(panel->table().model(), &QAbstractItemModel::dataChanged, this, [&] {
+            ++seen;
+            const auto now = places();
+            for (auto place = before.begin(); place != before.end(); ++place) {
+                if (now.contains(place.key()))
+                    QCOMPARE(now.value(place.key()), place.value());
+            }
+            QCOMPARE(summary.heightForWidth(summary.width()), height);
+        });
+        click(*panel, 0, 0);
+        enter(*panel, QStringLiteral("2"));
+        QTRY_VERIFY_WITH_TIMEOUT(session_->isComplete() && panel->isReady(), kPatience);
+        disconnect(watched);
+        QVERIFY(seen > 0);
+        // However long a number gets, columns stay.
+        auto figures = summary.figures();
+        CodecSummary alone;
+        alone.resize(470, 100);
+        alone.setFigures(figures, false);
+        const QRectF second = alone.cellOf(1);
+        figures[0].value = QStringLiteral("1.000 GiB");
+        figures.back().caption = QStringLiteral("of size at the error of a plan with quite a long name");
+        alone.setFigures(figures, false);
+        QCOMPARE(alone.cellOf(1), second);
+        // What is not known again yet stays until the plan is encoded.
+        auto fewer = figures;
+        fewer.pop_back();
+        alone.setFigures(fewer, true);
+        QCOMPARE(alone.figures().size(), figures.size());
+        alone.setFigures(fewer, false);
+        QCOMPARE(alone.figures().size(), fewer.size());
     }
 
     void typingBitsMovesItsErrorAndRatioAndUndoBringsThemBack() {
