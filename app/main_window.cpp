@@ -275,6 +275,7 @@ void MainWindow::rebuildViews() {
         views::ArrivalVeil::follow(*pane, main != nullptr ? &views::StreamSession::of(*main) : nullptr);
     shownDump_ = 0;
     rebuildDocks();
+    restoreLayoutStream();
     updateCompareBar();
     if (main != nullptr && !arranged_) {
         // Empty docks have no width to give; the first dump fills them.

@@ -11,6 +11,7 @@
 
 #include <array>
 #include <functional>
+#include <optional>
 #include <vector>
 
 class QDockWidget;
@@ -122,6 +123,8 @@ private:
     void showAbout();
     void saveLayout();
     void restoreLayout(const QString& name);
+    /// The streaming settings of the layout chosen last, as soon as there is a dump to stream: one undo step.
+    void restoreLayoutStream();
     [[nodiscard]] int layoutVersion() const;
     void makeArrangementCommands(const QString& menu);
     /// A button of each arrangement at the right end of the menu bar.
@@ -145,6 +148,13 @@ private:
     QList<QString> dockOrder_;
     QMenu* recentMenu_ = nullptr;
     QMenu* layoutMenu_ = nullptr;
+    /// Of the streaming timelines, from a layout that was chosen.
+    struct LayoutStream {
+        QString name;
+        QByteArray settings;
+        QString strategy;
+    };
+    std::optional<LayoutStream> layoutStream_;
     QLabel* hoverLabel_ = nullptr;
     QLabel* jobLabel_ = nullptr;
     QProgressBar* jobProgress_ = nullptr;

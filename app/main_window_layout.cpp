@@ -2,7 +2,10 @@
 // Where the docks of the window stand: the arrangements, and the layouts that people save.
 #include "app/main_window.h"
 #include "app/maps_area.h"
+#include "app/message_bar.h"
 #include "app/view_catalogue.h"
+#include "views/stream_session.h"
+#include "views/stream_settings_store.h"
 
 #include <QActionGroup>
 #include <QCoreApplication>
@@ -17,6 +20,7 @@
 #include <QToolButton>
 
 #include <algorithm>
+#include <utility>
 
 namespace kvscope::app {
 
@@ -233,6 +237,11 @@ void MainWindow::saveLayout() {
     settings.setValue(name + QStringLiteral("/arrangement"), nameOf(arrangement_));
     settings.setValue(name + QStringLiteral("/docks"), saveState(layoutVersion()));
     settings.setValue(name + QStringLiteral("/maps"), maps_->saveSettings());
+    if (auto* main = workspace_.document(Workspace::Slot::Main)) {
+        const auto& stream = views::StreamSession::of(*main);
+        settings.setValue(name + QStringLiteral("/stream"), views::toBytes(stream.settings()));
+        settings.setValue(name + QStringLiteral("/strategy"), QString::fromStdString(stream.focusName()));
+    }
     settings.endGroup();
     updateLayoutMenu();
 }
@@ -246,6 +255,31 @@ void MainWindow::restoreLayout(const QString& name) {
     restoreState(saved.value(QStringLiteral("docks")).toByteArray(), layoutVersion());
     maps_->restoreSettings(saved.value(QStringLiteral("maps")).toByteArray());
     showTabTitles();
+    layoutStream_ = LayoutStream{name, saved.value(QStringLiteral("stream")).toByteArray(),
+                                 saved.value(QStringLiteral("strategy")).toString()};
+    restoreLayoutStream();
+}
+
+void MainWindow::restoreLayoutStream() {
+    auto* main = workspace_.document(Workspace::Slot::Main);
+    if (main == nullptr || !layoutStream_)
+        return;
+    const LayoutStream layout = *std::exchange(layoutStream_, std::nullopt);
+    if (layout.settings.isEmpty())
+        return;
+    auto& session = views::StreamSession::of(*main);
+    const auto settings = views::streamSettingsFrom(layout.settings);
+    if (!settings) {
+        messages_->showError(layout.name + QStringLiteral(": ") + QString::fromStdString(settings.error().message()));
+        return;
+    }
+    // Pulls are of the run that was played when they were made.
+    session.player().rewind();
+    if (const auto edited = session.edit(tr("layout %1").arg(layout.name), *settings); !edited)
+        messages_->showError(QString::fromStdString(edited.error().message()));
+    else if (const std::string strategy = layout.strategy.toStdString();
+             session.rows().empty() || session.row(strategy) != nullptr)
+        session.setFocus(strategy.empty() ? views::StreamSession::kFirstRow : strategy);
 }
 
 void MainWindow::updateLayoutMenu() {

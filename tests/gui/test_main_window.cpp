@@ -2,8 +2,11 @@
 #include "app/main_window.h"
 #include "app/maps_area.h"
 #include "app/open_dialog.h"
+#include "app/workspace.h"
+#include "core/stream/model_geometry.h"
 #include "views/exportable.h"
 #include "views/heatmap_pane.h"
+#include "views/stream_session.h"
 
 #include <QAction>
 #include <QComboBox>
@@ -390,6 +393,74 @@ private slots:
         mine->trigger();
         QCOMPARE(window_->arrangement(), app::Arrangement::Tune);
         QCOMPARE(window_->maps()->panes()[0]->settings().reduction, reduction);
+    }
+
+    void aSavedLayoutBringsItsStreamBack() {
+        open("prose.safetensors");
+        const auto session = [this]() -> views::StreamSession& {
+            return views::StreamSession::of(*window_->workspace().document(Workspace::Slot::Main));
+        };
+        const auto layout = [this] {
+            QAction* found = nullptr;
+            for (auto* action : window_->findChildren<QAction*>())
+                found = action->text() == QStringLiteral("talk") ? action : found;
+            return found;
+        };
+        const views::StreamSettings usual = session().settings();
+        // Everything that can be set is another than usual.
+        views::StreamSettings talk = usual;
+        talk.model = std::string(modelGeometries().back().id);
+        talk.contextTokens = 4096;
+        talk.chunkTokens = 512;
+        talk.trace = std::make_shared<const BandwidthTrace>(
+            *BandwidthTrace::make({{0, 1.5e9}, {0.3, 0}, {0.7, 1.0 / 3 * 1e9}}, 2, TraceEnd::Loop, "up and down"));
+        talk.traceStart = 0.25;
+        talk.rttSeconds = 0.035;
+        talk.lossRate = 0.01;
+        talk.jitterSeconds = 0.002;
+        talk.second = views::SecondPath{usual.trace, 0.05};
+        talk.seed = 0xfedcba9876543210;
+        talk.bandwidthKnown = true;
+        talk.sloSeconds = 1.25;
+        talk.pulls = {{0.4, 0.1}};
+        talk.faults = {{Fault::Kind::Delay, 2, 0.5}};
+        talk.compute.prefillTokensPerSecond = 5000;
+        talk.compute.gpuContention = 0.2;
+        talk.compute.decodePieces = 8;
+        QVERIFY(session().edit(QStringLiteral("talk"), talk));
+        session().setFocus("cachegen");
+        QTimer::singleShot(0, this, [] {
+            auto* dialog = qobject_cast<QInputDialog*>(QApplication::activeModalWidget());
+            QVERIFY(dialog != nullptr);
+            QTest::keyClicks(dialog->findChild<QLineEdit*>(), QStringLiteral("talk"));
+            QTest::keyClick(dialog->findChild<QLineEdit*>(), Qt::Key_Return);
+        });
+        window_->commands().find(QStringLiteral("view.saveLayout"))->trigger();
+        QVERIFY(session().edit(QStringLiteral("usual"), usual));
+        session().setFocus(views::StreamSession::kFirstRow);
+        const int steps = window_->workspace().undoStack().count();
+        layout()->trigger();
+        QVERIFY(session().settings() == talk);
+        QCOMPARE(session().focusName(), std::string("cachegen"));
+        // One step back, and forth again.
+        QCOMPARE(window_->workspace().undoStack().count(), steps + 1);
+        window_->workspace().undoStack().undo();
+        QVERIFY(session().settings() == usual);
+        window_->workspace().undoStack().redo();
+        QVERIFY(session().settings() == talk);
+        // Also in the next window, for the dump that is opened there.
+        window_->close();
+        window_ = std::make_unique<MainWindow>();
+        window_->show();
+        layout()->trigger();
+        open("prose.safetensors");
+        QVERIFY(session().settings() == talk);
+        // A damaged one changes nothing and says so.
+        QSettings().setValue(QStringLiteral("layouts/talk/stream"), QByteArray("\xff\xff\xff\xff nonsense"));
+        QVERIFY(session().edit(QStringLiteral("usual"), usual));
+        layout()->trigger();
+        QVERIFY(session().settings() == usual);
+        QVERIFY(window_->errorText().contains(QStringLiteral("talk: ")));
     }
 
     void anUnrecognisedFileIsOpenedWithAnExample() {
