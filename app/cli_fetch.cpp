@@ -123,8 +123,8 @@ std::optional<FetchOptions> fetchOptionsFrom(const QCommandLineParser& parser) {
 QString outName(const QString& out, bool isWhole) {
     if (isWhole)
         return out;
-    const QFileInfo info(out);
-    return info.path() + QLatin1Char('/') + info.completeBaseName() + QStringLiteral(".partial.") + info.suffix();
+    const qsizetype dot = out.lastIndexOf(QLatin1Char('.'));
+    return out.left(dot) + QStringLiteral(".partial") + out.mid(dot);
 }
 
 Result<void> keep(const Fetched& fetched, const QString& out) {
@@ -182,11 +182,12 @@ void printTimeline(const Fetched& fetched) {
             QString::number(chunk.wireBytes, 'f', 0));
     }
     const bool isDone = timeline.complete();
-    print(QObject::tr("\nTTFT %1 (%2 ms of it for a model's first step), target %3; %4 in all, %5 of them in vain; "
-                      "quality %6%7\n")
-              .arg(isDone ? QObject::tr("%1 s").arg(timeline.ttft, 0, 'f', 4) : QObject::tr("never"))
-              .arg(ComputeModel().firstStepSeconds * 1e3)
-              .arg(timeline.meetsSlo() ? QObject::tr("met") : QObject::tr("missed"),
+    const QString ttft = isDone ? QObject::tr("%1 s (%2 ms of it for a model's first step)")
+                                      .arg(timeline.ttft, 0, 'f', 4)
+                                      .arg(ComputeModel().firstStepSeconds * 1e3)
+                                : QObject::tr("never: chunks are missing");
+    print(QObject::tr("\nTTFT %1, target %2; %3 in all, %4 of them in vain; quality %5%6\n")
+              .arg(ttft, timeline.meetsSlo() ? QObject::tr("met") : QObject::tr("missed"),
                    QLocale().formattedDataSize(static_cast<qint64>(timeline.wireBytes)),
                    QLocale().formattedDataSize(static_cast<qint64>(timeline.abandonedBytes)))
               .arg(timeline.quality, 0, 'f', 4)

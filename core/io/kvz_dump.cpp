@@ -16,6 +16,8 @@ Result<OpenedDump> openKvz(const ByteSourcePtr& bytes, const std::filesystem::pa
     KVSCOPE_ASSIGN(const KvzFilePtr file, KvzFile::open(bytes));
     KVSCOPE_ASSIGN(const std::size_t level, options.level ? file->findLevel(*options.level) : file->bestLevel());
     CacheInfo info = file->info();
+    if (info.name.find(kPartialMark) != std::string::npos)
+        info.notes.push_back({CacheNote::Severity::Warning, "Holds only what came of a fetch: " + info.name});
     if (!path.empty())
         info.name = path.filename().string();
     info.path = path;

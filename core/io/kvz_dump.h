@@ -7,9 +7,13 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace kvscope {
+
+/// In the name of a cache of which only a part came, with how much; a file keeps it, whatever it is called.
+inline constexpr std::string_view kPartialMark = " (partial: ";
 
 /// Opens a .kvz at the level that the options name, or its best one; chunks are decoded when they are read. The text
 /// level holds no values: an error says so.

@@ -131,6 +131,7 @@ Result<void> FetchRun::welcomed(std::size_t path, const wire::Welcome& welcome) 
     if (fetched_ != nullptr && welcome.directoryHash != directoryHash_)
         return fail("holds another context than the one that is being fetched", paths_[path].name(),
                     "Name senders of the same context, encoded once and copied");
+    troubles_.clear();
     return {};
 }
 
@@ -434,7 +435,10 @@ void FetchRun::progressed(std::size_t) {
 void FetchRun::reconnecting(std::size_t, const Error& why) {
     if (start_)
         ++reconnects_;
-    note(why.message() + "; trying again");
+    // What to do about it is said if trying again does not help; and once is enough.
+    const std::string text = why.where + ": " + why.what + "; trying again";
+    if (troubles_.insert(text).second)
+        note(text);
 }
 
 void FetchRun::failed(std::size_t path, const Error& why) {

@@ -13,6 +13,7 @@
 #include <deque>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -108,6 +109,8 @@ private:
     bool ending_ = false;
     bool asking_ = false;
     int reconnects_ = 0;
+    /// What was said of connections since one was there.
+    std::set<std::string> troubles_;
 };
 
 } // namespace kvscope

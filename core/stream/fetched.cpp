@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/codec/kvz_writer.h"
+#include "core/io/kvz_dump.h"
 #include "core/kv/convert.h"
 #include "core/stream/fetch.h"
 #include "core/stream/fetch_run.h"
@@ -69,7 +70,7 @@ CacheInfo infoOf(const Fetched& fetched, std::span<const HeldChunk> chunks) {
         tokens += chunk.tokens.size();
     const std::string share =
         std::to_string(tokens) + " of " + std::to_string(fetched.input.input.totalTokens()) + " tokens";
-    info.name += " (partial: " + share + ")";
+    info.name += std::string(kPartialMark) + share + ")";
     info.notes.push_back({CacheNote::Severity::Warning, "Only " + share + " were fetched as values"});
     return info;
 }

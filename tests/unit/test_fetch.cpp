@@ -195,6 +195,23 @@ private slots:
         QVERIFY(sameNative(fetched->cache(), encoded_->file()->cache(2)));
     }
 
+    void aSenderThatIsNotThereIsNamedOnce() {
+        const auto gone = serve(*encoded_, {});
+        Log log;
+        FetchOptions fetch = fetchFrom({gone.get(), gone.get()}, "kvz-high");
+        // Ports that were free a moment ago.
+        for (SenderAddress& address : fetch.senders)
+            address.port = serve(*encoded_, {})->port();
+        fetch.observer = &log;
+        const auto fetched = fetchContext(fetch, pool_);
+        QVERIFY(!fetched);
+        QVERIFY(fetched.error().message().find("Check that the sender runs there") != std::string::npos);
+        // One note for each that it tries again, one for the first that it goes on without.
+        QCOMPARE(
+            std::ranges::count_if(log.notes, [](const std::string& note) { return note.ends_with("trying again"); }),
+            fetch.senders[0].port == fetch.senders[1].port ? 1 : 2);
+    }
+
     void faultsAreReadStrictly() {
         QVERIFY(parseFault("drop:12"));
         QCOMPARE(parseFault("delay:1:2.5")->seconds, 2.5);
