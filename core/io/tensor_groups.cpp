@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/io/tensor_groups.h"
 
+#include "core/base/checked.h"
+
 #include <algorithm>
 #include <set>
 
@@ -10,6 +12,9 @@ namespace {
 
 constexpr const char* kNamingAdvice =
     "Name the tensors by layer and kind (layers.0.key, layers.0.value), or give the axes of a single tensor";
+
+// Caches that repeat stored values (a batch or a group of heads, expanded) repeat them far less often.
+constexpr std::int64_t kMostRepeats = 4096;
 
 /// A tensor with its understood name.
 struct Named {
@@ -21,6 +26,21 @@ bool isCacheRole(TensorRole role) {
     return role == TensorRole::Key || role == TensorRole::Value || role == TensorRole::KeyValue ||
            role == TensorRole::Latent || role == TensorRole::LatentRope || role == TensorRole::Query ||
            role == TensorRole::KeyBeforeRope;
+}
+
+/// Fails for a view whose strides show few stored values as very many: a small file would keep every statistic busy for
+/// ever.
+Result<void> checkRepeats(const StoredTensor& tensor) {
+    std::optional<std::int64_t> shown = 1;
+    for (const std::int64_t size : tensor.shape)
+        shown = shown ? checkedMul(*shown, size) : std::nullopt;
+    const std::int64_t stored = tensor.bytes->size() / tensor.elementSize;
+    if (shown && *shown / kMostRepeats <= stored)
+        return {};
+    return fail("shows " + std::to_string(stored) + " stored values as " +
+                    (shown ? std::to_string(*shown) : std::string("more than 2^63")) + " by strides of 0",
+                tensor.bytes->name() + (tensor.name.empty() ? "" : ", tensor " + tensor.name),
+                "Save a contiguous copy of the tokens that are to be seen (in torch: tensor.contiguous())");
 }
 
 /// Gives 16-bit integers and untyped values the float type they stand for, or the type that the user says.
@@ -325,6 +345,7 @@ Result<TensorGroups> groupTensors(const TensorTable& table, const OpenOptions& o
             ignored.push_back(named.tensor.name);
             continue;
         }
+        KVSCOPE_TRY(checkRepeats(named.tensor));
         auto& map = name.scale ? groups.scales : name.zeroPoint ? groups.zeroPoints : groups.values;
         const auto [place, added] = map.emplace(key, named.tensor);
         if (!added && !isSameArray(place->second, named.tensor))
