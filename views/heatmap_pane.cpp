@@ -56,6 +56,14 @@ QString tokenTitle(const TokenAxis& tokens) {
                         : QStringLiteral("token (slot; text position = slot + %1)").arg(formatCount(*offset));
 }
 
+/// The same in few letters.
+QString shortTokenTitle(const TokenAxis& tokens) {
+    const auto offset = tokens.offset();
+    if (offset && *offset == 0)
+        return QStringLiteral("token");
+    return offset ? QStringLiteral("slot (position \u2212 %1)").arg(formatCount(*offset)) : QStringLiteral("slot");
+}
+
 } // namespace
 
 HeatmapPane::HeatmapPane(Document* document, SelectionModel* selection, const HeatmapSettings& settings,
@@ -386,7 +394,9 @@ void HeatmapPane::adoptMap() {
     QString rows = rowTitle(spec.map);
     if (!byLayer)
         rows += tr(" (layer %1)").arg(spec.layer.value);
-    plot_->setAxisTitles(hasTokens ? tokenTitle(tokens_) : QStringLiteral("channel"), rows);
+    const QString channels = QStringLiteral("channel");
+    plot_->setAxisTitles(hasTokens ? tokenTitle(tokens_) : channels, hasTokens ? shortTokenTitle(tokens_) : channels,
+                         rows);
     plot_->setAxisOffsets(0, firstChannel(spec, document_->cache().geometry()));
     plot_->setMessage({});
     lookFor(searchText_, false);

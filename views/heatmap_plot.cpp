@@ -51,6 +51,7 @@ HeatmapPlot::HeatmapPlot(QWidget* parent)
         axis->setTickLabels(false);
     }
     axisRect()->setMinimumMargins(QMargins(4, 3, 8, 4));
+    connect(this, &QCustomPlot::afterLayout, this, &HeatmapPlot::fitColumnTitle);
 
     plotLayout()->insertRow(0);
     strip_ = new TokenStrip(this, xAxis);
@@ -107,9 +108,16 @@ void HeatmapPlot::setMap(const MapShape& shape, bool keepView, bool wheelZoomsRo
     setView(view, false);
 }
 
-void HeatmapPlot::setAxisTitles(const QString& columns, const QString& rows) {
-    xAxis->setLabel(columns);
+void HeatmapPlot::setAxisTitles(const QString& columns, const QString& shortColumns, const QString& rows) {
+    columnTitle_ = columns;
+    shortColumnTitle_ = shortColumns;
     yAxis->setLabel(rows);
+    fitColumnTitle();
+}
+
+void HeatmapPlot::fitColumnTitle() {
+    const bool fits = QFontMetrics(xAxis->labelFont()).horizontalAdvance(columnTitle_) <= axisRect()->width();
+    xAxis->setLabel(fits ? columnTitle_ : shortColumnTitle_);
 }
 
 void HeatmapPlot::setAxisOffsets(std::int64_t columns, std::int64_t rows) {

@@ -32,7 +32,8 @@ public:
 
     /// Takes over the shape of a new map; the view stays where it makes sense and becomes the whole map otherwise.
     void setMap(const MapShape& shape, bool keepView, bool wheelZoomsRows);
-    void setAxisTitles(const QString& columns, const QString& rows);
+    /// Titles of the axes; `shortColumns` stands where the first one would be cut.
+    void setAxisTitles(const QString& columns, const QString& shortColumns, const QString& rows);
     void setAxisOffsets(std::int64_t columns, std::int64_t rows);
     /// As many ticks as have room for their labels in a picture of a size.
     void fitTicks(const QSize& size);
@@ -91,6 +92,7 @@ private:
     enum class Gesture { None, Pending, Pan, Box, Select };
 
     void applyTheme();
+    void fitColumnTitle();
     [[nodiscard]] QCPRange limited(const QCPRange& range, std::int64_t extent) const;
     void rememberView();
     void zoomAbout(const QPointF& pixel, double factor, bool columns, bool rows);
@@ -104,6 +106,8 @@ private:
     HeatmapGround* ground_;
     HeatmapOverlay overlay_;
     QCPItemText* message_;
+    QString columnTitle_;
+    QString shortColumnTitle_;
     MapShape shape_;
     bool wheelZoomsRows_ = false;
     ViewHistory history_;

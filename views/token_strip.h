@@ -6,6 +6,7 @@
 #include <qcustomplot.h>
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 namespace kvscope::views {
@@ -38,10 +39,20 @@ public:
     };
     [[nodiscard]] std::vector<Piece> visiblePieces() const;
 
+    /// The text that the search is at and where it is drawn, while columns are too narrow for texts of their own: the
+    /// running text under a mark would be another one.
+    struct FoundText {
+        QRectF box;
+        QString text;
+    };
+    [[nodiscard]] std::optional<FoundText> foundText() const;
+
 protected:
     void draw(QCPPainter* painter) override;
 
 private:
+    [[nodiscard]] QRect area() const;
+    [[nodiscard]] std::int64_t slotsPerPiece() const;
     void drawMatches(QCPPainter* painter, const QRect& area) const;
 
     QCPAxis* axis_;

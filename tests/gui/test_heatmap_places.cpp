@@ -54,6 +54,7 @@ private slots:
     void markAndCrosshairFollowTheSelection();
     void linkedPanesMarkWhatIsFound();
     void narrowReadoutsAreWhole();
+    void narrowAxisTitlesAreWhole();
     void showCellMarksAndNames();
     void stepsThroughOutliers();
     void linkedPanesMoveTogether();
@@ -190,6 +191,23 @@ void TestHeatmapPlaces::findsTokensByText() {
     for (const auto& piece : pieces)
         text += piece.text;
     QVERIFY2(text.contains(QStringLiteral("needle")), qPrintable(text));
+    // Under columns too narrow for texts the running text is that of other columns: what was found is written there.
+    const auto at = [&shown](double slot) { return shown.plot().xAxis->coordToPixel(slot); };
+    auto found = shown.plot().strip().foundText();
+    QVERIFY(found.has_value());
+    QCOMPARE(found->text, QStringLiteral("needle"));
+    QVERIFY(std::abs(found->box.center().x() - at(1750)) < 1);
+    const QImage strip = shown.plot().grab().toImage();
+    QCOMPARE(strip.pixelColor(found->box.topLeft().toPoint() + QPoint(2, 2)),
+             shown.plot().palette().highlight().color());
+    // At the end of the strip it is whole.
+    shown.plot().setView({QCPRange(1749, 1900), shown.plot().yAxis->range()}, false);
+    found = shown.plot().strip().foundText();
+    QVERIFY(found.has_value() && found->box.left() >= at(1749) - 1);
+    shown.plot().setView({QCPRange(1900, 2000), shown.plot().yAxis->range()}, false);
+    QVERIFY(!shown.plot().strip().foundText().has_value());
+    shown.plot().setView({QCPRange(1740, 1760), shown.plot().yAxis->range()}, false);
+    QVERIFY(!shown.plot().strip().foundText().has_value());
     QTest::keyClick(edit, Qt::Key_Escape);
     QVERIFY(!edit->isVisible());
     QVERIFY(shown.plot().strip().matches().empty());
@@ -305,6 +323,19 @@ void TestHeatmapPlaces::narrowReadoutsAreWhole() {
     }
     for (const char* part : {"K", "layer 3", "token 12,", "position 12,", "rms ", "mean ", "clipped"})
         QVERIFY2(all.contains(QString::fromLatin1(part)), qPrintable(all));
+}
+
+void TestHeatmapPlaces::narrowAxisTitlesAreWhole() {
+    Shown shown({.firstPosition = 12}, HeatmapSettings::defaults(MapKind::LayerToken, PlaneKind::Key), {900, 400});
+    QTRY_VERIFY(shown.pane.isReady());
+    shown.plot().replot(QCustomPlot::rpImmediateRefresh);
+    const QCPAxis* axis = shown.plot().xAxis;
+    QCOMPARE(axis->label(), QStringLiteral("token (slot; text position = slot + 12)"));
+    // As wide as an upper pane of a window of 1280 x 720: a title cut after "slot + 1" would be wrong.
+    shown.pane.resize(270, 300);
+    shown.plot().replot(QCustomPlot::rpImmediateRefresh);
+    QCOMPARE(axis->label(), QStringLiteral("slot (position \u2212 12)"));
+    QVERIFY(QFontMetrics(axis->labelFont()).horizontalAdvance(axis->label()) <= axis->axisRect()->width());
 }
 
 void TestHeatmapPlaces::showCellMarksAndNames() {
