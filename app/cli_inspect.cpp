@@ -170,6 +170,10 @@ void writeAnswers(QTextStream& out, const Report& report) {
     const auto line = [&out](const QString& name, const QString& answer) {
         out << "  " << name.leftJustified(24) << answer << '\n';
     };
+    if (std::ranges::all_of(report.statistics, [](const CacheStatistics& statistics) {
+            return statistics.total.value.moments.count == 0;
+        }))
+        return;
     out << QObject::tr("\nIn short\n");
     for (const CacheStatistics& statistics : report.statistics) {
         const auto found = std::ranges::find_if(
@@ -200,8 +204,9 @@ void writeAnswers(QTextStream& out, const Report& report) {
         line(name, QObject::tr("variance ratio %1").arg(texts.join(QStringLiteral(", "))) +
                        (gain.isEmpty() ? gain : QStringLiteral(": ") + gain));
     }
-    for (const EntropyStatistics& entropies : report.entropies) {
-        if (entropies.planes.empty())
+    for (std::size_t i = 0; i < report.entropies.size(); ++i) {
+        const EntropyStatistics& entropies = report.entropies[i];
+        if (entropies.planes.empty() || report.statistics[i].total.value.moments.count == 0)
             continue;
         const PlaneEntropy& high = extremeEntropy(entropies, true);
         const PlaneEntropy& low = extremeEntropy(entropies, false);
@@ -237,12 +242,14 @@ QString toText(const Report& report) {
         for (std::size_t j = 0; j < report.statistics[i].planes.size(); ++j) {
             const PlaneStatistics& plane = report.statistics[i].planes[j];
             const Moments& moments = plane.series.value.moments;
+            const auto known = [&moments](double value, int width = 10) {
+                return column(moments.count > 0 ? std::optional(value) : std::nullopt, width);
+            };
             out << QString::number(plane.plane.layer.value).rightJustified(5) << ' '
-                << fromName(nameOf(plane.plane.kind)).leftJustified(7) << column(moments.mean)
-                << column(moments.stddev()) << column(moments.rms()) << column(moments.min) << column(moments.max)
-                << column(moments.excessKurtosis()) << column(plane.series.varianceRatioPrevious())
-                << column(plane.series.varianceRatioAnchor()) << column(report.entropies[i].planes[j].all)
-                << column(report.entropies[i].planes[j].channel, 11) << '\n';
+                << fromName(nameOf(plane.plane.kind)).leftJustified(7) << known(moments.mean) << known(moments.stddev())
+                << known(moments.rms()) << known(moments.min) << known(moments.max) << known(moments.excessKurtosis())
+                << column(plane.series.varianceRatioPrevious()) << column(plane.series.varianceRatioAnchor())
+                << known(report.entropies[i].planes[j].all) << known(report.entropies[i].planes[j].channel, 11) << '\n';
         }
     }
     out << QObject::tr("var x/dx: variance over that of the delta to the previous token (above 1 the delta helps); "

@@ -23,6 +23,11 @@ namespace kvscope::views {
 
 namespace {
 
+/// A number about values of which some are finite; nothing where none is.
+QVariant known(const SeriesStatistics& series, double value) {
+    return series.moments.count > 0 ? QVariant(value) : QVariant();
+}
+
 constexpr int kCurvePoints = 1024;
 /// A bar of less than this share of the highest is hardly a pixel.
 constexpr double kVisibleShare = 0.004;
@@ -348,9 +353,25 @@ QString DistributionView::tooFewSentence() const {
                : QString();
 }
 
+QString DistributionView::nothingFiniteSentence() const {
+    QStringList names;
+    for (const KindChoice choice : choices_) {
+        const CacheStatistics* statistics = statisticsOf(choice);
+        if (statistics == nullptr)
+            continue;
+        if (statistics->total.value.moments.count > 0)
+            return {};
+        names << choice.name();
+    }
+    return names.isEmpty() ? QString()
+                           : tr("%1: every value of %2 is NaN or infinite.").arg(scopeName(), names.join(tr(" and ")));
+}
+
 QString DistributionView::sentence() const {
     if (const QString tooFew = tooFewSentence(); !tooFew.isEmpty())
         return tooFew;
+    if (const QString none = nothingFiniteSentence(); !none.isEmpty())
+        return none;
     const bool anchor = showsAnchor() && !showsPrevious();
     QStringList helped;
     QStringList hurt;
@@ -391,17 +412,17 @@ StatisticsTable DistributionView::readoutTable() const {
          [](const SeriesSet& set) { return optionalNumber(set.varianceRatioPrevious()); }},
         {tr("Variance ratio, anchor"), explain::varianceRatio(),
          [](const SeriesSet& set) { return optionalNumber(set.varianceRatioAnchor()); }},
-        {tr("Std"), {}, [](const SeriesSet& set) { return QVariant(set.value.moments.stddev()); }},
+        {tr("Std"), {}, [](const SeriesSet& set) { return known(set.value, set.value.moments.stddev()); }},
         {tr("Std of delta, previous"),
          {},
-         [](const SeriesSet& set) { return QVariant(set.deltaPrevious.moments.stddev()); }},
+         [](const SeriesSet& set) { return known(set.deltaPrevious, set.deltaPrevious.moments.stddev()); }},
         {tr("Std of delta, anchor"),
          {},
-         [](const SeriesSet& set) { return QVariant(set.deltaAnchor.moments.stddev()); }},
-        {tr("Mean"), {}, [](const SeriesSet& set) { return QVariant(set.value.moments.mean); }},
-        {tr("Median"), {}, [](const SeriesSet& set) { return QVariant(set.value.ranks.median); }},
+         [](const SeriesSet& set) { return known(set.deltaAnchor, set.deltaAnchor.moments.stddev()); }},
+        {tr("Mean"), {}, [](const SeriesSet& set) { return known(set.value, set.value.moments.mean); }},
+        {tr("Median"), {}, [](const SeriesSet& set) { return known(set.value, set.value.ranks.median); }},
         {tr("Excess kurtosis"), explain::kurtosis(),
-         [](const SeriesSet& set) { return QVariant(set.value.moments.excessKurtosis()); }},
+         [](const SeriesSet& set) { return known(set.value, set.value.moments.excessKurtosis()); }},
         {tr("Gaussian \u03bc"),
          {},
          [](const SeriesSet& set) { return set.value.gaussian ? QVariant(set.value.gaussian->mu) : QVariant(); }},
@@ -471,14 +492,14 @@ StatisticsTable DistributionView::fullTable() const {
             table.rows.push_back({choice.name(),
                                   tr(part.name),
                                   static_cast<qlonglong>(moments.count),
-                                  moments.mean,
-                                  moments.stddev(),
+                                  known(series, moments.mean),
+                                  known(series, moments.stddev()),
                                   optionalNumber(ratio),
-                                  moments.min,
-                                  moments.max,
-                                  series.ranks.median,
-                                  moments.skewness(),
-                                  moments.excessKurtosis(),
+                                  known(series, moments.min),
+                                  known(series, moments.max),
+                                  known(series, series.ranks.median),
+                                  known(series, moments.skewness()),
+                                  known(series, moments.excessKurtosis()),
                                   gaussian ? QVariant(gaussian->mu) : QVariant(),
                                   gaussian ? QVariant(gaussian->sigma) : QVariant(),
                                   gaussian ? QVariant(gaussian->logLikelihood) : QVariant(),

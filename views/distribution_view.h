@@ -71,6 +71,7 @@ private:
     void addFits(ChartData& chart, const SeriesStatistics& fitted, const BinRange& range) const;
     /// What to do where the selection is too small for a distribution; empty where it is not.
     [[nodiscard]] QString tooFewSentence() const;
+    [[nodiscard]] QString nothingFiniteSentence() const;
     [[nodiscard]] QString sentence() const;
     [[nodiscard]] QString scopeName() const;
     [[nodiscard]] StatisticsTable readoutTable() const;

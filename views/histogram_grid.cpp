@@ -21,6 +21,9 @@ namespace {
 
 constexpr int kLeastCellWidth = 110;
 constexpr int kCellHeight = 92;
+/// In a picture that is too low for all rows, they go on beside each other while cells stay so wide.
+constexpr int kLowCellHeight = 60;
+constexpr int kNarrowCellWidth = 72;
 /// Bars below this share of the highest do not widen the range: heavy tails would squeeze the rest into a needle.
 constexpr double kVisibleShare = 0.004;
 
@@ -98,10 +101,22 @@ BinRange HistogramGrid::rangeOf(int column) const {
     return range.high > range.low ? range : BinRange{-1, 1, 1};
 }
 
+int HistogramGrid::blockCount(const QRectF& area) const {
+    int blocks = 1;
+    const auto rows = [&] { return (rowCount() + blocks - 1) / blocks; };
+    while (rows() > 1 && (area.height() - headerHeight()) / rows() < kLowCellHeight &&
+           area.width() / (columnCount() * (blocks + 1)) >= kNarrowCellWidth)
+        ++blocks;
+    return blocks;
+}
+
 QRectF HistogramGrid::cellRect(int row, int column, const QRectF& area) const {
-    const double width = area.width() / std::max(1, columnCount());
-    const double height = (area.height() - headerHeight()) / std::max(1, rowCount());
-    return {area.left() + column * width, area.top() + headerHeight() + row * height, width, height};
+    const int blocks = blockCount(area);
+    const int rows = std::max(1, (rowCount() + blocks - 1) / blocks);
+    const double width = area.width() / std::max(1, columnCount() * blocks);
+    const double height = (area.height() - headerHeight()) / rows;
+    return {area.left() + (row / rows * columnCount() + column) * width,
+            area.top() + headerHeight() + row % rows * height, width, height};
 }
 
 QRectF HistogramGrid::cellRect(int row, int column) const {
@@ -130,16 +145,20 @@ void HistogramGrid::paintCell(QPainter& painter, const Cell& cell, const BinRang
     painter.setPen(theme.text);
     painter.drawText(QRectF(inside.left(), inside.top(), inside.width(), line), Qt::AlignLeft, cell.title);
     painter.setPen(theme.dim);
-    painter.drawText(QRectF(inside.left(), inside.top(), inside.width(), line), Qt::AlignRight, cell.note);
+    if (metrics.horizontalAdvance(cell.title) + metrics.horizontalAdvance(cell.note) + line < inside.width())
+        painter.drawText(QRectF(inside.left(), inside.top(), inside.width(), line), Qt::AlignRight, cell.note);
     if (cell.curves.empty()) {
         painter.drawText(inside, Qt::AlignCenter | Qt::TextWordWrap, cell.emptyText);
         return;
     }
-    const QRectF plot = inside.adjusted(0, line + 2, 0, -line);
+    const bool showsRange = area.height() >= kLowCellHeight;
+    const QRectF plot = inside.adjusted(0, line + 2, 0, showsRange ? -line : -2);
     const auto at = [&](double x) { return plot.left() + (x - range.low) / (range.high - range.low) * plot.width(); };
     const QRectF labels(inside.left(), plot.bottom(), inside.width(), line);
-    painter.drawText(labels, Qt::AlignLeft, formatNumber(range.low, 2));
-    painter.drawText(labels, Qt::AlignRight, formatNumber(range.high, 2));
+    if (showsRange) {
+        painter.drawText(labels, Qt::AlignLeft, formatNumber(range.low, 2));
+        painter.drawText(labels, Qt::AlignRight, formatNumber(range.high, 2));
+    }
     painter.setPen(QPen(theme.grid, 1));
     painter.drawLine(QPointF(at(0), plot.top()), QPointF(at(0), plot.bottom()));
     painter.setPen(QPen(theme.dim, 1));
@@ -171,17 +190,29 @@ void HistogramGrid::paintCell(QPainter& painter, const Cell& cell, const BinRang
     painter.restore();
 }
 
+void HistogramGrid::paintHeaders(QPainter& painter, int column, const BinRange& range, const QRectF& target) const {
+    const QFontMetricsF metrics(painter.font());
+    const QRectF first = cellRect(0, column, target);
+    // Cells that are too low to name their range have it above them.
+    const QString withRange =
+        tr("%1: %2 to %3").arg(columns_[column], formatNumber(range.low, 2), formatNumber(range.high, 2));
+    const bool named = first.height() >= kLowCellHeight || metrics.horizontalAdvance(withRange) > first.width() - 4;
+    painter.setPen(Theme::from(palette()).text);
+    for (int block = 0; block < blockCount(target); ++block)
+        painter.drawText(QRectF(first.left() + block * columnCount() * first.width() + 2, target.top(),
+                                first.width() - 4, headerHeight()),
+                         Qt::AlignHCenter | Qt::AlignVCenter,
+                         metrics.elidedText(named ? columns_[column] : withRange, Qt::ElideRight, first.width() - 4));
+}
+
 void HistogramGrid::paintTo(QPainter& painter, const QRectF& target) const {
     const Theme theme = Theme::from(palette());
     painter.save();
     painter.fillRect(target, theme.background);
     painter.setFont(chartFont(*this));
     for (int column = 0; column < columnCount(); ++column) {
-        const QRectF first = cellRect(0, column, target);
-        painter.setPen(theme.text);
-        painter.drawText(QRectF(first.left() + 4, target.top(), first.width() - 8, headerHeight()),
-                         Qt::AlignHCenter | Qt::AlignVCenter, columns_[column]);
         const BinRange range = rangeOf(column);
+        paintHeaders(painter, column, range, target);
         const auto columns = static_cast<std::size_t>(columnCount());
         for (int row = 0; row < rowCount(); ++row)
             paintCell(painter, cells_[static_cast<std::size_t>(row) * columns + static_cast<std::size_t>(column)],

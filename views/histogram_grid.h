@@ -46,8 +46,9 @@ public:
     [[nodiscard]] const std::vector<Cell>& cells() const { return cells_; }
     /// The range that a column's histograms share.
     [[nodiscard]] BinRange rangeOf(int column) const;
-    /// Where a cell lies in this widget.
+    /// Where a cell lies in this widget, and in a picture.
     [[nodiscard]] QRectF cellRect(int row, int column) const;
+    [[nodiscard]] QRectF cellRect(int row, int column, const QRectF& area) const;
 
     /// Draws all cells into a rectangle, as vectors.
     void paintTo(QPainter& painter, const QRectF& target) const;
@@ -67,9 +68,11 @@ protected:
 private:
     [[nodiscard]] int columnCount() const { return static_cast<int>(columns_.size()); }
     [[nodiscard]] int rowCount() const;
-    [[nodiscard]] QRectF cellRect(int row, int column, const QRectF& area) const;
+    /// How many times the columns stand beside each other, so that many rows can be read in a low picture.
+    [[nodiscard]] int blockCount(const QRectF& area) const;
     [[nodiscard]] double headerHeight() const;
     [[nodiscard]] int cellAt(const QPointF& position) const;
+    void paintHeaders(QPainter& painter, int column, const BinRange& range, const QRectF& target) const;
     void paintCell(QPainter& painter, const Cell& cell, const BinRange& range, const QRectF& area, bool selected) const;
 
     QStringList columns_;

@@ -131,6 +131,25 @@ private slots:
                 outcome.out.contains(": helps K, does not help V"));
     }
 
+    void inspectSaysNothingOfValuesThatAreNone() {
+        const QTemporaryDir folder;
+        const QString path = folder.filePath(QStringLiteral("nan.npy"));
+        QByteArray header("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 2, 4, 2, 8), }\n");
+        header.prepend(static_cast<char>(header.size())).insert(1, '\0');
+        // All bits set are a NaN.
+        const QByteArray bytes = QByteArray("\x93NUMPY\1\0", 8) + header + QByteArray(2 * 2 * 4 * 2 * 8 * 4, '\xff');
+        QFile file(path);
+        QVERIFY(file.open(QIODevice::WriteOnly));
+        file.write(bytes);
+        file.close();
+        const Outcome outcome =
+            run({QStringLiteral("inspect"), path, QStringLiteral("--axes"), QStringLiteral("LXTHD")});
+        QCOMPARE(outcome.code, 0);
+        QVERIFY(outcome.out.contains("NaN or infinite values"));
+        QVERIFY2(outcome.out.contains("    0 K               -         -         -"), outcome.out.constData());
+        QVERIFY2(!outcome.out.contains("In short"), outcome.out.constData());
+    }
+
     void convertWritesWhatInspectReads() {
         const QTemporaryDir folder;
         const QString out = folder.filePath(QStringLiteral("out.npz"));
@@ -448,3 +467,4 @@ private slots:
 
 QTEST_GUILESS_MAIN(TestCommandLine)
 #include "test_command_line.moc"
+#include "tests/unit/npy_writer.h"

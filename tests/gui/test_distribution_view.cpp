@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
+#include "tests/gui/heatmap_fixture.h"
 #include "tests/gui/statistics_bench.h"
 #include "views/distribution_view.h"
 #include "views/histogram_grid.h"
@@ -192,6 +193,50 @@ private slots:
         QCOMPARE(bench.selection.current().layer(), LayerIndex(1));
         QVERIFY(view.toCsv().startsWith(QStringLiteral("plane,of,bin low,bin high,count,density,layer\n")));
         QCOMPARE(view.panel().currentTable().rows.size(), std::size_t(3 * 3 * 3));
+    }
+
+    void picturesOfManyLayersCanBeRead() {
+        HistogramGrid grid;
+        constexpr int kLayers = 80;
+        const QStringList columns{QStringLiteral("K"), QStringLiteral("K before RoPE"), QStringLiteral("V")};
+        std::vector<HistogramGrid::Cell> cells(static_cast<std::size_t>(kLayers * columns.size()));
+        grid.setCells(columns, cells);
+        // In a picture of a fixed size the rows go on beside each other; none is lower than its title and a curve.
+        const QRectF picture(0, 0, 1280, 700);
+        double area = 0;
+        for (int row = 0; row < kLayers; ++row) {
+            for (int column = 0; column < columns.size(); ++column) {
+                const QRectF cell = grid.cellRect(row, column, picture);
+                QVERIFY(picture.contains(cell.adjusted(0.01, 0.01, -0.01, -0.01)));
+                QVERIFY2(cell.height() >= 2.5 * QFontMetricsF(chartFont(grid)).height() && cell.width() >= 72,
+                         qPrintable(QStringLiteral("%1 x %2").arg(cell.width()).arg(cell.height())));
+                area += cell.width() * cell.height();
+            }
+        }
+        QVERIFY(area <= picture.width() * picture.height());
+        QVERIFY(!grid.cellRect(0, 0, picture).intersects(grid.cellRect(40, 0, picture)));
+        // In the window, which scrolls, a layer has a row of its own.
+        grid.resize(500, grid.minimumSizeHint().height());
+        QVERIFY(grid.cellRect(79, 0).top() > grid.cellRect(78, 2).top());
+    }
+
+    void saysThatNoValueIsFinite() {
+        HeatmapFixture shape{.layers = 1, .heads = 1, .headDim = 4, .tokens = 8};
+        for (const PlaneKind kind : {PlaneKind::Key, PlaneKind::Value}) {
+            for (std::int64_t i = 0; i < 32; ++i)
+                shape.planted.push_back({0, kind, i / 4, i % 4, std::numeric_limits<float>::quiet_NaN()});
+        }
+        Bench bench(makeHeatmapCache(shape));
+        DistributionView view(&bench.document, &bench.selection);
+        bench.show(view);
+        QCOMPARE(view.summary(), QStringLiteral("Layer 0: every value of K and V is NaN or infinite."));
+        // A mean of nothing is no 0.
+        const StatisticsTable& readouts = view.readouts().table();
+        const auto mean = std::find_if(readouts.rows.begin(), readouts.rows.end(),
+                                       [](const auto& row) { return row.front().toString() == QLatin1String("Mean"); });
+        QVERIFY(mean != readouts.rows.end());
+        QCOMPARE(mean->size(), std::size_t(3));
+        QVERIFY(!mean->at(1).isValid() && !mean->at(2).isValid());
     }
 
     void withoutRopeThereIsNoKBeforeIt() {
