@@ -28,8 +28,22 @@ namespace kvscope::views {
 
 namespace {
 
+constexpr int kMostHalvings = 4;
+
 template <class Base> class ReadableTicker : public Base {
 protected:
+    /// An axis with a single number could not be read: the step is halved until there are two.
+    QVector<double> createTickVector(double tickStep, const QCPRange& range) override {
+        QVector<double> ticks = Base::createTickVector(tickStep, range);
+        const auto seen = [&] {
+            return std::count_if(ticks.cbegin(), ticks.cend(), [&](double tick) { return range.contains(tick); });
+        };
+        for (int i = 0; i < kMostHalvings && seen() < 2; ++i) {
+            tickStep /= 2;
+            ticks = QCPAxisTicker::createTickVector(tickStep, range);
+        }
+        return ticks;
+    }
     QString getTickLabel(double tick, const QLocale&, QChar, int) override { return formatNumber(tick, 6); }
 };
 
@@ -38,6 +52,9 @@ class IndexTicker : public ReadableTicker<QCPAxisTicker> {
 protected:
     double getTickStep(const QCPRange& range) override {
         return std::max(1.0, std::floor(ReadableTicker::getTickStep(range)));
+    }
+    QVector<double> createTickVector(double tickStep, const QCPRange& range) override {
+        return QCPAxisTicker::createTickVector(tickStep, range);
     }
 };
 

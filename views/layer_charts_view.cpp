@@ -366,11 +366,15 @@ QString LayerChartsView::extremeSentence(Statistic statistic) const {
             if (!value || !std::isfinite(*value))
                 continue;
             const QString name = tr("layer %1 %2").arg(formatCount(layer.value), choice.name());
-            if (*value > highest) {
+            // Turning back the rotation keeps some statistics but for the last digits: then K itself is meant.
+            const auto alike = [&](double other) {
+                return choice.beforeRope && formatNumber(*value, 3) == formatNumber(other, 3);
+            };
+            if (*value > highest && !alike(highest)) {
                 highest = *value;
                 highName = name;
             }
-            if (*value < lowest) {
+            if (*value < lowest && !alike(lowest)) {
                 lowest = *value;
                 lowName = name;
             }

@@ -350,6 +350,30 @@ private slots:
         QCOMPARE(highest(), 100.0);
     }
 
+    void aLowAxisHasTwoNumbers() {
+        ChartData data;
+        ChartSeries series;
+        series.x = {0, 1, 2, 3};
+        data.series = {series};
+        for (const auto& [values, logarithmic] : {std::pair(std::vector<double>{0.007, 0.003, 0.0029, 0.016}, true),
+                                                  std::pair(std::vector<double>{0.01665, 0.0171, 0.017, 0.01705}, true),
+                                                  std::pair(std::vector<double>{9.2, 6.1, 5.5, 5.9}, false)}) {
+            data.series.front().y = values;
+            data.yLog = logarithmic;
+            ChartWidget chart;
+            chart.resize(380, 110);
+            chart.setData(data);
+            chart.show();
+            plotOf(chart)->replot(QCustomPlot::rpImmediateRefresh);
+            const QCPRange range = plotOf(chart)->yAxis->range();
+            QVector<double> places;
+            plotOf(chart)->yAxis->ticker()->generate(range, QLocale(), u'g', 6, places, nullptr, nullptr);
+            const auto seen =
+                std::count_if(places.cbegin(), places.cend(), [&range](double place) { return range.contains(place); });
+            QVERIFY2(seen >= 2 && seen <= 6, qPrintable(QString::number(seen)));
+        }
+    }
+
     void paintedTablesSayWhatIsLeftOut() {
         StatisticsTable table = threeRows();
         const auto drawn = [&table](double height) {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/io/open_dump.h"
 #include "tests/gui/statistics_bench.h"
 #include "views/channel_view.h"
 #include "views/distribution_view.h"
@@ -101,6 +102,17 @@ private slots:
         QVERIFY2(text.contains(QStringLiteral("Highest entropy")), qPrintable(text));
         QVERIFY2(text.contains(QStringLiteral("layer 2 V, 4.64 bits")), qPrintable(text));
         QVERIFY2(text.contains(QStringLiteral("layer 2 K before RoPE, 3.82 bits")), qPrintable(text));
+    }
+
+    void whatRopeKeepsIsSaidOfK() {
+        // Its rms before RoPE is larger in the seventh digit, which is rounding.
+        const auto opened = openDump((qEnvironmentVariable("KVSCOPE_SAMPLE_DUMPS") + "/passkey.pt").toStdString());
+        QVERIFY(opened);
+        Bench bench(opened->cache);
+        LayerChartsView view(&bench.document, &bench.selection);
+        bench.show(view);
+        QVERIFY2(view.summary().startsWith(QStringLiteral("Highest rms: layer 2 K, 3.46; lowest: layer 4 K, 1.66")),
+                 qPrintable(view.summary()));
     }
 
     void theLargestOutlierIsTheSameEverywhere() {
