@@ -120,6 +120,9 @@ void MainWindow::arrangeDefault() {
 void MainWindow::makeRoomForDocks() {
     // Docks shown beside maps that ask for more room than there is would make the window grow.
     maps_->setLowerMapOffered(false);
+    // So would the docks of two arrangements at once, on their way from one to the other.
+    for (QDockWidget* dock : std::as_const(docks_))
+        dock->hide();
     QCoreApplication::sendPostedEvents(nullptr, QEvent::LayoutRequest);
 }
 
