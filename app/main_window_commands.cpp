@@ -20,6 +20,7 @@
 #include <QClipboard>
 #include <QDialog>
 #include <QDialogButtonBox>
+#include <QDir>
 #include <QDockWidget>
 #include <QElapsedTimer>
 #include <QFileDialog>
@@ -30,6 +31,7 @@
 #include <QMessageBox>
 #include <QPointer>
 #include <QSettings>
+#include <QStatusBar>
 #include <QTableWidget>
 #include <QTimer>
 #include <QVBoxLayout>
@@ -345,7 +347,9 @@ void MainWindow::exportCurrent() {
     }
     if (view == nullptr)
         return;
-    const QString folder = QSettings().value(QStringLiteral("exportFolder")).toString();
+    QString folder = QSettings().value(QStringLiteral("exportFolder")).toString();
+    if (folder.isEmpty())
+        folder = QDir::homePath();
     QString chosen;
     QString path = QFileDialog::getSaveFileName(this, tr("Export view"),
                                                 folder + QLatin1Char('/') + view->exportName() + QStringLiteral(".png"),
@@ -370,6 +374,8 @@ void MainWindow::exportCurrent() {
                     return;
                 if (const auto written = exportView(*view, path, size); !written)
                     messages_->showError(QString::fromStdString(written.error().message()));
+                else
+                    statusBar()->showMessage(tr("Exported %1").arg(QDir::toNativeSeparators(path)));
             });
     wait->start(kExportPollMs);
 }

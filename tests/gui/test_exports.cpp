@@ -10,6 +10,7 @@
 #include <QLineEdit>
 #include <QSet>
 #include <QSettings>
+#include <QStatusBar>
 #include <QTemporaryDir>
 #include <QTest>
 #include <QTimer>
@@ -95,12 +96,15 @@ private slots:
         QTimer::singleShot(0, this, [path] {
             auto* dialog = qobject_cast<QFileDialog*>(QApplication::activeModalWidget());
             QVERIFY(dialog != nullptr);
+            // Nothing was exported before: not the root of all folders.
+            QCOMPARE(dialog->directory(), QDir::home());
             auto* name = dialog->findChild<QLineEdit*>(QStringLiteral("fileNameEdit"));
             name->setText(path);
             QTest::keyClick(name, Qt::Key_Return);
         });
         window_->commands().find(QStringLiteral("file.export"))->trigger();
         QTRY_VERIFY_WITH_TIMEOUT(contentsOf(path).contains("token 1"), kPatience);
+        QTRY_COMPARE(window_->statusBar()->currentMessage(), QStringLiteral("Exported ") + path);
     }
 
     void everyViewIsWritten_data() {
