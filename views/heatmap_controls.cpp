@@ -71,7 +71,9 @@ HeatmapControls::HeatmapControls(QWidget* parent)
     , colours_(new QToolButton(this))
     , view_(new QToolButton(this))
     , colourMenu_(new QMenu(this))
-    , viewMenu_(new QMenu(this)) {
+    , viewMenu_(new QMenu(this))
+    , colourGroup_(new QActionGroup(this))
+    , percentileGroup_(new QActionGroup(this)) {
     auto* layout = new FlowLayout(this, 3);
     layout->setContentsMargins(2, 2, 2, 2);
     for (QComboBox* box : {map_, kind_, quantity_, reduction_})
@@ -134,12 +136,11 @@ HeatmapControls::HeatmapControls(QWidget* parent)
 
 void HeatmapControls::fillColourMenu() {
     colourMenu_->setToolTipsVisible(true);
-    auto* maps = new QActionGroup(this);
     for (const ColourChoice choice : kAllColourChoices) {
         QAction* action = colourMenu_->addAction(nameOf(choice));
         action->setCheckable(true);
         action->setData(static_cast<int>(choice));
-        maps->addAction(action);
+        colourGroup_->addAction(action);
         colourActions_ << action;
         connect(action, &QAction::triggered, this, [this, choice] {
             HeatmapSettings settings = settings_;
@@ -177,12 +178,11 @@ void HeatmapControls::fillColourMenu() {
                   &HeatmapSettings::markOutliers);
     colourMenu_->addSeparator();
     QMenu* clip = colourMenu_->addMenu(tr("Automatic range covers"));
-    auto* percentiles = new QActionGroup(this);
     for (const double percentile : kPercentiles) {
         QAction* action = clip->addAction(tr("%1% of the cells").arg(percentile));
         action->setCheckable(true);
         action->setData(percentile);
-        percentiles->addAction(action);
+        percentileGroup_->addAction(action);
         percentileActions_ << action;
         connect(action, &QAction::triggered, this, [this, percentile] {
             HeatmapSettings settings = settings_;

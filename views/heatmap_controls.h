@@ -7,6 +7,7 @@
 #include <QWidget>
 
 class QAction;
+class QActionGroup;
 class QComboBox;
 class QMenu;
 class QToolButton;
@@ -55,6 +56,8 @@ private:
     QToolButton* view_;
     QMenu* colourMenu_;
     QMenu* viewMenu_;
+    QActionGroup* colourGroup_;
+    QActionGroup* percentileGroup_;
     QList<QAction*> colourActions_;
     QList<QAction*> percentileActions_;
     QAction* log_ = nullptr;
