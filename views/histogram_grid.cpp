@@ -115,8 +115,8 @@ QRectF HistogramGrid::cellRect(int row, int column, const QRectF& area) const {
     const int rows = std::max(1, (rowCount() + blocks - 1) / blocks);
     const double width = area.width() / std::max(1, columnCount() * blocks);
     const double height = (area.height() - headerHeight()) / rows;
-    return {area.left() + (row / rows * columnCount() + column) * width,
-            area.top() + headerHeight() + row % rows * height, width, height};
+    const int place = row / rows * columnCount() + column;
+    return {area.left() + place * width, area.top() + headerHeight() + row % rows * height, width, height};
 }
 
 QRectF HistogramGrid::cellRect(int row, int column) const {

@@ -146,7 +146,8 @@ void TokenStrip::draw(QCPPainter* painter) {
         // A piece that starts left of the window keeps its place, so that the text does not slide over the tokens.
         const QRectF box(left + margin, area.top(), right - left - 2 * margin, area.height());
         painter->setPen(palette.color(QPalette::Text));
-        painter->drawText(box, Qt::AlignVCenter | (single ? Qt::AlignHCenter : Qt::AlignLeft) | Qt::TextSingleLine,
+        const Qt::Alignment alignment = Qt::AlignVCenter | (single ? Qt::AlignHCenter : Qt::AlignLeft);
+        painter->drawText(box, static_cast<int>(alignment) | Qt::TextSingleLine,
                           metrics.elidedText(text, Qt::ElideRight, static_cast<int>(box.width())));
     }
     if (slotsPerPiece() > 1)
