@@ -117,7 +117,7 @@ Result<StreamInput> StreamSession::makeInput(const StreamSettings& settings) con
         return ownInput(*rates_, settings.chunkTokens);
     const ModelGeometry* model = findModelGeometry(settings.model);
     if (model == nullptr)
-        return fail("there is no model called " + settings.model, "stream", "choose one of the list");
+        return fail("there is no model called " + settings.model, "stream", "Choose one of the list");
     return kvscope::project(rates_->rates, {*model, settings.contextTokens, settings.chunkTokens});
 }
 
@@ -152,7 +152,7 @@ Result<void> StreamSession::checkEditable(const StreamSettings& settings) const 
     if (same(settings, settings_))
         return {};
     return fail("the bandwidth shown is what was measured of another sender's link", "stream",
-                "drag the bandwidth where the sender runs, or choose what to project to");
+                "Drag the bandwidth where the sender runs, or choose what to project to");
 }
 
 void StreamSession::beginStroke(const QString& what) {

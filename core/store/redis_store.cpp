@@ -281,9 +281,13 @@ private:
             context_.reset();
             return fail(why, name(), "Start the server again, or check the network", Error::Kind::System);
         }
-        if (reply->type == REDIS_REPLY_ERROR)
-            return fail("refuses: " + std::string(reply->str, static_cast<std::size_t>(reply->len)), name(),
-                        "Check the server's memory, password and rights", Error::Kind::System);
+        if (reply->type == REDIS_REPLY_ERROR) {
+            std::string why(reply->str, static_cast<std::size_t>(reply->len));
+            while (why.ends_with('.'))
+                why.pop_back();
+            return fail("refuses: " + why, name(), "Check the server's memory, password and rights",
+                        Error::Kind::System);
+        }
         return reply;
     }
 

@@ -48,7 +48,7 @@ Result<BandwidthTrace> BandwidthTrace::make(std::vector<TracePoint> points, doub
         carries = carries || rate > 0;
     }
     if (!carries)
-        return fail("the bandwidth is zero for ever", name, "nothing would ever arrive: give a positive rate");
+        return fail("the bandwidth is zero for ever", name, "Nothing would ever arrive: give a positive rate");
     return BandwidthTrace(std::move(points), duration, end, std::move(name));
 }
 

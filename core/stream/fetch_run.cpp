@@ -398,12 +398,14 @@ void FetchRun::tryComplete(std::size_t transfer) {
         end(std::nullopt);
 }
 
-void FetchRun::lose(std::size_t transfer, const std::string& why, double wait) {
+void FetchRun::lose(std::size_t transfer, const std::string& why, double wait, std::set<std::string>* said) {
     if (book_->isGivenUp(transfer))
         return;
     const std::size_t chunk = book_->chunkOf(transfer);
     const int transfers = book_->transfersOf(chunk);
-    note("chunk " + std::to_string(chunk) + " is asked for again: " + why);
+    // One cause may fail every chunk there is: it is said for the first of them.
+    if (transfers < options_.attempts && (said == nullptr || said->insert(why).second))
+        note("chunk " + std::to_string(chunk) + " is asked for again: " + why);
     for (FetchPath& path : paths_)
         path.cancel(transfer);
     book_->lost(transfer, now(), now() + wait);
@@ -425,7 +427,7 @@ void FetchRun::requestEnded(std::size_t, OpenRequest& request) {
 
 void FetchRun::requestFailed(std::size_t, OpenRequest& request, const std::string& why) {
     const int before = book_->transfersOf(book_->chunkOf(request.transfer));
-    lose(request.transfer, why, kFirstWait * std::exp2(before - 1));
+    lose(request.transfer, why, kFirstWait * std::exp2(before - 1), &refusals_);
 }
 
 void FetchRun::progressed(std::size_t) {

@@ -78,7 +78,8 @@ private:
     void dropGivenUp();
     void decode(std::size_t transfer, std::size_t part, SharedBytes bytes);
     void decodedPart(std::size_t transfer, std::size_t part, SharedBytes bytes, Decoded decoded);
-    void lose(std::size_t transfer, const std::string& why, double wait);
+    /// Has its chunk sent again, after a wait. Notes the cause, but none of those that were `said` before.
+    void lose(std::size_t transfer, const std::string& why, double wait, std::set<std::string>* said = nullptr);
     void tryComplete(std::size_t transfer);
     void schedule();
     void tick();
@@ -111,6 +112,8 @@ private:
     int reconnects_ = 0;
     /// What was said of connections since one was there.
     std::set<std::string> troubles_;
+    /// Why senders could not send chunks.
+    std::set<std::string> refusals_;
 };
 
 } // namespace kvscope

@@ -123,7 +123,7 @@ Result<BandwidthTrace> readMahimahi(Lines lines, const std::string& name) {
         if (static_cast<double>(value) > 1e3 * BandwidthTrace::kMaxSeconds)
             return fail("the time is too large", place(name, lines));
         if (value < before)
-            return fail("the time is before that of the line above", place(name, lines), "sort the lines");
+            return fail("the time is before that of the line above", place(name, lines), "Sort the lines");
         if (lines.number() > kMaxLines)
             return fail("the trace has more than 4 million lines", name);
         before = value;
@@ -154,7 +154,7 @@ Result<BandwidthTrace> readPensieve(Lines lines, const std::string& name) {
             return fail("the trace has more than 4 million lines", name);
         // A first time of 0 ends an interval that has no length.
         if (!first && !(seconds > before))
-            return fail("the time is not after that of the line above", place(name, lines), "sort the lines");
+            return fail("the time is not after that of the line above", place(name, lines), "Sort the lines");
         if (seconds > before)
             append(points, before, mbit * 1e6);
         before = seconds;
@@ -218,7 +218,7 @@ Result<BandwidthTrace> readCsv(Lines lines, const std::string& name) {
         if (!points.empty()) {
             lastStep = seconds - points.back().seconds;
             if (!(lastStep > 0))
-                return fail("the time is not after that of the line above", place(name, lines), "sort the lines");
+                return fail("the time is not after that of the line above", place(name, lines), "Sort the lines");
         }
         points.push_back({seconds, rate * unit});
     }
@@ -308,6 +308,12 @@ Result<BandwidthTrace> openTrace(const std::filesystem::path& path, const TraceR
         return fail("the trace is larger than 64 MiB", path.string());
     KVSCOPE_ASSIGN(const auto bytes, file->read(0, file->size()));
     const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    const auto isControl = [](char c) {
+        return c >= 0 && c < ' ' && c != '\n' && kBlanks.find(c) == std::string_view::npos;
+    };
+    if (std::ranges::any_of(text, isControl))
+        return fail("is not a text file", path.string(),
+                    "Choose a Mahimahi, Pensieve, CSV or CacheGen trace of bandwidth");
     KVSCOPE_ASSIGN(const auto trace, readTrace(text, path.string(), options));
     return trace.withName(path.filename().string());
 }

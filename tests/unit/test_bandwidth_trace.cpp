@@ -4,6 +4,7 @@
 #include "core/stream/trace_reader.h"
 #include "core/stream/trace_shapes.h"
 
+#include <QTemporaryDir>
 #include <QTest>
 
 #include <nlohmann/json.hpp>
@@ -234,6 +235,17 @@ private slots:
         QVERIFY2(message.contains("some.trace"), qPrintable(message));
         if (line > 0)
             QVERIFY2(message.contains("line " + QString::number(line)), qPrintable(message));
+    }
+
+    void whatIsNoTextIsNotQuoted() {
+        QTemporaryDir folder;
+        const std::filesystem::path path = folder.filePath("noise.csv").toStdString();
+        std::ofstream(path, std::ios::binary) << "\x1b[2J\x07 and more";
+        const auto trace = openTrace(path);
+        QVERIFY(!trace);
+        QVERIFY2(trace.error().message().find("is not a text file") != std::string::npos,
+                 trace.error().message().c_str());
+        QVERIFY(trace.error().message().find('\x1b') == std::string::npos);
     }
 
     void badTracesCannotBeMade() {

@@ -7,6 +7,10 @@
 #include <QFile>
 #include <QTest>
 
+#include <set>
+#include <string>
+#include <vector>
+
 using namespace kvscope;
 using namespace kvscope::testing;
 
@@ -197,6 +201,11 @@ private slots:
         class Killer : public FetchObserver {
         public:
             void ready(const Timeline&, std::size_t) override { redis.kill(); }
+            void note(const std::string& text) override {
+                if (const auto at = text.find("is asked for again: "); at != std::string::npos)
+                    causes.push_back(text.substr(at));
+            }
+            std::vector<std::string> causes;
             Redis redis;
         };
         Killer killer;
@@ -220,6 +229,9 @@ private slots:
         const auto held = fetched->heldChunks();
         QVERIFY(!held.empty() && held.size() < 5);
         QVERIFY(fetched->cache().info().name.find("partial") != std::string::npos);
+        // However many chunks it fails, one cause is noted once.
+        const std::set<std::string> causes(killer.causes.begin(), killer.causes.end());
+        QVERIFY(!causes.empty() && causes.size() == killer.causes.size());
 
         // The sender finds the server again when it is back, though not what it had forgotten.
         QVERIFY(killer.redis.start());
