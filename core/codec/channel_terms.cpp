@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/codec/channel_terms.h"
 
+#include "core/codec/side_bits.h"
+
 #include <algorithm>
 #include <bit>
 #include <cmath>

@@ -2,7 +2,6 @@
 #pragma once
 
 #include "core/base/host_device.h"
-#include "core/codec/side_bits.h"
 
 #include <cstddef>
 #include <cstdint>

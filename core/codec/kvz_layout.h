@@ -14,7 +14,7 @@
 namespace kvscope {
 
 inline constexpr std::array<unsigned char, 8> kKvzMagic{0x89, 'K', 'V', 'Z', '\r', '\n', 0x1A, '\n'};
-inline constexpr std::uint32_t kKvzVersion = 3;
+inline constexpr std::uint32_t kKvzVersion = 4;
 /// The header with both roots; chunks start behind it.
 inline constexpr std::int64_t kKvzHeaderBytes = 1536;
 inline constexpr std::array<std::int64_t, 2> kKvzRootOffsets{512, 1024};

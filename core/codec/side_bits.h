@@ -32,11 +32,6 @@ constexpr int golombBits(std::uint32_t value, int order) {
 struct SideCode {
     std::uint64_t bits = 0;
     int length = 0;
-
-    /// The one and then the other; both together at most 64.
-    [[nodiscard]] constexpr SideCode then(SideCode next) const {
-        return {bits | next.bits << length, length + next.length};
-    }
 };
 
 /// Exponential Golomb code of an order (0..31), of at most 32 bits: with n + 1 = bits of (value >> order) + 1, n zeros,
@@ -133,6 +128,14 @@ public:
         return value;
     }
 
+    /// The next `count` (1..32) bits, which stay; past the end zeros.
+    std::uint32_t peek(int count) {
+        refill();
+        return static_cast<std::uint32_t>(pending_ & ((std::uint64_t{1} << count) - 1));
+    }
+    /// Goes on behind so many bits, of those that peek() returned.
+    void drop(int count) { skip(count); }
+
     /// A number in putGolomb's code.
     std::uint32_t getGolomb(int order) {
         refill();
@@ -205,8 +208,9 @@ private:
     bool bad_ = false;
 };
 
-/// The order (0..most) whose Golomb codes of the values are shortest, or nearly so.
-template <class Values> int bestGolombOrder(const Values& values, int most = 24) {
+/// The order (0..24) whose Golomb codes of the values are shortest, or nearly so.
+template <class Values> int bestGolombOrder(const Values& values) {
+    constexpr int kMostOrder = 24;
     const auto bitsOf = [&](int order) {
         std::int64_t bits = 0;
         for (const std::uint32_t value : values)
@@ -218,11 +222,11 @@ template <class Values> int bestGolombOrder(const Values& values, int most = 24)
         sum += value;
     const auto count = static_cast<std::uint64_t>(std::size(values));
     // Downhill from the order of the mean.
-    int best = count > 0 ? std::clamp(static_cast<int>(std::bit_width(sum / count)) - 1, 0, most) : 0;
+    int best = count > 0 ? std::clamp(static_cast<int>(std::bit_width(sum / count)) - 1, 0, kMostOrder) : 0;
     std::int64_t fewest = bitsOf(best);
     for (const int step : {1, -1}) {
         bool moved = false;
-        for (int order = best + step; order >= 0 && order <= most; order += step) {
+        for (int order = best + step; order >= 0 && order <= kMostOrder; order += step) {
             const std::int64_t bits = bitsOf(order);
             if (bits >= fewest)
                 break;

@@ -264,9 +264,6 @@ Result<SymbolPlane> decodePlane(std::span<const std::byte> bytes, std::int64_t t
     if (lateBytes > body.size())
         return damagedChunk("symbols", "the bytes end too early");
     KVSCOPE_ASSIGN(const auto early, reader.take(earlyBytes, "rows"));
-    // Every channel takes at least one bit.
-    if (early.size() * 8 < static_cast<std::uint64_t>(channels))
-        return damagedChunk("table classes", "the bytes end too early");
     KVSCOPE_ASSIGN(auto layout, readEarlyPart(early, tokens, channels));
     Decoder decoder(std::move(layout), terms, static_cast<std::size_t>(lateBytes));
     KVSCOPE_TRY(decoder.read(reader));

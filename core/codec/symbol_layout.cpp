@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/codec/symbol_layout.h"
 
+#include "core/codec/prefix_code.h"
 #include "core/codec/side_bits.h"
 #include "core/codec/symbol_bank.h"
 #include "core/codec/symbol_parts.h"
@@ -15,105 +16,78 @@ namespace kvscope {
 
 namespace {
 
-/// Values by how often they occur, the most frequent first, ties by value.
-template <std::size_t Size> std::array<std::uint8_t, Size> byFrequency(const std::array<std::size_t, Size>& counts) {
-    std::array<std::uint8_t, Size> order{};
-    std::iota(order.begin(), order.end(), std::uint8_t{0});
-    std::ranges::stable_sort(order, [&](std::uint8_t a, std::uint8_t b) { return counts[a] > counts[b]; });
-    return order;
-}
-
-template <std::size_t Size>
-void putOrder(SideBitWriter& writer, const std::array<std::uint8_t, Size>& order, int bits) {
-    for (const std::uint8_t value : order)
-        writer.put(value, bits);
-}
-
-/// Reads a permutation of 0..Size-1.
-template <std::size_t Size> bool getOrder(SideBitReader& reader, std::array<std::uint8_t, Size>& order, int bits) {
-    std::uint32_t seen = 0;
-    for (std::uint8_t& value : order) {
-        value = static_cast<std::uint8_t>(reader.get(bits));
-        seen |= 1U << value;
-    }
-    return seen == (1U << Size) - 1;
-}
-
-template <std::size_t Size> std::uint32_t rankOf(const std::array<std::uint8_t, Size>& order, std::uint8_t value) {
-    return static_cast<std::uint32_t>(std::ranges::find(order, value) - order.begin());
-}
-
-/// Codes weights by how often they occur.
-class WeightCode {
-public:
-    void count(std::uint8_t weight) { ++counts_[weight - 1U]; }
-
-    void putHeader(SideBitWriter& writer) {
-        order_ = byFrequency(counts_);
-        // The one weight of all needs no codes.
-        single_ = counts_[order_[0]] == std::accumulate(counts_.begin(), counts_.end(), std::size_t{0});
-        writer.put(single_ ? 1 : 0, 1);
-        if (single_)
-            writer.put(order_[0], kWeightBits);
-        else
-            putOrder(writer, order_, kWeightBits);
-    }
-    /// No bits for the one weight of all.
-    [[nodiscard]] SideCode codeOf(std::uint8_t weight) const {
-        return single_ ? SideCode{} : golombCode(rankOf(order_, static_cast<std::uint8_t>(weight - 1)), 0);
-    }
-
-    [[nodiscard]] bool getHeader(SideBitReader& reader) {
-        single_ = reader.get(1) != 0;
-        if (!single_)
-            return getOrder(reader, order_, kWeightBits);
-        order_[0] = static_cast<std::uint8_t>(reader.get(kWeightBits));
-        return true;
-    }
-    /// 0 when there is no such weight.
-    [[nodiscard]] std::uint8_t get(SideBitReader& reader) const {
-        const std::uint32_t rank = single_ ? 0 : reader.getGolomb(0);
-        return rank < order_.size() ? static_cast<std::uint8_t>(order_[rank] + 1) : std::uint8_t{0};
-    }
-
-private:
-    static constexpr int kWeightBits = 3;
-    std::array<std::size_t, kWholeWeight> counts_{};
-    std::array<std::uint8_t, kWholeWeight> order_{};
-    bool single_ = false;
-};
-
 /// Bits of a distance of the row at index t (at least 1).
 int distanceBits(std::size_t t) {
     return static_cast<int>(std::bit_width(std::min<std::size_t>(t, kMostReferenceDistance) - 1));
 }
 
-int groupBits(std::size_t groups) {
-    return static_cast<int>(std::bit_width(groups - 1));
+/// What a row is, in one symbol: its group, and its weight if it has a reference.
+constexpr std::size_t kRowKinds = 1 + kWholeWeight;
+constexpr std::size_t kCopySymbol = kMostRowGroups * kRowKinds;
+constexpr std::size_t kRowSymbols = kCopySymbol + 1;
+
+std::size_t symbolOf(const SymbolRow& row) {
+    return row.copy ? kCopySymbol : row.group * kRowKinds + (row.distance > 0 ? row.weight : 0U);
 }
+
+/// The distances of the rows before, the last first: texts that repeat themselves do so at the same distance.
+class RecentDistances {
+public:
+    static constexpr std::size_t kCount = 4;
+
+    /// Where a distance is among them; kCount if nowhere.
+    [[nodiscard]] std::size_t find(std::uint16_t distance) const {
+        return static_cast<std::size_t>(std::ranges::find(distances_, distance) - distances_.begin());
+    }
+    [[nodiscard]] std::uint16_t operator[](std::size_t place) const { return distances_[place]; }
+    /// Moves a distance that was at this place (kCount: nowhere) to the front.
+    void take(std::uint16_t distance, std::size_t place) {
+        for (std::size_t i = std::min(place, kCount - 1); i > 0; --i)
+            distances_[i] = distances_[i - 1];
+        distances_[0] = distance;
+    }
+
+private:
+    std::array<std::uint16_t, kCount> distances_{};
+};
+constexpr std::size_t kDistanceSymbols = RecentDistances::kCount + 1;
 
 void putRows(SideBitWriter& writer, const SymbolLayout& layout) {
     writer.put(static_cast<std::uint32_t>(layout.groups - 1), 2);
     for (std::size_t g = 1; g < layout.groups; ++g)
         writer.putGolomb(zigzagOf(layout.offsets[g]), 2);
-    WeightCode weights;
+    std::array<std::uint32_t, kRowSymbols> rowCounts{};
+    std::array<std::uint32_t, kDistanceSymbols> distanceCounts{};
+    std::vector<std::uint8_t> places;
+    places.reserve(layout.rows.size());
+    RecentDistances recent;
     for (const SymbolRow& row : layout.rows) {
-        if (row.distance > 0 && !row.copy)
-            weights.count(row.weight);
+        ++rowCounts[symbolOf(row)];
+        if (row.distance == 0)
+            continue;
+        const std::size_t place = recent.find(row.distance);
+        ++distanceCounts[place];
+        recent.take(row.distance, place);
+        places.push_back(static_cast<std::uint8_t>(place));
     }
-    weights.putHeader(writer);
+    const auto rowLengths = PrefixLengths::of(rowCounts);
+    rowLengths.write(writer);
+    // A plane may say that its rows have references though none has.
+    if (places.empty())
+        ++distanceCounts.back();
+    const auto distanceLengths = PrefixLengths::of(distanceCounts);
+    distanceLengths.write(writer);
+    const PrefixEncoder rowCodes(rowLengths);
+    const PrefixEncoder distanceCodes(distanceLengths);
+    auto place = places.begin();
     for (std::size_t t = 0; t < layout.rows.size(); ++t) {
         const SymbolRow& row = layout.rows[t];
-        if (t > 0)
-            writer.put(row.distance > 0 ? 1 : 0, 1);
-        if (row.distance > 0) {
+        writer.put(rowCodes.codeOf(symbolOf(row)));
+        if (row.distance == 0)
+            continue;
+        writer.put(distanceCodes.codeOf(*place));
+        if (*place++ == RecentDistances::kCount)
             writer.put(row.distance - 1U, distanceBits(t));
-            writer.put(row.copy ? 1 : 0, 1);
-            if (row.copy)
-                continue;
-            writer.put(weights.codeOf(row.weight));
-        }
-        writer.put(row.group, groupBits(layout.groups));
     }
 }
 
@@ -121,25 +95,32 @@ Result<void> getRows(SideBitReader& reader, SymbolLayout& layout) {
     layout.groups = reader.get(2) + 1;
     for (std::size_t g = 1; g < layout.groups; ++g)
         layout.offsets[g] = std::clamp(fromZigzag(reader.getGolomb(2)), -kBankScales, kBankScales);
-    WeightCode weights;
-    if (!weights.getHeader(reader))
-        return damagedChunk("rows", "the weights are not in an order");
+    const auto rowLengths = PrefixLengths::read(reader, kRowSymbols);
+    const auto distanceLengths = rowLengths ? PrefixLengths::read(reader, kDistanceSymbols) : std::nullopt;
+    if (!distanceLengths)
+        return damagedChunk("rows", "there is no code for them");
+    const PrefixDecoder rowCodes(*rowLengths);
+    const PrefixDecoder distanceCodes(*distanceLengths);
+    RecentDistances recent;
     for (std::size_t t = 0; t < layout.rows.size() && reader.good(); ++t) {
         SymbolRow& row = layout.rows[t];
-        if (t > 0 && reader.get(1) != 0) {
-            row.distance = static_cast<std::uint16_t>(reader.get(distanceBits(t)) + 1);
-            if (row.distance > t)
-                return damagedChunk("rows", "a row refers to one before the chunk");
-            row.copy = reader.get(1) != 0;
-            if (row.copy)
-                continue;
-            row.weight = weights.get(reader);
-            if (row.weight == 0)
-                return damagedChunk("rows", "a weight is not there");
-        }
-        row.group = static_cast<std::uint8_t>(reader.get(groupBits(layout.groups)));
+        const std::size_t symbol = rowCodes.get(reader);
+        row.copy = symbol == kCopySymbol;
+        row.group = static_cast<std::uint8_t>(row.copy ? 0 : symbol / kRowKinds);
         if (row.group >= layout.groups)
             return damagedChunk("rows", "a row is in a group that is not there");
+        const std::size_t weight = row.copy ? kWholeWeight : symbol % kRowKinds;
+        if (weight == 0)
+            continue;
+        if (t == 0)
+            return damagedChunk("rows", "a row refers to one before the chunk");
+        row.weight = static_cast<std::uint8_t>(weight);
+        const std::size_t place = distanceCodes.get(reader);
+        row.distance = place < RecentDistances::kCount ? recent[place]
+                                                       : static_cast<std::uint16_t>(reader.get(distanceBits(t)) + 1);
+        if (row.distance == 0 || row.distance > t)
+            return damagedChunk("rows", "a row refers to one before the chunk");
+        recent.take(row.distance, place);
     }
     return {};
 }
@@ -162,54 +143,90 @@ private:
     int eighths_ = 8 * kBankUnitScale;
 };
 
+/// A level and a shape in one symbol: how far the level is from the expected one, up to a most that says that more
+/// follows.
+constexpr std::size_t kMostLevelStep = 7;
+constexpr std::size_t kClassSymbols = (kMostLevelStep + 1) * kBankShapes;
+
 void putClasses(SideBitWriter& writer, const std::vector<SymbolChannel>& channels) {
-    std::array<std::size_t, kBankShapes> counts{};
     std::vector<std::uint32_t> steps;
     steps.reserve(channels.size());
-    LevelModel model;
-    for (const SymbolChannel& channel : channels) {
-        const int level = levelOf(channel.bankClass);
-        steps.push_back(zigzagOf(level - model.expected()));
-        if (level > 0)
-            ++counts[(channel.bankClass - 1) % kBankShapes];
-        model.update(level);
-    }
-    const auto order = byFrequency(counts);
-    putOrder(writer, order, 2);
-    const int golomb = bestGolombOrder(steps, 4);
-    writer.put(static_cast<std::uint32_t>(golomb), 3);
-    // Of class 0, then of the shapes.
-    std::array<SideCode, 1 + kBankShapes> shapeCodes;
-    for (std::uint8_t shape = 0; shape < kBankShapes; ++shape)
-        shapeCodes[shape + 1U] = golombCode(rankOf(order, shape), 0);
-    for (std::size_t c = 0; c < channels.size(); ++c) {
-        // Both together take less than 32 bits.
+    const auto symbolAt = [&](std::size_t c) {
         const int bankClass = channels[c].bankClass;
-        const std::size_t shape = bankClass > 0 ? static_cast<std::size_t>((bankClass - 1) % kBankShapes + 1) : 0;
-        writer.put(golombCode(steps[c], golomb).then(shapeCodes[shape]));
+        const auto shape = static_cast<std::size_t>(bankClass > 0 ? (bankClass - 1) % kBankShapes : 0);
+        return std::min<std::size_t>(steps[c], kMostLevelStep) * kBankShapes + shape;
+    };
+    std::array<std::uint32_t, kClassSymbols> counts{};
+    LevelModel model;
+    for (std::size_t c = 0; c < channels.size(); ++c) {
+        const int level = levelOf(channels[c].bankClass);
+        steps.push_back(zigzagOf(level - model.expected()));
+        model.update(level);
+        ++counts[symbolAt(c)];
+    }
+    const auto lengths = PrefixLengths::of(counts);
+    lengths.write(writer);
+    const PrefixEncoder codes(lengths);
+    for (std::size_t c = 0; c < channels.size(); ++c) {
+        writer.put(codes.codeOf(symbolAt(c)));
+        if (steps[c] >= kMostLevelStep)
+            writer.putGolomb(static_cast<std::uint32_t>(steps[c] - kMostLevelStep), 2);
     }
 }
 
 Result<void> getClasses(SideBitReader& reader, std::vector<SymbolChannel>& channels) {
-    std::array<std::uint8_t, kBankShapes> order{};
-    if (!getOrder(reader, order, 2))
-        return damagedChunk("table classes", "the shapes are not in an order");
-    const int golomb = static_cast<int>(reader.get(3));
+    const auto lengths = PrefixLengths::read(reader, kClassSymbols);
+    if (!lengths)
+        return damagedChunk("table classes", "there is no code for them");
+    const PrefixDecoder codes(*lengths);
     LevelModel model;
     for (SymbolChannel& channel : channels) {
-        const std::uint32_t step = reader.getGolomb(golomb);
-        if (!reader.good() || step > 4 * kBankScales)
-            return damagedChunk("table classes", "a class is out of range");
+        const std::size_t symbol = codes.get(reader);
+        auto step = static_cast<std::uint32_t>(symbol / kBankShapes);
+        if (step == kMostLevelStep)
+            step += std::min(reader.getGolomb(2), 4U * kBankScales);
         const int level = model.expected() + fromZigzag(step);
         model.update(level);
-        if (level < 0 || level > kBankScales)
+        const auto shape = static_cast<int>(symbol % kBankShapes);
+        if (!reader.good() || level < 0 || level > kBankScales || (level == 0 && shape > 0))
             return damagedChunk("table classes", "a class is out of range");
-        if (level == 0)
-            continue;
-        const std::uint32_t rank = reader.getGolomb(0);
-        if (rank >= kBankShapes)
-            return damagedChunk("table classes", "a shape is not there");
-        channel.bankClass = static_cast<std::uint8_t>(bankClass(level - 1, order[rank]));
+        if (level > 0)
+            channel.bankClass = static_cast<std::uint8_t>(bankClass(level - 1, shape));
+    }
+    return {};
+}
+
+/// A mode, and the weight of the one before.
+constexpr std::size_t kModeSymbols = kSymbolModes - 1 + kWholeWeight;
+
+std::size_t symbolOf(const SymbolChannel& channel) {
+    return channel.mode == SymbolMode::Previous ? kSymbolModes - 2 + channel.weight
+           : channel.mode == SymbolMode::Anchor ? std::size_t{2}
+                                                : static_cast<std::size_t>(channel.mode);
+}
+
+void putModes(SideBitWriter& writer, const std::vector<SymbolChannel>& channels) {
+    std::array<std::uint32_t, kModeSymbols> counts{};
+    for (const SymbolChannel& channel : channels)
+        ++counts[symbolOf(channel)];
+    const auto lengths = PrefixLengths::of(counts);
+    lengths.write(writer);
+    const PrefixEncoder codes(lengths);
+    for (const SymbolChannel& channel : channels)
+        writer.put(codes.codeOf(symbolOf(channel)));
+}
+
+Result<void> getModes(SideBitReader& reader, std::vector<SymbolChannel>& channels) {
+    const auto lengths = PrefixLengths::read(reader, kModeSymbols);
+    if (!lengths)
+        return damagedChunk("predictors", "there is no code for them");
+    const PrefixDecoder codes(*lengths);
+    constexpr std::array kModes{SymbolMode::Mean, SymbolMode::Reference, SymbolMode::Anchor};
+    for (SymbolChannel& channel : channels) {
+        const std::size_t symbol = codes.get(reader);
+        channel.mode = symbol < kModes.size() ? kModes[symbol] : SymbolMode::Previous;
+        if (symbol >= kModes.size())
+            channel.weight = static_cast<std::uint8_t>(symbol - kModes.size() + 1);
     }
     return {};
 }
@@ -306,38 +323,12 @@ Result<SymbolLayout> readEarlyPart(std::span<const std::byte> bytes, std::int64_
 
 void writeLatePart(const SymbolLayout& layout, const ChannelTerms& terms, std::vector<std::byte>& out) {
     SideBitWriter writer(out);
-    std::array<std::size_t, kSymbolModes> counts{};
-    for (const SymbolChannel& channel : layout.channels)
-        ++counts[static_cast<std::size_t>(channel.mode)];
-    const auto order = byFrequency(counts);
-    const bool uniform = counts[order[0]] == layout.channels.size();
-    writer.put(uniform ? 1 : 0, 1);
-    if (uniform)
-        writer.put(order[0], 2);
-    else
-        putOrder(writer, order, 2);
-    WeightCode weights;
-    for (const SymbolChannel& channel : layout.channels) {
-        if (channel.mode == SymbolMode::Previous)
-            weights.count(channel.weight);
-    }
-    weights.putHeader(writer);
-    // Of the modes, and of the one before with each weight.
-    std::array<std::array<SideCode, kWholeWeight + 1>, kSymbolModes> codes;
-    for (std::size_t mode = 0; mode < kSymbolModes; ++mode) {
-        const auto named = uniform ? SideCode{} : golombCode(rankOf(order, static_cast<std::uint8_t>(mode)), 0);
-        codes[mode].fill(named);
-        for (std::uint8_t weight = 1; mode == static_cast<std::size_t>(SymbolMode::Previous) && weight <= kWholeWeight;
-             ++weight)
-            codes[mode][weight] = named.then(weights.codeOf(weight));
-    }
+    putModes(writer, layout.channels);
     std::vector<std::uint32_t> numbers;
     numbers.reserve(layout.channels.size());
-    for (const SymbolChannel& channel : layout.channels) {
-        writer.put(codes[static_cast<std::size_t>(channel.mode)][channel.weight]);
+    for (const SymbolChannel& channel : layout.channels)
         numbers.push_back(zigzagOf(channel.mean));
-    }
-    putNumbers(writer, numbers);
+    putSized(writer, numbers);
     std::ranges::transform(layout.channels, numbers.begin(), [](const auto& channel) { return channel.shift; });
     putNumbers(writer, numbers);
     putUses(writer, layout, terms);
@@ -346,27 +337,12 @@ void writeLatePart(const SymbolLayout& layout, const ChannelTerms& terms, std::v
 
 Result<std::size_t> readLatePart(std::span<const std::byte> bytes, const ChannelTerms& terms, SymbolLayout& layout) {
     SideBitReader reader(bytes);
-    const bool uniform = reader.get(1) != 0;
-    std::array<std::uint8_t, kSymbolModes> order{};
-    if (uniform)
-        order.fill(static_cast<std::uint8_t>(reader.get(2)));
-    else if (!getOrder(reader, order, 2))
-        return damagedChunk("predictors", "they are not in an order");
-    WeightCode weights;
-    if (!weights.getHeader(reader))
-        return damagedChunk("predictors", "the weights are not in an order");
-    for (SymbolChannel& channel : layout.channels) {
-        const std::uint32_t rank = uniform ? 0 : reader.getGolomb(0);
-        if (rank >= kSymbolModes)
-            return damagedChunk("predictors", "a predictor is not there");
-        channel.mode = static_cast<SymbolMode>(order[rank]);
-        if (channel.mode == SymbolMode::Previous)
-            channel.weight = weights.get(reader);
-        if (channel.weight == 0)
-            return damagedChunk("predictors", "a weight is not there");
-    }
-    getNumbers(reader, layout.channels.size(),
-               [&](std::size_t c, std::uint32_t number) { layout.channels[c].mean = fromZigzag(number); });
+    KVSCOPE_TRY(getModes(reader, layout.channels));
+    std::vector<std::uint32_t> means(layout.channels.size());
+    if (!getSized(reader, means))
+        return damagedChunk("means", "there is no code for them");
+    for (std::size_t c = 0; c < means.size(); ++c)
+        layout.channels[c].mean = fromZigzag(means[c]);
     bool good = true;
     getNumbers(reader, layout.channels.size(), [&](std::size_t c, std::uint32_t number) {
         good = good && number <= kMostShift;

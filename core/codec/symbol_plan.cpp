@@ -322,7 +322,7 @@ template <class Number> SymbolPlan plan(const NumberPlane<Number>& plane, Predic
     ModeBits modeBits = chooseModes(plane, layout.groups, layout);
     const auto copies = std::ranges::count_if(layout.rows, &SymbolRow::copy);
     // Distance, weight and group.
-    const std::int64_t rowBits = static_cast<std::int64_t>(plane.tokens) * 12 * 256 - copies * 4 * 256 +
+    const std::int64_t rowBits = static_cast<std::int64_t>(plane.tokens) * 10 * 256 - copies * 4 * 256 +
                                  static_cast<std::int64_t>(layout.groups - 1) * kGroupBits * 256;
     if (modeBits.chosen + rowBits < plainBits.chosen)
         return {std::move(layout), std::move(plainBits.squares), std::move(modeBits.left)};

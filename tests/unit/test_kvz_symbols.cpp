@@ -135,6 +135,27 @@ private slots:
     }
 
     /// Within 1.02 of an ideal adaptive code for each channel, side information below 3 %.
+    /// Channels that are all alike take no bits each.
+    void alike() {
+        const auto zeros = roundTrip(Symbols(std::size_t{300} * 1024), 300, 1024);
+        QVERIFY2(zeros.bytes.size() < 64, qPrintable(QString::number(zeros.bytes.size())));
+    }
+
+    /// A text that repeats itself names one distance for all its rows.
+    void repeatedAtOneDistance() {
+        constexpr std::int64_t kRows = 256;
+        constexpr std::int64_t kChannels = 64;
+        constexpr std::size_t kPeriod = 40;
+        Symbols plane = normalPlane(kRows, kChannels, 4);
+        for (std::size_t i = kPeriod * kChannels; i < plane.size(); ++i)
+            plane[i] = plane[i - kPeriod * kChannels];
+        const auto repeated = roundTrip(plane, kRows, kChannels);
+        const auto once = roundTrip(Symbols(plane.begin(), plane.begin() + kPeriod * kChannels), kPeriod, kChannels);
+        // Naming a distance anew would take 216 rows 8 bits each.
+        const auto more = static_cast<std::int64_t>(repeated.bytes.size() - once.bytes.size());
+        QVERIFY2(more < 110, qPrintable(QString::number(more)));
+    }
+
     void nearIdeal() {
         for (const double spread : {0.5, 1.0, 2.0, 4.0, 8.0}) {
             const auto encoded = roundTrip(normalPlane(256, 256, spread), 256, 256);
