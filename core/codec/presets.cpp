@@ -17,7 +17,7 @@ namespace {
 
 constexpr double kStepHigh = 0.18;
 constexpr double kStepMedium = 0.45;
-constexpr double kStepLow = 0.9;
+constexpr double kStepLow = 0.8;
 constexpr double kClipSigmas = 3;
 /// Layers of the models that CacheGen's tables are for.
 constexpr std::int64_t kTable7BLayers = 32;
@@ -150,11 +150,14 @@ std::vector<Entry> kvzEntries() {
     using enum PresetFamily;
     return {
         one({"kvz-high", Kvz, false, true,
-             "KVScope's own, finest level (about 4.5 bits a value): one step size a plane, prediction and table class "
-             "chosen for each channel by measured bits"},
+             "KVScope's own, finest level: steps of 0.18 of a plane's spread, prediction and table class chosen for "
+             "each "
+             "channel by measured bits"},
             kvz(kStepHigh)),
-        one({"kvz-medium", Kvz, false, true, "KVScope's own, middle level (about 3.2 bits a value)"}, kvz(kStepMedium)),
-        one({"kvz-low", Kvz, false, true, "KVScope's own, coarsest level (about 2.3 bits a value)"}, kvz(kStepLow)),
+        one({"kvz-medium", Kvz, false, true, "KVScope's own, middle level: steps of 0.45 of a plane's spread"},
+            kvz(kStepMedium)),
+        one({"kvz-low", Kvz, false, true, "KVScope's own, coarsest level: steps of 0.8 of a plane's spread"},
+            kvz(kStepLow)),
         one({"kvz-lossless", Kvz, true, true,
              "KVScope's own, every bit kept: sign and exponent coded with a table class for each channel"},
             kvzLossless()),
