@@ -99,6 +99,16 @@ const char* promisedFormat(const fs::path& path) {
     return nullptr;
 }
 
+/// The name of the dump that a JSON file beside it describes (sidecar, tokens, block table), as far as it is there.
+std::string describedDump(const fs::path& path) {
+    fs::path dump = path;
+    dump.replace_extension();
+    if (dump.extension() == ".tokens" || dump.extension() == ".block_table")
+        dump.replace_extension();
+    std::error_code problem;
+    return fs::is_regular_file(dump, problem) ? dump.filename().string() : "the dump that it belongs to";
+}
+
 Result<OpenedDump> openWithoutSignature(const Candidate& file, const OpenOptions& options, const JobControl& job) {
     const fs::path sidecar = rawSidecarPath(file.path);
     std::error_code problem;
@@ -112,6 +122,9 @@ Result<OpenedDump> openWithoutSignature(const Candidate& file, const OpenOptions
             return fail("is named as a chunk of LMCache, whose values stand there without a description",
                         file.bytes->name(),
                         "Open the folder of the chunks; or say dtype, axes and sizes to see this one alone");
+        if (file.path.extension() == ".json")
+            return fail("is a JSON file, which can only describe a dump", file.bytes->name(),
+                        "Open " + describedDump(file.path));
         const char* promised = promisedFormat(file.path);
         return fail(promised != nullptr ? "is named like " + std::string(promised) + " but does not start like one"
                                         : std::string("is of no format that is recognised by its content"),

@@ -362,6 +362,11 @@ Result<TensorGroups> groupTensors(const TensorTable& table, const OpenOptions& o
                             " for one layer",
                         table.name, kNamingAdvice);
     }
+    const bool noneOfCaches =
+        std::ranges::none_of(table.tensors, [](const StoredTensor& tensor) { return tensor.dtype.has_value(); });
+    if (groups.values.empty() && noneOfCaches && !table.tensors.empty())
+        return fail("holds values of type " + table.tensors.front().typeName.substr(0, 60) + ", which no cache has",
+                    table.name, "Save K and V as float32, float16 or bfloat16");
     if (groups.values.empty())
         return fail("holds no K or V tensors", table.name,
                     table.tensors.empty() ? "It has no tensors at all" : kNamingAdvice);

@@ -3,6 +3,7 @@
 #include "tests/unit/golden_dump.h"
 
 #include <QDirIterator>
+#include <QTemporaryDir>
 #include <QtTest>
 
 using namespace kvscope;
@@ -16,6 +17,7 @@ private slots:
     void readsWhatProducersWrote();
     void refusesHostileFiles_data();
     void refusesHostileFiles();
+    void saysWhatToOpenInstead();
 };
 
 void TestOpenDump::readsWhatProducersWrote_data() {
@@ -89,6 +91,28 @@ void TestOpenDump::refusesHostileFiles() {
         QVERIFY2(error.message().size() < 600, error.message().c_str());
     }
     QVERIFY(!QFile::exists("KVSCOPE_HOSTILE_RAN"));
+}
+
+void TestOpenDump::saysWhatToOpenInstead() {
+    const QTemporaryDir folder;
+    const auto write = [&folder](const char* name, const QByteArray& text) {
+        QFile file(folder.filePath(QString::fromLatin1(name)));
+        QVERIFY(file.open(QIODevice::WriteOnly));
+        file.write(text);
+    };
+    const auto messageOf = [&folder](const char* name) {
+        const auto opened = openDump(folder.filePath(QString::fromLatin1(name)).toStdString());
+        return opened ? QByteArray() : QByteArray::fromStdString(opened.error().message());
+    };
+    write("cache.bin", QByteArray(64, 'x'));
+    for (const char* name : {"cache.bin.json", "cache.bin.tokens.json", "config.json"})
+        write(name, "{}");
+    QVERIFY2(messageOf("cache.bin.json").endsWith("Open cache.bin"), messageOf("cache.bin.json"));
+    QVERIFY2(messageOf("cache.bin.tokens.json").endsWith("Open cache.bin"), messageOf("cache.bin.tokens.json"));
+    QVERIFY2(messageOf("config.json").contains("the dump that it belongs to"), messageOf("config.json"));
+    const auto complex = openDump(goldenFolder("hostile/complex.npy").toStdString());
+    QVERIFY(!complex);
+    QVERIFY2(complex.error().message().find("complex") != std::string::npos, complex.error().message().c_str());
 }
 
 QTEST_APPLESS_MAIN(TestOpenDump)
