@@ -368,9 +368,9 @@ QString DistributionView::nothingFiniteSentence() const {
 }
 
 QString DistributionView::sentence() const {
-    if (const QString tooFew = tooFewSentence(); !tooFew.isEmpty())
+    if (QString tooFew = tooFewSentence(); !tooFew.isEmpty())
         return tooFew;
-    if (const QString none = nothingFiniteSentence(); !none.isEmpty())
+    if (QString none = nothingFiniteSentence(); !none.isEmpty())
         return none;
     const bool anchor = showsAnchor() && !showsPrevious();
     QStringList helped;
