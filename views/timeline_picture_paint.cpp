@@ -217,20 +217,30 @@ void TimelinePicture::paintRowTitle(QPainter& painter, std::size_t row) const {
     const bool labels = laneArea(row, TimelineLane::Network).height() >= 10;
     const double laneLabels = labels ? metrics.horizontalAdvance(nameOf(TimelineLane::Recompute)) + 6 : 0;
     const double width = title.width() - laneLabels;
-    QString name = QString::fromStdString(run.name);
-    if (run.measured)
-        name += tr(" measured");
     const QString time = run.underWay ? QStringLiteral("\u2026") : formatSeconds(timeline.ttft);
     painter.setFont(bold());
     painter.setPen(theme_.text);
     const double timeWidth = QFontMetricsF(bold()).horizontalAdvance(time);
     const double line = metrics.height();
     const bool two = title.height() >= 2 * line;
-    const double top = two ? title.top() + (title.height() - 2 * line) / 2 : title.top();
+    QString name = QString::fromStdString(run.name);
+    const QString whole = name + tr(" measured");
+    // Beside the name where there is room, else on a line of its own, or in place of the quality.
+    const bool isLong = QFontMetricsF(bold()).horizontalAdvance(whole) > width - timeWidth - 6;
+    const bool three = run.measured && isLong && title.height() >= 3 * line;
+    const bool instead = run.measured && isLong && !three && two;
+    if (run.measured && !three && !instead)
+        name = whole;
+    const double lines = (two ? 2 : 1) + (three ? 1 : 0);
+    const double top = two ? title.top() + (title.height() - lines * line) / 2 : title.top();
+    const double second = top + (lines - 1) * line;
     painter.drawText(QRectF(title.left(), top, width - timeWidth - 6, line), Qt::AlignLeft | Qt::AlignVCenter,
                      QFontMetricsF(bold()).elidedText(name, Qt::ElideRight, width - timeWidth - 6));
     painter.drawText(QRectF(title.left(), top, width, line), Qt::AlignRight | Qt::AlignVCenter, time);
     painter.setFont(font_);
+    if (three)
+        painter.drawText(QRectF(title.left(), top + line, width, line), Qt::AlignLeft | Qt::AlignVCenter,
+                         tr("measured"));
     if (two) {
         const bool met = timeline.meetsSlo();
         QString verdict = met ? tr("\u2713 by %1").arg(formatSeconds(timeline.margin()))
@@ -239,11 +249,13 @@ void TimelinePicture::paintRowTitle(QPainter& painter, std::size_t row) const {
             verdict = tr("under way");
         else if (!timeline.complete())
             verdict = tr("\u2717 never");
-        const QString quality = run.underWay ? QString() : tr("q %1").arg(timeline.quality, 0, 'f', 3);
+        QString quality = run.underWay ? QString() : tr("q %1").arg(timeline.quality, 0, 'f', 3);
+        if (instead)
+            quality = tr("measured");
         painter.setPen(met || run.underWay ? theme_.dim : theme_.accent);
-        painter.drawText(QRectF(title.left(), top + line, width, line), Qt::AlignLeft | Qt::AlignVCenter, verdict);
+        painter.drawText(QRectF(title.left(), second, width, line), Qt::AlignLeft | Qt::AlignVCenter, verdict);
         painter.setPen(theme_.dim);
-        painter.drawText(QRectF(title.left(), top + line, width, line), Qt::AlignRight | Qt::AlignVCenter, quality);
+        painter.drawText(QRectF(title.left(), second, width, line), Qt::AlignRight | Qt::AlignVCenter, quality);
     }
     if (labels) {
         painter.setPen(theme_.dim);

@@ -129,7 +129,7 @@ QString sentence(const StreamSession& session, const StreamRow& run, std::size_t
     const QString rate = TimelineWhy::tr("%1, %2").arg(formatRate(decision.forecast), basisSentence(decision.basis));
     lines << (decision.estimate > 0
                   ? TimelineWhy::tr("It reckoned with %1.").arg(rate)
-                  : TimelineWhy::tr("It needs no estimate of the bandwidth; the forecasts rest on %1.").arg(rate));
+                  : TimelineWhy::tr("It went by no estimate of the bandwidth; the forecasts rest on %1.").arg(rate));
     if (std::ranges::any_of(run.timeline.consideredBy(decision), [](const Considered& one) { return !one.weighed; }))
         lines << TimelineWhy::tr("Forms in brackets it did not weigh.");
     const Timeline& timeline = run.timeline;

@@ -9,6 +9,7 @@
 #include "views/stream_charts_view.h"
 #include "views/stream_outputs.h"
 #include "views/stream_session.h"
+#include "views/theme.h"
 #include "views/timeline_canvas.h"
 #include "views/timeline_controls.h"
 #include "views/timeline_view.h"
@@ -30,6 +31,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <memory>
 #include <set>
 
@@ -461,19 +463,25 @@ private slots:
         QVERIFY(session_->settings() == defaultStreamSettings());
     }
 
-    void exportsAsPictureAndNumbers() {
-        const QString path = folder_.filePath(QStringLiteral("timeline.svg"));
-        {
-            QSvgGenerator svg;
-            svg.setFileName(path);
-            svg.setSize({1000, 600});
-            svg.setViewBox(QRect(0, 0, 1000, 600));
-            QPainter painter(&svg);
-            view_->paintTo(painter, QRectF(0, 0, 1000, 600));
+    void longNamesOfMeasuredRunsAreNotCut() {
+        session_->setMeasured("kvz-medium", session_->row("kvz-medium")->timeline);
+        session_->setFocus("kvz-medium", true);
+        // Rows so high that their lanes are named leave little room; names stand in them at every height.
+        const TimelineScene scene = picture().scene();
+        for (const int height : {500, 600, 700, 900}) {
+            const QSize size(840, height);
+            const TimelinePicture tall(scene, QRectF(QPointF(), QSizeF(size)), Theme::from(canvas().palette()),
+                                       canvas().font());
+            const QByteArray text = svg(size, [&tall](QPainter& painter) { tall.paint(painter); });
+            QVERIFY(text.contains(">kvz-medium measured</text>") || text.contains(">measured</text>"));
+            QCOMPARE(text.count(">kvz-medium</text>"), text.contains(">measured</text>") ? 3 : 2);
         }
-        QFile file(path);
-        QVERIFY(file.open(QIODevice::ReadOnly));
-        const QByteArray text = file.readAll();
+    }
+
+    void exportsAsPictureAndNumbers() {
+        const QByteArray text = svg({1000, 600}, [this](QPainter& painter) {
+            view_->paintTo(painter, {0, 0, 1000, 600});
+        });
         for (const char* word : {"kvscope", "oracle", "projected", "SLO"})
             QVERIFY2(text.contains(word), word);
         const QStringList lines = view_->toCsv().split(QLatin1Char('\n'), Qt::SkipEmptyParts);
@@ -535,6 +543,21 @@ private slots:
     }
 
 private:
+    /// What is painted, as SVG.
+    QByteArray svg(const QSize& size, const std::function<void(QPainter&)>& paint) {
+        const QString path = folder_.filePath(QStringLiteral("timeline.svg"));
+        {
+            QSvgGenerator generator;
+            generator.setFileName(path);
+            generator.setSize(size);
+            generator.setViewBox(QRect(QPoint(), size));
+            QPainter painter(&generator);
+            paint(painter);
+        }
+        QFile file(path);
+        return file.open(QIODevice::ReadOnly) ? file.readAll() : QByteArray();
+    }
+
     [[nodiscard]] TimelineCanvas& canvas() { return view_->canvas(); }
     [[nodiscard]] QWidget* viewport() { return canvas().viewport(); }
     [[nodiscard]] TimelinePicture picture() { return canvas().picture(); }
