@@ -56,10 +56,9 @@ std::vector<ReportFigure> makeFigures() {
          }},
         {{tr("Ratio"), tr("to the dump"), tr("How many times smaller than the dump at its own type.")},
          [](const ReportLine& line) { return ratio(line.dumpBytes, line.bytes); }},
-        {{tr("Entropy bound"), tr("bits a value"),
+        {{tr("Order-0 entropy"), tr("bits a value"),
           tr("Order-0 entropy of the symbols, channel by channel: what an ideal coder with a table for each channel "
-             "and "
-             "no side information would need. A coder that also uses neighbours can be below it.")},
+             "and no side information would need. A coder that also uses what rows have in common can be below it.")},
          &fieldOf<&ReportLine::entropy>},
         {{tr("As published"), tr("bits a value"),
           tr("By the published method's own accounting, which may count other things than all that a decoder needs.")},

@@ -87,9 +87,10 @@ std::vector<SummaryFigure> summaryFigures(const EncodeReport& report, const std:
     }
     if (const auto entropy = all.entropyPerValue())
         figures.push_back(
-            {tr("%1 bits").arg(formatNumber(*entropy, 3, true)), tr("entropy bound"),
+            {tr("%1 bits").arg(formatNumber(*entropy, 3, true)), tr("order-0 entropy"),
              tr("Order-0 entropy of the symbols, channel by channel, in bits a value: what an ideal coder "
-                "with a table for each channel and no side information would need.")});
+                "with a table for each channel and no side information would need. A coder that also uses what rows "
+                "have in common can be below it.")});
     if (std::abs(all.publishedRatio() - all.ratio()) > 0.005 * all.ratio())
         figures.push_back({times(all.publishedRatio()), tr("as published"),
                            tr("The ratio by the published method's own accounting, %1 bits a value, which counts other "

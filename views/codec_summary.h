@@ -19,7 +19,7 @@ struct SummaryFigure {
 };
 
 /// The figures of a report: size, ratios, errors of each kind, speeds, and what the published accounting and the
-/// entropy bound would say. Figures that are not known are left out.
+/// symbols' entropy would say. Figures that are not known are left out.
 std::vector<SummaryFigure> summaryFigures(const EncodeReport& report, const std::vector<PlaneKind>& kinds);
 
 /// Shows figures in as many columns as there is room for, whatever they say; captions under values, explanations in

@@ -10,6 +10,7 @@
 #include <array>
 #include <new>
 #include <optional>
+#include <utility>
 
 namespace kvscope {
 
@@ -46,8 +47,9 @@ public:
         : in_(file, 0)
         , variant_(variant) {}
 
-    /// Where the parser is: the variant that fails last is the most likely one.
-    [[nodiscard]] std::int64_t reached() const { return in_.position(); }
+    /// How far the parser came: how many headers behind the cells made sense, then where it is. The variant that fails
+    /// last is the most likely one.
+    [[nodiscard]] std::pair<int, std::int64_t> reached() const { return {headers_, in_.position()}; }
 
     Result<LlamaState> parse() {
         LlamaState state;
@@ -152,6 +154,7 @@ private:
             return wrong("has the transposition flag " + std::to_string(transposed));
         if (layers == 0 || layers > kMaxLayers)
             return wrong("claims " + std::to_string(layers) + " layers");
+        ++headers_;
         const auto cells = static_cast<std::int64_t>(count);
         for (std::uint64_t i = 0; i < layers; ++i) {
             KVSCOPE_ASSIGN(auto tensor, parseTensor(cells, false));
@@ -225,6 +228,7 @@ private:
 
     SequentialReader in_;
     Variant variant_;
+    int headers_ = 0;
 };
 
 /// Models of multi-head latent attention, whose cache has no V of its own; an unknown name may be one.
@@ -271,7 +275,7 @@ Result<LlamaState> parseLlamaState(const ByteSource& file) {
         LlamaState prefix;
         KVSCOPE_TRY(LlamaParser(file, {}).parsePrefix(prefix));
         std::optional<Error> furthest;
-        std::int64_t reached = -1;
+        std::pair<int, std::int64_t> reached{-1, 0};
         for (const auto& variant : variantsOf(prefix)) {
             LlamaParser parser(file, variant);
             auto state = parser.parse();

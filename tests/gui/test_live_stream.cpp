@@ -218,14 +218,18 @@ private slots:
         for (std::size_t chunk = 0; chunk < chunks; ++chunk)
             damaged.faults.push_back({Fault::Kind::Corrupt, chunk, 0});
         QVERIFY(session_->edit(QStringLiteral("faults"), damaged));
-        runForReal();
-        QVERIFY2(run().problem() == nullptr, qPrintable(run().text()));
-        // Every chunk was sent twice, one or the other time on either path.
-        const Timeline& struck = session_->row("kvz-high", true)->timeline;
-        QCOMPARE(struck.abandoned.size(), chunks);
-        const auto elsewhere = std::ranges::count_if(struck.abandoned, [&struck](const AbandonedTransfer& lost) {
-            return struck.chunks[lost.chunk].path != lost.path;
-        });
+        // Which path a chunk takes the second time is the busy machine's choice: in some turn some change.
+        std::ptrdiff_t elsewhere = 0;
+        for (int turn = 0; turn < kTurns && elsewhere == 0; ++turn) {
+            runForReal();
+            QVERIFY2(run().problem() == nullptr, qPrintable(run().text()));
+            // Every chunk was sent twice, one or the other time on either path.
+            const Timeline& struck = session_->row("kvz-high", true)->timeline;
+            QCOMPARE(struck.abandoned.size(), chunks);
+            elsewhere = std::ranges::count_if(struck.abandoned, [&struck](const AbandonedTransfer& lost) {
+                return struck.chunks[lost.chunk].path != lost.path;
+            });
+        }
         QVERIFY(elsewhere > 0);
         QCOMPARE(session_->row("kvz-high")->timeline.abandoned.size(), chunks);
     }

@@ -226,6 +226,14 @@ private slots:
             QVERIFY2(messageOf(opened).contains("byte"), qPrintable(messageOf(opened)));
         }
     }
+    /// The message is that of the layout which explains most of the file, not of the last one tried.
+    void namesWhatIsWrong() {
+        for (const auto& [file, what] : {std::pair("type_unknown.ggsn.bin", "ggml type 999"),
+                                         std::pair("row_giant.ggsn.bin", "rows of 9223372036854775808 bytes")}) {
+            const auto message = messageOf(open(goldenFolder("hostile/") + file));
+            QVERIFY2(message.contains(what), qPrintable(message));
+        }
+    }
     void truncatedFilesAreRefused() {
         QFile whole(pathOf("v0.3.36/session.f16.tiny.bin"));
         QVERIFY(whole.open(QIODevice::ReadOnly));
