@@ -257,6 +257,8 @@ int runFetch(const QStringList& arguments) {
                       .arg(held.size())
                       .arg(fetched->input.input.chunkCount())
                       .arg(out));
+        else if (!wanted.isEmpty() && held.empty())
+            print(QObject::tr("nothing is kept in %1: no chunk came whole\n").arg(wanted));
     }
     std::fflush(stdout);
     return problem ? complain(*problem) : kExitDone;

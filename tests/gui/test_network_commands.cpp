@@ -168,6 +168,17 @@ private slots:
         QVERIFY(outcome.out.contains("TTFT never"));
     }
 
+    void nothingIsKeptOfNothing() {
+        // Its first chunk is too large for the time there is.
+        const Serving sender(kvz_, words("--rate 1Mbps"));
+        const QString out = folder_.filePath(QStringLiteral("nothing.kvz"));
+        const Outcome outcome = run(QStringList{QStringLiteral("fetch"), sender.address(), QStringLiteral("-o"), out} +
+                                    words("--chunk 32 --policy gear --timeout 300ms"));
+        QVERIFY(outcome.code != 0);
+        QVERIFY2(outcome.out.contains("nothing is kept in"), outcome.out.constData());
+        QVERIFY(!QFile::exists(out) && !QFile::exists(folder_.filePath(QStringLiteral("nothing.partial.kvz"))));
+    }
+
     void storesAreFilledListedAndServed() {
         const QString store = folder_.filePath(QStringLiteral("store"));
         const QStringList command{QStringLiteral("store"), kvz_, QStringLiteral("-o"), store, QStringLiteral("--json")};
