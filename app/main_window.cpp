@@ -18,6 +18,7 @@
 #include "views/statistics_view.h"
 #include "views/stream_session.h"
 
+#include <QActionGroup>
 #include <QCheckBox>
 #include <QCloseEvent>
 #include <QComboBox>
@@ -107,7 +108,8 @@ MainWindow::MainWindow(QWidget* parent)
     , pages_(new QStackedWidget)
     , welcome_(new WelcomePage)
     , maps_(new MapsArea(workspace_.selection(), workspace_.undoStack()))
-    , mapsRoom_(new MapsRoom(maps_)) {
+    , mapsRoom_(new MapsRoom(maps_))
+    , arrangementGroup_(new QActionGroup(this)) {
     setObjectName(QStringLiteral("mainWindow"));
     setAcceptDrops(true);
     setDockOptions(AnimatedDocks | AllowNestedDocks | AllowTabbedDocks);

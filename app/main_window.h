@@ -14,6 +14,7 @@
 #include <optional>
 #include <vector>
 
+class QActionGroup;
 class QDockWidget;
 class QLabel;
 class QProgressBar;
@@ -167,6 +168,7 @@ private:
     QStringList waiting_;
     Workspace::Slot nextSlot_ = Workspace::Slot::Main;
     Arrangement arrangement_ = Arrangement::Explore;
+    QActionGroup* arrangementGroup_;
     /// Where the docks of each arrangement were when it was last left; empty: their default places.
     std::array<QByteArray, kAllArrangements.size()> arrangements_;
     /// The docks have got their widths, from the user's last layout or from the first dump.

@@ -169,7 +169,6 @@ void MainWindow::showTabTitles() {
 }
 
 void MainWindow::makeArrangementCommands(const QString& menu) {
-    auto* group = new QActionGroup(this);
     for (const Arrangement arrangement : kAllArrangements) {
         const ArrangementText text = textOf(arrangement);
         QAction* action = commands_.addToggle(
@@ -179,7 +178,7 @@ void MainWindow::makeArrangementCommands(const QString& menu) {
                     setArrangement(arrangement);
             });
         action->setIconText(text.name);
-        group->addAction(action);
+        arrangementGroup_->addAction(action);
     }
 }
 

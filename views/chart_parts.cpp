@@ -38,13 +38,15 @@ protected:
         const auto seen = [&] {
             return std::count_if(ticks.cbegin(), ticks.cend(), [&](double tick) { return range.contains(tick); });
         };
-        for (int i = 0; i < kMostHalvings && seen() < 2; ++i) {
+        for (int i = 0; i < kMostHalvings && seen() < leastNumbers(); ++i) {
             tickStep /= 2;
+            // NOLINTNEXTLINE(bugprone-parent-virtual-call): a logarithmic axis has linear numbers between its own.
             ticks = QCPAxisTicker::createTickVector(tickStep, range);
         }
         return ticks;
     }
     QString getTickLabel(double tick, const QLocale&, QChar, int) override { return formatNumber(tick, 6); }
+    [[nodiscard]] virtual int leastNumbers() const { return 2; }
 };
 
 /// Ticks on whole numbers alone.
@@ -53,9 +55,7 @@ protected:
     double getTickStep(const QCPRange& range) override {
         return std::max(1.0, std::floor(ReadableTicker::getTickStep(range)));
     }
-    QVector<double> createTickVector(double tickStep, const QCPRange& range) override {
-        return QCPAxisTicker::createTickVector(tickStep, range);
-    }
+    [[nodiscard]] int leastNumbers() const override { return 0; }
 };
 
 /// Ticks up to the largest value that there can be.

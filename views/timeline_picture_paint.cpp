@@ -71,8 +71,10 @@ void TimelinePicture::paintCurve(QPainter& painter) const {
     painter.drawText(title, Qt::AlignLeft | Qt::AlignTop | Qt::TextWordWrap, scene_.caption);
     painter.restore();
     double lastLabel = curve_.bottom() + 100;
-    for (double rate = std::pow(10.0, std::ceil(std::log10(scene_.leastRate) - 1e-9)); rate <= scene_.mostRate * 1.001;
-         rate *= 10) {
+    const auto lowest = static_cast<int>(std::ceil(std::log10(scene_.leastRate) - 1e-9));
+    const auto highest = static_cast<int>(std::floor(std::log10(scene_.mostRate * 1.001)));
+    for (int power = lowest; power <= highest; ++power) {
+        const double rate = std::pow(10.0, power);
         const double y = yOf(rate);
         painter.setPen(QPen(theme_.grid, 1));
         painter.drawLine(QPointF(curve_.left(), y), QPointF(curve_.right(), y));
@@ -130,9 +132,11 @@ QPainterPath TimelinePicture::stepsOf(const BandwidthTrace& curve) const {
     const double rounds = curve.end() == TraceEnd::Loop ? std::ceil(scene_.end / duration) : 1;
     const double pixel = (scene_.end - scene_.begin) / std::max(1.0, curve_.width());
     double last = first - 1;
-    for (double round = std::floor(first / duration); round < std::min(rounds, first / duration + 4000); ++round) {
+    constexpr int kMostRounds = 4000;
+    const double before = std::floor(first / duration);
+    for (int round = 0; round < kMostRounds && before + round < rounds; ++round) {
         for (const TracePoint& point : curve.points()) {
-            const double seconds = point.seconds + round * duration;
+            const double seconds = point.seconds + (before + round) * duration;
             if (seconds <= first || seconds > scene_.end || seconds - last < pixel / 4)
                 continue;
             last = seconds;
@@ -197,7 +201,10 @@ void TimelinePicture::paintAxis(QPainter& painter) const {
     painter.setPen(theme_.dim);
     painter.drawText(QRectF(area_.left() + 4, axis_.top(), gutter_ - 12, axis_.height()),
                      Qt::AlignLeft | Qt::AlignVCenter, tr("seconds from the request"));
-    for (double seconds = std::ceil(scene_.begin / step) * step; seconds <= scene_.end; seconds += step) {
+    const double before = std::ceil(scene_.begin / step);
+    const auto ticks = static_cast<int>(std::floor(scene_.end / step - before)) + 1;
+    for (int tick = 0; tick < ticks; ++tick) {
+        const double seconds = (before + tick) * step;
         const double x = xOf(seconds);
         painter.setPen(theme_.grid);
         painter.drawLine(QPointF(x, curve_.top()), QPointF(x, rows_.bottom()));
